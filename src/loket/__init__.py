@@ -1,0 +1,1 @@
+"""Loket runs a municipality's service blueprints as one GraphQL API."""

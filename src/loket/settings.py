@@ -1,0 +1,214 @@
+"""Settings, read once from the environment and frozen.
+
+Every variable is `LOKET_<SECTION>_<NAME>`. A secret may stand in a file: `LOKET_…_FILE` names it.
+Adapters know only what stands here: URLs and credentials.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names the variable."""
+
+
+@dataclass(frozen=True)
+class Municipality:
+    """The data controller: one deployment serves one municipality."""
+
+    name: str = "Gemeente Lindebeke"
+    nis: str = "13999"
+    kbo: str = "0207500123"
+    iban: str = "BE71096123456769"
+    bic: str = "GKCCBEBB"
+    street: str = "Dorpsplein 1"
+    postal_code: str = "2999"
+    city: str = "Lindebeke"
+    email: str = "info@lindebeke.example"
+    phone: str = "+3214000000"
+    website: str = "https://www.lindebeke.example"
+
+
+@dataclass(frozen=True)
+class AcmIdm:
+    """Sign-in. `issuer` as in its discovery document, without trailing slash."""
+
+    issuer: str = ""
+    client_id: str = "loket"
+    private_key_file: str = ""
+    citizen_scopes: str = "openid profile rrn"
+    staff_scopes: str = "openid profile vo loket"
+    role_claim: str = "loket_rol_3d"
+    introspection_cache_seconds: int = 30
+
+
+@dataclass(frozen=True)
+class Magda:
+    """SOAP services. `url` may hold `{service}` and `{version}`; empty means: MAGDA is not connected."""
+
+    url: str = ""
+    sender: str = "kb.vlaanderen.be/lindebeke/loket-aip"
+    quality_code: str = "1300"
+    private_key_file: str = ""
+    certificate_file: str = ""
+    signature_algorithm: str = "rsa-sha256"
+    timeout_seconds: float = 15.0
+
+
+@dataclass(frozen=True)
+class Dosis:
+    url: str = ""
+    token_url: str = ""
+    scope: str = "DosisImport"
+    source_uri: str = "urn://lindebeke/loket"
+
+
+@dataclass(frozen=True)
+class Notificaties:
+    """Messages in Mijn Burgerprofiel."""
+
+    url: str = ""
+    token_url: str = ""
+    scope: str = "Notificaties"
+    provider_uri: str = "https://data.vlaanderen.be/id/organisatie/OVO999999"
+    brand_code: str = "lindebeke"
+
+
+@dataclass(frozen=True)
+class Worldline:
+    """Worldline Direct, hosted checkout."""
+
+    url: str = ""
+    merchant_id: str = ""
+    api_key_id: str = ""
+    api_secret: str = field(default="", repr=False)
+    webhook_key_id: str = ""
+    webhook_secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """Our published REST contract (systems/contracts/accounting.openapi.yaml)."""
+
+    url: str = ""
+    token: str = field(default="", repr=False)
+    hook_secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Planning:
+    """Our published REST contract (systems/contracts/planning.openapi.yaml)."""
+
+    url: str = ""
+    token: str = field(default="", repr=False)
+    hook_secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Smtp:
+    host: str = ""
+    port: int = 25
+    username: str = ""
+    password: str = field(default="", repr=False)
+    start_tls: bool = False
+    sender: str = "Gemeente Lindebeke <noreply@lindebeke.example>"
+    bounce_domain: str = "lindebeke.example"
+
+
+@dataclass(frozen=True)
+class Sms:
+    """Twilio. `url` replaces https://api.twilio.com where another host speaks the same API."""
+
+    url: str = "https://api.twilio.com"
+    account_sid: str = ""
+    auth_token: str = field(default="", repr=False)
+    sender: str = "Lindebeke"
+
+
+@dataclass(frozen=True)
+class Settings:
+    home: str = ".loket"
+    """Where the private PostgreSQL, keys and logs of a default run live."""
+    production: bool = False
+    """True refuses the sandbox's secrets and plain-http cookies."""
+    database_url: str = ""
+    """Empty: a private PostgreSQL under `home` is started."""
+    public_url: str = "http://127.0.0.1:8000"
+    """How citizens and other systems reach this API; never taken from the Host header."""
+    website_url: str = "http://127.0.0.1:8000"
+    """The municipality's website: return address after sign-in and payment, allowed Origin."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    procedures: str = ""
+    """A folder of definition files beside the shipped ones."""
+    secret_key: str = field(default="", repr=False)
+    """32 bytes, hex: cookies, upload and document links, blind indexes, encryption at rest."""
+    clock_speed: float = 1.0
+    """Multiplies waiting times of timers; only for trying things out, refused in production."""
+    municipality: Municipality = field(default_factory=Municipality)
+    acmidm: AcmIdm = field(default_factory=AcmIdm)
+    magda: Magda = field(default_factory=Magda)
+    dosis: Dosis = field(default_factory=Dosis)
+    notificaties: Notificaties = field(default_factory=Notificaties)
+    worldline: Worldline = field(default_factory=Worldline)
+    accounting: Accounting = field(default_factory=Accounting)
+    planning: Planning = field(default_factory=Planning)
+    smtp: Smtp = field(default_factory=Smtp)
+    sms: Sms = field(default_factory=Sms)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Raises `SettingsError` for a value of the wrong type and for an unknown `LOKET_` variable."""
+        environment = os.environ if environment is None else environment
+        known: set[str] = set()
+        settings: Settings = _read(cls, "LOKET", environment, known)
+        unknown = sorted(
+            name for name in environment if name.startswith("LOKET_") and name.removesuffix("_FILE") not in known | _OWN
+        )
+        if unknown:
+            raise SettingsError(f"unknown setting: {', '.join(unknown)}")
+        return settings
+
+
+_OWN = {"LOKET_SANDBOX_PORT", "LOKET_TEST_DATABASE_URL"}
+"""Variables that other commands of ours read."""
+
+
+def _read(kind: type[Any], prefix: str, environment: Mapping[str, str], known: set[str]) -> Any:
+    values: dict[str, Any] = {}
+    hints = get_type_hints(kind)
+    for one in fields(kind):
+        name = f"{prefix}_{one.name.upper()}"
+        hint = hints[one.name]
+        if is_dataclass(hint):
+            values[one.name] = _read(hint, name, environment, known)
+            continue
+        known.add(name)
+        text = _text(name, environment)
+        if text is not None:
+            values[one.name] = _parse(name, text, hint)
+    return kind(**values)
+
+
+def _text(name: str, environment: Mapping[str, str]) -> str | None:
+    if name in environment:
+        return environment[name]
+    file = environment.get(f"{name}_FILE") if not name.endswith("_FILE") else None
+    if file is None:
+        return None
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except OSError as fault:
+        raise SettingsError(f"{name}_FILE: {fault}") from fault
+
+
+def _parse(name: str, text: str, kind: type[Any]) -> Any:
+    try:
+        if kind is bool:
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
+        return kind(text)
+    except (KeyError, ValueError) as fault:
+        raise SettingsError(f"{name}: {text!r} is not a {kind.__name__}") from fault
