@@ -1,0 +1,72 @@
+"""The look that the sandbox's pages share: plain HTML with our own style, nothing fetched from elsewhere."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse
+
+_STYLE = Markup(Path(__file__).with_name("style.css").read_text("utf-8"))  # noqa: S704  # a file of ours
+_PAGE = Markup(
+    '<!doctype html>\n<html lang="nl"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    '<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head>\n'
+    "<body{kind}>{body}</body></html>"
+)
+
+
+def page(title: str, body: Markup, *, kind: str = "", status: int = 200) -> HTMLResponse:
+    """A whole page. `kind` is a class on the body: `card` for one narrow panel (sign in, pay)."""
+    of_kind = Markup(' class="{}"').format(kind) if kind else ""
+    return HTMLResponse(_PAGE.format(title=title, style=_STYLE, body=body, kind=of_kind), status)
+
+
+def join(parts: Iterable[Markup | str]) -> Markup:
+    return Markup("").join(parts)
+
+
+def table(
+    head: Iterable[str], rows: Iterable[Iterable[Markup | str | None]], *, empty: str = "Nog niets."
+) -> Markup:
+    """A table, or `empty` where there are no rows."""
+    lines = [join(Markup("<td>{}</td>").format("" if cell is None else cell) for cell in row) for row in rows]
+    if not lines:
+        return Markup('<p class="empty">{}</p>').format(empty)
+    return Markup(
+        '<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    ).format(
+        join(Markup("<th>{}</th>").format(name) for name in head),
+        join(Markup("<tr>{}</tr>").format(line) for line in lines),
+    )
+
+
+def button(action: str, label: str, fields: Mapping[str, str] | None = None, *, kind: str = "") -> Markup:
+    """A form that is one button: posts `fields` to `action`. `kind` is `quiet`, `danger` or empty."""
+    hidden = join(
+        Markup('<input type="hidden" name="{}" value="{}">').format(name, value)
+        for name, value in (fields or {}).items()
+    )
+    return Markup(
+        '<form method="post" action="{}" class="one">{}<button class="{}">{}</button></form>'
+    ).format(action, hidden, kind, label)
+
+
+def fold(title: str, body: Markup) -> Markup:
+    """A part that is closed until it is opened."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(title, body)
+
+
+def tag(text: str, kind: str = "") -> Markup:
+    """A small label. `kind` is `good`, `bad`, `wait` or empty."""
+    return Markup('<span class="tag {}">{}</span>').format(kind, text)
+
+
+def moment(at: str) -> Markup:
+    """An ISO instant, shortened to day and time; the whole of it on hovering."""
+    shown = at.replace("T", " ")[5:19]
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at, at, shown)
+
+
+def lines(text: str) -> Markup:
+    """Text with its line breaks."""
+    return Markup("<br>").join(escape(line) for line in text.splitlines())
