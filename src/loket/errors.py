@@ -118,7 +118,12 @@ class Unavailable(Failed):
     """No answer, or a 'not now': the same call may be repeated later."""
 
     def __init__(
-        self, system: str, reason: str, *, http_status: int | None = None, retry_after_seconds: float | None = None
+        self,
+        system: str,
+        reason: str,
+        *,
+        http_status: int | None = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(system, reason, http_status=http_status)
         self.retry_after_seconds = retry_after_seconds

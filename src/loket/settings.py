@@ -6,9 +6,9 @@ Adapters know only what stands here: URLs and credentials.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 
 class SettingsError(Exception):
@@ -146,8 +146,6 @@ class Settings:
     """A folder of definition files beside the shipped ones."""
     secret_key: str = field(default="", repr=False)
     """32 bytes, hex: cookies, upload and document links, blind indexes, encryption at rest."""
-    clock_speed: float = 1.0
-    """Multiplies waiting times of timers; only for trying things out, refused in production."""
     municipality: Municipality = field(default_factory=Municipality)
     acmidm: AcmIdm = field(default_factory=AcmIdm)
     magda: Magda = field(default_factory=Magda)
@@ -164,10 +162,9 @@ class Settings:
         """Raises `SettingsError` for a value of the wrong type and for an unknown `LOKET_` variable."""
         environment = os.environ if environment is None else environment
         known: set[str] = set()
-        settings: Settings = _read(cls, "LOKET", environment, known)
-        unknown = sorted(
-            name for name in environment if name.startswith("LOKET_") and name.removesuffix("_FILE") not in known | _OWN
-        )
+        settings = _read(cls, "LOKET", environment, known)
+        ours = (name for name in environment if name.startswith("LOKET_"))
+        unknown = sorted(name for name in ours if not {name, name.removesuffix("_FILE")} & (known | _OWN))
         if unknown:
             raise SettingsError(f"unknown setting: {', '.join(unknown)}")
         return settings
@@ -175,15 +172,23 @@ class Settings:
 
 _OWN = {"LOKET_SANDBOX_PORT", "LOKET_TEST_DATABASE_URL"}
 """Variables that other commands of ours read."""
+_SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 
-def _read(kind: type[Any], prefix: str, environment: Mapping[str, str], known: set[str]) -> Any:
-    values: dict[str, Any] = {}
+class _Fields(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Section = TypeVar("Section", bound=_Fields)
+
+
+def _read(kind: type[Section], prefix: str, environment: Mapping[str, str], known: set[str]) -> Section:
+    values: dict[str, object] = {}
     hints = get_type_hints(kind)
     for one in fields(kind):
         name = f"{prefix}_{one.name.upper()}"
         hint = hints[one.name]
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             values[one.name] = _read(hint, name, environment, known)
             continue
         known.add(name)
@@ -205,10 +210,8 @@ def _text(name: str, environment: Mapping[str, str]) -> str | None:
         raise SettingsError(f"{name}_FILE: {fault}") from fault
 
 
-def _parse(name: str, text: str, kind: type[Any]) -> Any:
+def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object:
     try:
-        if kind is bool:
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
-        return kind(text)
+        return _SWITCH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as fault:
         raise SettingsError(f"{name}: {text!r} is not a {kind.__name__}") from fault
