@@ -135,3 +135,11 @@ class Declined(Failed):
 
 class InDoubt(Failed):
     """Money was asked to move and no answer came: never repeated without a person."""
+
+
+class BadNotice(Exception):
+    """What came in on a hook cannot be read; nothing is kept, repeating it is useless (HTTP 400)."""
+
+
+class BadSignature(BadNotice):
+    """A notice is not provably from the system that it says it is from, or is too old (HTTP 401)."""
