@@ -1,0 +1,451 @@
+"""Signing in with ACM/IDM ("Toegangsbeheer Vlaanderen"), and Loket's own tokens for the systems behind it.
+
+Paths below the issuer as published: authenticatie.vlaanderen.be/docs/…/oauth/technische-info/discovery-url/.
+Authlib and joserfc know the vocabulary, the assertions and the checks; the transport is httpx2, as in every
+other adapter (Authlib's own clients want httpx or requests).
+"""
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import orjson
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2.rfc7523.assertion import private_key_jwt_sign
+from authlib.oauth2.rfc7523.client import ASSERTION_TYPE
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet, RSAKey
+
+from loket import settings
+from loket.errors import Declined, Unavailable
+
+TIMEOUT_SECONDS = 10.0
+ASSERTION_LIFETIME = timedelta(seconds=60)
+"""ACM refuses client assertions that live longer than 600 s."""
+CLOCK_SKEW = timedelta(seconds=30)
+KEYS_LIFETIME = timedelta(hours=1)
+"""How long ACM's public keys are believed; a key withdrawn there is trusted here no longer than this."""
+RENEWED_BEFORE_EXPIRY = timedelta(seconds=180)
+INTROSPECTIONS_KEPT = 10_000
+
+_INSZ = re.compile(r"\d{11}")
+
+
+class Kind(StrEnum):
+    """For whom somebody signs in: ACM's target groups BUR and LB."""
+
+    CITIZEN = "CITIZEN"
+    STAFF = "STAFF"
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """Who signed in, as ACM says it.
+
+    `organisation` is the KBO number under which a member of staff signed in; `roles` are the names of the
+    roles that hold for our own municipality, and empty for anybody else's. `expires_at`: until when ACM
+    vouches for this.
+    """
+
+    subject: str
+    kind: Kind
+    insz: str | None = field(repr=False)
+    given_name: str | None = field(repr=False)
+    family_name: str | None = field(repr=False)
+    organisation: str | None
+    roles: tuple[str, ...]
+    acr: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class TokenFacts(SignIn):
+    """What stands behind an access token that ACM called active."""
+
+    scopes: frozenset[str] = frozenset()
+
+
+class AcmIdm:
+    """Sign-in of citizens and staff, and the tokens that they carry.
+
+    Recognises a repeat: `none`. A code works once; every other call only reads.
+    """
+
+    def __init__(self, section: settings.AcmIdm, *, kbo: str, redirect_uri: str) -> None:
+        """`kbo`: whose roles count. `redirect_uri`: exactly as registered with ACM.
+
+        Raises:
+            SettingsError: the private key cannot be read.
+        """
+        self._section = section
+        self._kbo = kbo
+        self._redirect_uri = redirect_uri
+        self._key = read_key(section.private_key_file)
+        self._token_url = f"{section.issuer}/v1/token"
+        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._keys: KeySet | None = None
+        self._keys_read_at = 0.0
+        self._known: dict[bytes, tuple[float, TokenFacts]] = {}
+        self._asking: dict[bytes, asyncio.Task[TokenFacts | None]] = {}
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    def authorization_url(
+        self, state: str, nonce: str, code_verifier: str, *, audience: Kind, language: str = "nl"
+    ) -> str:
+        """Where the browser goes to sign in. `code_verifier`: 43–128 characters, kept until the return."""
+        scopes = self._section.citizen_scopes if audience is Kind.CITIZEN else self._section.staff_scopes
+        challenge = create_s256_code_challenge(code_verifier)  # type: ignore[no-untyped-call]  # stubs leave it open
+        parameters = {
+            "response_type": "code",
+            "client_id": self._section.client_id,
+            "redirect_uri": self._redirect_uri,
+            "scope": scopes,
+            "state": state,
+            "nonce": nonce,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+            "ui_locales": language,
+        }
+        return add_params_to_uri(f"{self._section.issuer}/v1/auth", parameters)
+
+    def logout_url(self, *, return_to: str, state: str | None = None) -> str:
+        """Where the browser goes to end its session at ACM; `return_to` must be registered with ACM.
+
+        Other open applications stay signed in: ACM does not tell them.
+        """
+        parameters = {"client_id": self._section.client_id, "post_logout_redirect_uri": return_to}
+        if state is not None:
+            parameters["state"] = state
+        return add_params_to_uri(f"{self._section.issuer}/v1/logout", parameters)
+
+    async def exchange(self, code: str, code_verifier: str, nonce: str) -> SignIn:
+        """Turn the code of the return address into the person who signed in.
+
+        Raises:
+            Unavailable: ACM does not answer, or answers with a 5xx.
+            Declined: the code was used or is too old, the ID token is not ACM's own and for this sign-in, or
+                it names nobody whom we serve. Signing in again may help.
+        """
+        answer = await self._post(
+            self._token_url,
+            {
+                "grant_type": "authorization_code",
+                "code": code,
+                "redirect_uri": self._redirect_uri,
+                "code_verifier": code_verifier,
+            },
+        )
+        access_token, id_token = _text(answer, "access_token"), _text(answer, "id_token")
+        if access_token is None or id_token is None:
+            raise Unavailable("acmidm", "the answer holds no tokens")
+        claims = await self._verified(id_token, nonce=nonce, access_token=access_token)
+        if not claims.keys() & {"rrn", self._section.role_claim}:
+            claims = {**await self._userinfo(access_token, claims["sub"]), **claims}
+        person = self._person(claims, expires_at=_instant(claims["exp"]))
+        if person is None:
+            raise Declined("acmidm", "signed in, but neither as a citizen nor for a local government")
+        return SignIn(**person)
+
+    async def introspect(self, token: str) -> TokenFacts | None:
+        """Who carries this access token; None when it is not active, not meant for us, or no person's.
+
+        Asked once per token and `introspection_cache_seconds`, however many requests wait for it.
+
+        Raises:
+            Unavailable: ACM does not answer, or answers with a 5xx.
+            Declined: ACM does not accept Loket itself as a client.
+        """
+        key = hashlib.sha256(token.encode()).digest()
+        until, facts = self._known.get(key, (0.0, None))
+        if facts is not None and time.time() < until:
+            return facts
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = asyncio.create_task(self._introspect(token, key))
+            self._asking[key] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        # One request that is cancelled must not take the answer away from the others.
+        return await asyncio.shield(asking)
+
+    async def _introspect(self, token: str, key: bytes) -> TokenFacts | None:
+        claims = await self._post(
+            f"{self._section.issuer}/v1/introspect", {"token": token, "token_type_hint": "access_token"}
+        )
+        self._known.pop(key, None)
+        expiry = claims.get("exp")
+        if claims.get("active") is not True or not self._is_for_us(claims):
+            return None
+        if not isinstance(expiry, int | float) or expiry <= time.time():
+            return None
+        person = self._person(claims, expires_at=_instant(expiry))
+        if person is None:
+            return None
+        facts = TokenFacts(**person, scopes=frozenset((_text(claims, "scope") or "").split()))
+        while len(self._known) >= INTROSPECTIONS_KEPT:
+            del self._known[next(iter(self._known))]
+        self._known[key] = (min(expiry, time.time() + self._section.introspection_cache_seconds), facts)
+        return facts
+
+    def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
+        """A token that another application got for itself is not a way in here.
+
+        ACM leaves `aud` out when a client asked without audience: the token is then for that client.
+        """
+        audience = claims.get("aud", claims.get("client_id"))
+        audiences = audience if isinstance(audience, list) else [audience]
+        issuer = self._section.issuer
+        return self._section.client_id in audiences and claims.get("iss", issuer) == issuer
+
+    async def _verified(self, id_token: str, *, nonce: str, access_token: str) -> dict[str, Any]:
+        try:
+            token = await self._decoded(id_token)
+            claims = CodeIDToken(
+                token.claims,
+                token.header,
+                options={
+                    "iss": {"essential": True, "value": self._section.issuer},
+                    "aud": {"essential": True, "value": self._section.client_id},
+                    "nonce": {"essential": True, "value": nonce},
+                },
+                params={"client_id": self._section.client_id, "access_token": access_token},
+            )
+            claims.validate(leeway=int(CLOCK_SKEW.total_seconds()))
+        except (JoseError, ValueError) as fault:
+            raise Declined("acmidm", f"the ID token is not valid: {fault}") from fault
+        return dict(claims)
+
+    async def _decoded(self, id_token: str) -> jwt.Token:
+        try:
+            return jwt.decode(id_token, await self._key_set(), algorithms=["RS256"])
+        except InvalidKeyIdError:
+            # ACM has changed its keys since we read them.
+            return jwt.decode(id_token, await self._key_set(fresh=True), algorithms=["RS256"])
+
+    async def _key_set(self, *, fresh: bool = False) -> KeySet:
+        old = time.monotonic() - self._keys_read_at > KEYS_LIFETIME.total_seconds()
+        if self._keys is None or old or fresh:
+            answer = await _ask(self._client, "GET", f"{self._section.issuer}/v1/keys")
+            try:
+                self._keys = KeySet.import_key_set({"keys": answer.get("keys", [])})
+            except (JoseError, ValueError, TypeError, AttributeError) as fault:
+                raise Unavailable("acmidm", "the answer holds no usable keys") from fault
+            self._keys_read_at = time.monotonic()
+        return self._keys
+
+    async def _userinfo(self, access_token: str, subject: str) -> dict[str, Any]:
+        url = f"{self._section.issuer}/v1/userinfo"
+        claims = await _ask(self._client, "GET", url, bearer=access_token)
+        if claims.get("sub") != subject:
+            raise Declined("acmidm", "userinfo speaks of somebody else than the ID token")
+        return claims
+
+    def _person(self, claims: Mapping[str, Any], *, expires_at: datetime) -> dict[str, Any] | None:
+        """The fields of a `SignIn`; None for those whom we do not serve (companies, the Flemish
+        government).""" subject, group = _text(claims, "sub"), claims.get("vo_doelgroepcode") if subject is
+        None:
+            return None
+        roles = roles_at(claims.get(self._section.role_claim), self._kbo)
+        insz = _text(claims, "rrn")
+        if insz is not None and not _INSZ.fullmatch(insz):
+            insz = None
+        if group == "LB" or (group is None and roles):
+            kind = Kind.STAFF
+        elif group in {None, "BUR"} and insz is not None:
+            kind, roles = Kind.CITIZEN, ()
+        else:
+            return None
+        return {
+            "subject": subject,
+            "kind": kind,
+            "insz": insz,
+            "given_name": _text(claims, "given_name"),
+            "family_name": _text(claims, "family_name"),
+            "organisation": _text(claims, "vo_orgcode") if kind is Kind.STAFF else None,
+            "roles": roles,
+            "acr": _text(claims, "acr"),
+            "expires_at": expires_at,
+        }
+
+    async def _post(self, url: str, form: dict[str, str]) -> dict[str, Any]:
+        proof = client_authentication(self._key, self._section.client_id, self._token_url)
+        return await _ask(self._client, "POST", url, form={**form, **proof})
+
+
+class MachineTokens(httpx2.Auth):
+    """Loket's own access token for one system, asked when first needed; hand it to a client as `auth=`.
+
+    A token is kept until 180 s before it ends (half its life when that is longer) and asked once, however
+    many calls wait for it. On a 401 the call is made once more with a new token; a second 401 is the caller's
+    to judge. Recognises a repeat: `none`; a token too many harms nobody.
+    """
+
+    def __init__(self, section: settings.AcmIdm, *, token_url: str, scope: str) -> None:
+        """Raises `SettingsError` when the private key cannot be read."""
+        self._client_id = section.client_id
+        self._key = read_key(section.private_key_file)
+        self._token_url = token_url
+        self._scope = scope
+        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._one_at_a_time = asyncio.Lock()
+        self._token: str | None = None
+        self._renew_at = 0.0
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def token(self) -> str:
+        """The token to show now.
+
+        Raises:
+            Unavailable: ACM does not answer, or answers with a 5xx.
+            Declined: ACM does not give Loket this scope.
+        """
+        async with self._one_at_a_time:
+            if self._token is None or time.monotonic() >= self._renew_at:
+                self._token, lifetime = await self._renew()
+                self._renew_at = time.monotonic() + max(
+                    lifetime - RENEWED_BEFORE_EXPIRY.total_seconds(), lifetime / 2
+                )
+            return self._token
+
+    def invalidate(self, token: str | None = None) -> None:
+        """Forget the token; when one is named, only if it is still the present one."""
+        if token is None or token == self._token:
+            self._token = None
+
+    async def async_auth_flow(
+        self, request: httpx2.Request
+    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        token = await self.token()
+        request.headers["Authorization"] = f"Bearer {token}"
+        answer = yield request
+        if answer.status_code == httpx2.codes.UNAUTHORIZED:
+            self.invalidate(token)
+            request.headers["Authorization"] = f"Bearer {await self.token()}"
+            yield request
+
+    async def _renew(self) -> tuple[str, float]:
+        form = {"grant_type": "client_credentials", "scope": self._scope}
+        form |= client_authentication(self._key, self._client_id, self._token_url)
+        answer = await _ask(self._client, "POST", self._token_url, form=form)
+        token, lifetime = _text(answer, "access_token"), answer.get("expires_in", 0)
+        if token is None or not isinstance(lifetime, int | float):
+            raise Unavailable("acmidm", "the answer holds no access token")
+        return token, float(lifetime)
+
+
+def read_key(file: str) -> RSAKey:
+    """Loket's private key (PEM, RSA of 2048 bits or more); its `kid` is the RFC 7638 thumbprint.
+
+    Raises:
+        SettingsError: there is no such file, or no RSA key in it.
+    """
+    try:
+        key = RSAKey.import_key(Path(file).read_bytes())
+    except (OSError, JoseError, ValueError) as fault:
+        raise settings.SettingsError(f"LOKET_ACMIDM_PRIVATE_KEY_FILE: {file!r}: {fault}") from fault
+    if not key.is_private:
+        raise settings.SettingsError(f"LOKET_ACMIDM_PRIVATE_KEY_FILE: {file!r} holds a public key only")
+    key.ensure_kid()
+    return key
+
+
+def public_jwks(private_key_file: str) -> dict[str, Any]:
+    """The public half of Loket's key as a JWK set: what ACM is given when Loket is registered there.
+
+    Raises:
+        SettingsError: there is no such file, or no RSA key in it.
+    """
+    public = read_key(private_key_file).as_dict(private=False)
+    return {"keys": [{**public, "use": "sig", "alg": "RS256"}]}
+
+
+def client_authentication(key: RSAKey, client_id: str, token_url: str) -> dict[str, str]:
+    """Form fields that prove who asks (private_key_jwt, RFC 7523).
+
+    Authlib's `PrivateKeyJWT` lets an assertion live for 3600 s (ACM: 600 at most) and, once given claims of
+    its own, repeats their jti, which a strict server takes for a replay. Its signing function, called with a
+    fresh jti and our own lifetime, does neither.
+    """
+    assertion = private_key_jwt_sign(
+        key,
+        client_id,
+        token_url,
+        claims={"jti": str(uuid4())},
+        header={"kid": key.kid},
+        expires_in=int(ASSERTION_LIFETIME.total_seconds()),
+    )
+    return {"client_id": client_id, "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+
+
+def roles_at(claim: object, kbo: str) -> tuple[str, ...]:
+    """The names of the roles that hold for organisation `kbo`, in the order in which ACM gives them.
+
+    A value of the claim is `Role:Organisation`, or `Role:Organisation1, Organisation2` where somebody holds
+    one role for several.
+    """
+    values = claim if isinstance(claim, list) else [claim]
+    roles: dict[str, None] = {}
+    for value in values:
+        role, colon, organisations = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+        if colon and role and kbo in {one.strip() for one in organisations.split(",")}:
+            roles[role.strip()] = None
+    return tuple(roles)
+
+
+async def _ask(
+    client: httpx2.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    form: dict[str, str] | None = None,
+    bearer: str | None = None,
+) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer is not None else None
+    try:
+        answer = await client.request(method, url, data=form, headers=headers)
+    except httpx2.RequestError as fault:
+        raise Unavailable("acmidm", f"no answer: {type(fault).__name__}") from fault
+    status = answer.status_code
+    if status == httpx2.codes.TOO_MANY_REQUESTS or status >= httpx2.codes.INTERNAL_SERVER_ERROR:
+        wait = answer.headers.get("Retry-After", "")
+        retry_after = float(wait) if wait.isdecimal() else None
+        raise Unavailable("acmidm", f"HTTP {status}", http_status=status, retry_after_seconds=retry_after)
+    body = _json(answer)
+    if not answer.is_success:
+        reason = [_text(body, "error") or f"HTTP {status}", _text(body, "error_description") or ""]
+        raise Declined("acmidm", " ".join(reason).strip(), http_status=status)
+    if not body:
+        raise Unavailable("acmidm", "the answer is not a JSON object", http_status=status)
+    return body
+
+
+def _json(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        body = orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str | None:
+    value = claims.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
