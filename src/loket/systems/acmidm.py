@@ -254,9 +254,9 @@ class AcmIdm:
         return claims
 
     def _person(self, claims: Mapping[str, Any], *, expires_at: datetime) -> dict[str, Any] | None:
-        """The fields of a `SignIn`; None for those whom we do not serve (companies, the Flemish
-        government).""" subject, group = _text(claims, "sub"), claims.get("vo_doelgroepcode") if subject is
-        None:
+        """The fields of a `SignIn`; None for whom we do not serve (companies, the Flemish government)."""
+        subject, group = _text(claims, "sub"), claims.get("vo_doelgroepcode")
+        if subject is None:
             return None
         roles = roles_at(claims.get(self._section.role_claim), self._kbo)
         insz = _text(claims, "rrn")
@@ -288,9 +288,10 @@ class AcmIdm:
 class MachineTokens(httpx2.Auth):
     """Loket's own access token for one system, asked when first needed; hand it to a client as `auth=`.
 
-    A token is kept until 180 s before it ends (half its life when that is longer) and asked once, however
-    many calls wait for it. On a 401 the call is made once more with a new token; a second 401 is the caller's
-    to judge. Recognises a repeat: `none`; a token too many harms nobody.
+    A token is kept until 180 s before it ends, and for at least half its life; it is asked once, however many
+    calls wait for it. On a 401 the call is made once more with a new token; what then still is a 401 is for
+    the caller to judge.
+    Recognises a repeat: `none`; a token too many harms nobody.
     """
 
     def __init__(self, section: settings.AcmIdm, *, token_url: str, scope: str) -> None:
