@@ -1,0 +1,317 @@
+"""The database: transactions for writing, plain connections for reading, and wake-ups after a commit.
+
+Writers get a SQLModel session in a transaction. Readers get a psycopg connection without one: a read is one
+statement that builds its JSON in PostgreSQL, and whose text goes on untouched.
+A wake-up says only that there is something to look at; what it is stands in the tables.
+"""
+
+import asyncio
+import contextlib
+import logging
+import select
+from collections.abc import AsyncIterator, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor, sql
+from psycopg.abc import Buffer, Params, QueryNoTemplate
+from psycopg.adapt import Loader
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+logger = logging.getLogger(__name__)
+
+EVENTS = "loket_events"
+EFFECTS = "loket_effects"
+
+COALESCE_SECONDS = 0.010
+"""At most one NOTIFY per channel in this time: each takes a lock of the whole cluster at its commit."""
+IDLE_IN_TRANSACTION_SECONDS = 30
+"""A forgotten transaction holds back the feed of events, so the server ends it."""
+CONNECT_SECONDS = 5
+PULSE_SECONDS = 15.0
+"""How often a silent listener asks whether its server is still there."""
+RECONNECT_SECONDS = (0.1, 2.0)
+"""First and longest wait between attempts."""
+KEEPALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_WAKE = "loket.wake"
+
+
+def after_commit(session: AsyncSession, channel: str) -> None:
+    """Wake whoever listens to `channel` once this session's transaction is committed; never if it is not."""
+    session.info.setdefault(_WAKE, set()).add(channel)
+
+
+class Statements(list[str]):
+    """The SQL statements of a block, in order."""
+
+
+class RawJson(Loader):
+    """json and jsonb as the bytes that PostgreSQL wrote: most go straight into an answer."""
+
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data)
+
+
+class Reader(AsyncConnection[TupleRow]):
+    """A connection without transaction whose statements can be counted."""
+
+    counts: list[Statements]
+
+    async def fetch_json(self, query: QueryNoTemplate, params: Params | None = None) -> bytes | None:
+        """The first column of the first row, as bytes; None without a row, and for a NULL."""
+        cursor = await self.execute(query, params)
+        row = await cursor.fetchone()
+        return None if row is None else row[0]
+
+
+class _ReaderCursor(AsyncCursor[TupleRow]):
+    async def execute(  # type: ignore[override]  # no t-strings, which need Python 3.14
+        self,
+        query: QueryNoTemplate,
+        params: Params | None = None,
+        *,
+        prepare: bool | None = None,
+        binary: bool | None = None,
+    ) -> Self:
+        if isinstance(self.connection, Reader):
+            for statements in self.connection.counts:
+                statements.append(query if isinstance(query, str) else str(query))
+        return await super().execute(query, params, prepare=prepare, binary=binary)
+
+
+class Database:
+    """One PostgreSQL database. `async with Database(url) as database`, or `open` and `aclose`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        writers: int = 10,
+        readers: int = 10,
+        statement_timeout_seconds: float = 30.0,
+        name: str = "loket",
+    ) -> None:
+        """`writers` and `readers` are the most connections of each kind; `name` shows in pg_stat_activity."""
+        self.url = make_url(url).set(drivername="postgresql+psycopg")
+        options = (
+            f"-c timezone=UTC -c statement_timeout={int(statement_timeout_seconds * 1000)}"
+            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS * 1000}"
+        )
+        self._arguments: dict[str, Any] = {
+            "application_name": name,
+            "connect_timeout": CONNECT_SECONDS,
+            "options": options,
+            **KEEPALIVE,
+        }
+        self._engine = create_async_engine(
+            self.url, pool_size=writers, max_overflow=0, connect_args=self._arguments
+        )
+        self._sessions = async_sessionmaker(self._engine, class_=AsyncSession, expire_on_commit=False)
+        self._pool: AsyncConnectionPool[Reader] = AsyncConnectionPool(
+            conninfo(self.url),
+            connection_class=Reader,
+            kwargs={
+                **self._arguments,
+                "autocommit": True,
+                "cursor_factory": _ReaderCursor,
+                "prepare_threshold": 2,
+            },
+            configure=self._configure,
+            check=_check_reader,
+            min_size=1,
+            max_size=readers,
+            timeout=CONNECT_SECONDS,
+            open=False,
+            name=name,
+        )
+        self._counts: list[Statements] = []
+        event.listen(self._engine.sync_engine, "before_cursor_execute", self._count_writer)
+        event.listen(self._engine.sync_engine, "checkout", _check_writer)
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self._notifier: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start the pools. Does not wait for the server: `ping` tells whether it answers."""
+        await self._pool.open()
+        self._notifier = asyncio.create_task(self._notify(), name="database notifier")
+
+    async def aclose(self) -> None:
+        """Send the last wake-ups and close every connection."""
+        if self._notifier is not None:
+            self._notifier.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._notifier
+            self._notifier = None
+            if self._dirty:
+                with contextlib.suppress(psycopg.Error, TimeoutError):  # the poll of the others finds it
+                    async with asyncio.timeout(1), await self._connect() as connection:
+                        await self._send(connection)
+        await self._pool.close()
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # ------------------------------------------------------------------------------------ writing and reading
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session in one transaction: committed at the end of the block, rolled back when it raises."""
+        async with self._sessions() as session:
+            async with session.begin():
+                yield session
+            self._wake_up(session.info.pop(_WAKE, ()))
+
+    @contextlib.asynccontextmanager
+    async def reader(self) -> AsyncIterator[Reader]:
+        """A connection in autocommit; json and jsonb come as bytes. One statement is one snapshot.
+
+        Raises:
+            PoolTimeout: (a psycopg.OperationalError) none was free or could be made in five seconds.
+        """
+        async with self._pool.connection() as connection:
+            yield connection
+
+    async def fetch_json(self, query: QueryNoTemplate, params: Params | None = None) -> bytes | None:
+        """What the one statement `query` answers in its first column, as PostgreSQL wrote it."""
+        async with self._pool.connection() as connection:
+            return await connection.fetch_json(query, params)
+
+    async def ping(self, *, seconds: float = 2.0) -> bool:
+        """Whether the server answers a statement within `seconds`."""
+        try:
+            async with asyncio.timeout(seconds), self._pool.connection(timeout=seconds) as connection:
+                await connection.execute("SELECT 1")
+        except (psycopg.Error, PoolTimeout, TimeoutError):
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def count(self) -> Iterator[Statements]:
+        """The statements that this database gets during the block, from sessions and readers alike."""
+        statements = Statements()
+        self._counts.append(statements)
+        try:
+            yield statements
+        finally:
+            self._counts[:] = [one for one in self._counts if one is not statements]
+
+    def _count_writer(self, _connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        for statements in self._counts:
+            statements.append(statement)
+
+    async def _configure(self, connection: Reader) -> None:
+        connection.counts = self._counts
+        connection.adapters.register_loader("json", RawJson)
+        connection.adapters.register_loader("jsonb", RawJson)
+
+    # ----------------------------------------------------------------------------------------------- wake-ups
+
+    async def listen(self, channels: Sequence[str]) -> AsyncIterator[str]:
+        """The name of a channel whenever there may be something new: use it in `contextlib.aclosing`.
+
+        Every channel is named once at the start and after a broken connection, for what was missed meanwhile.
+        Never ends by itself; a listener keeps a slower poll beside it.
+        """
+        wait = RECONNECT_SECONDS[0]
+        while True:
+            try:
+                async with await self._connect() as connection:
+                    for channel in channels:
+                        await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                    wait = RECONNECT_SECONDS[0]
+                    for channel in channels:
+                        yield channel
+                    while True:
+                        async for notice in connection.notifies(timeout=PULSE_SECONDS):
+                            yield notice.channel
+                        async with asyncio.timeout(CONNECT_SECONDS):
+                            await connection.execute("SELECT 1")
+            except (psycopg.Error, TimeoutError, OSError) as fault:
+                logger.warning("listening again in %.1f s: %s", wait, fault)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, RECONNECT_SECONDS[1])
+
+    def _wake_up(self, channels: set[str] | tuple[()]) -> None:
+        if channels:
+            self._dirty |= channels
+            self._wake.set()
+
+    async def _notify(self) -> None:
+        """Send wake-ups as long as the database is open, on a connection of its own."""
+        wait = RECONNECT_SECONDS[0]
+        while True:
+            try:
+                async with await self._connect() as connection:
+                    while True:
+                        await self._wake.wait()
+                        self._wake.clear()
+                        await self._send(connection)
+                        wait = RECONNECT_SECONDS[0]
+                        await asyncio.sleep(COALESCE_SECONDS)
+            except (psycopg.Error, TimeoutError, OSError) as fault:
+                logger.warning("wake-ups again in %.1f s: %s", wait, fault)
+            self._wake_up(self._dirty)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, RECONNECT_SECONDS[1])
+
+    async def _send(self, connection: AsyncConnection[TupleRow]) -> None:
+        """One NOTIFY per channel that was marked; what could not be sent stays marked."""
+        channels, self._dirty = self._dirty, set()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.execute(
+                    "SELECT pg_notify(name, '') FROM unnest(%s::text[]) AS name", (sorted(channels),)
+                )
+        except BaseException:
+            self._dirty |= channels
+            raise
+
+    async def _connect(self) -> AsyncConnection[TupleRow]:
+        return await AsyncConnection.connect(conninfo(self.url), **self._arguments, autocommit=True)
+
+
+async def _check_reader(connection: AsyncConnection[Any]) -> None:
+    if _spoke(connection.pgconn.socket):
+        raise psycopg.OperationalError("the server has closed this connection")
+
+
+def _check_writer(connection: PoolProxiedConnection, _record: object, _proxy: object) -> None:
+    driver = connection.driver_connection
+    if isinstance(driver, AsyncConnection) and _spoke(driver.pgconn.socket):
+        raise InvalidatePoolError("the server has closed this connection")
+
+
+def _spoke(socket: int) -> bool:
+    """Whether an idle connection has something to read: only its end, so a restarted server fails no request.
+
+    A look at the socket costs microseconds, where the usual `SELECT 1` before each use is a round trip.
+    """
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def conninfo(url: URL | str) -> str:
+    """`url` as libpq reads it, password included: not for a log."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
