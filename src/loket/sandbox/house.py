@@ -42,8 +42,8 @@ class House:
             system.name: f"{system.scheme}://{config.host}:{self._listeners[system.name].getsockname()[1]}"
             for system in systems
         }
-        self.config = replace(config, urls=urls)
         self.states = {system.name: State(_file(config, system)) for system in systems}
+        self.config = replace(config, urls=urls, states=self.states)
         self._servers: list[_Server] = []
         self._serving: list[asyncio.Task[None]] = []
         self._services: list[Service] = []

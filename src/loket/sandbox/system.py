@@ -25,7 +25,9 @@ class Municipality:
 class Config:
     """What the configuration file says, and where the house put each system.
 
-    `sections` holds each system's own object of the file; `urls` is complete before any system is made.
+    `sections` holds each system's own object of the file. `urls` and `states` (what each system remembers)
+    are complete before any system is made; another's state is only for looking: whose token is this, what
+    did the citizen get.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +37,7 @@ class Config:
     municipality: Municipality = field(default_factory=Municipality)
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     urls: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[str, State] = field(default_factory=dict)
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Config":
