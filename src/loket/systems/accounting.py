@@ -1,0 +1,201 @@
+"""The municipality's accounting package: we book invoices and payments, it tells us which transfers came in.
+
+Speaks our own published contract, contracts/accounting.openapi.yaml.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter
+from pydantic.dataclasses import dataclass as shape
+
+from loket.errors import Declined
+from loket.settings import Accounting as Settings
+from loket.systems import contract
+from loket.systems.calls import call
+from loket.systems.contract import WIRE, Address, Amount, Instant, Notice
+
+SYSTEM = "accounting"
+TIMEOUT_SECONDS = 20.0
+
+Reference = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+"""Structured communication (OGM), 12 bare digits."""
+
+
+class EntryType(StrEnum):
+    INVOICE = "INVOICE"
+    PAYMENT = "PAYMENT"
+    """Money that came in through the payment module; transfers are the package's own knowledge."""
+    CREDIT_NOTE = "CREDIT_NOTE"
+    REFUND = "REFUND"
+
+
+class PaymentMethod(StrEnum):
+    ONLINE = "ONLINE"
+    TRANSFER = "TRANSFER"
+    CASH = "CASH"
+
+
+class EntryStatus(StrEnum):
+    BOOKED = "BOOKED"
+    REJECTED = "REJECTED"
+
+
+@shape(frozen=True, config=WIRE)
+class Counterparty:
+    name: Annotated[str, Field(min_length=1, max_length=140)]
+    address: Address | None = None
+    email: str | None = None
+    enterprise_number: str | None = None
+
+
+@shape(frozen=True, config=WIRE)
+class Vat:
+    """The VAT inside a line's gross amount. `category` as in EN 16931: taxed, exempt, outside the scope."""
+
+    category: Literal["S", "E", "O"]
+    rate: Decimal
+    amount: Amount
+
+
+@shape(frozen=True, config=WIRE)
+class Line:
+    """`amount` is that of the whole line, gross. `budget_key` as the municipality configured it (BBC)."""
+
+    description: Annotated[str, Field(min_length=1, max_length=140)]
+    quantity: Annotated[int, Field(ge=1)]
+    amount: Amount
+    budget_key: dict[str, str]
+    vat: Vat | None = None
+
+
+@shape(frozen=True, config=WIRE)
+class Entry:
+    """One document to book. Wrong values raise `ValueError` when it is made, before anything is sent."""
+
+    id: UUID
+    type: EntryType
+    journal: Annotated[str, Field(min_length=1, max_length=20)]
+    number: Annotated[str, Field(min_length=1, max_length=35)]
+    reference: Reference
+    booked_on: date
+    amount: Amount
+    counterparty: Counterparty
+    lines: tuple[Line, ...] = ()
+    due_on: date | None = None
+    invoice_number: Annotated[str, Field(max_length=35)] | None = None
+    payment_method: PaymentMethod | None = None
+    currency: Literal["EUR"] = "EUR"
+
+
+@shape(frozen=True, config=WIRE)
+class Booked:
+    """`voucher` is the accounting package's own number; `reason` says why an entry was rejected."""
+
+    id: UUID
+    status: EntryStatus
+    booked_at: Instant | None = None
+    voucher: str | None = None
+    reason: str | None = None
+
+
+@shape(frozen=True, config=WIRE)
+class PaymentRegistered:
+    """A transfer arrived. `reference` is None when the payer gave no valid structured communication."""
+
+    payment_id: Annotated[str, Field(min_length=1)]
+    amount: Amount
+    currency: Literal["EUR"]
+    value_date: date
+    reference: Reference | None = None
+    payer_name: str | None = None
+    payer_iban: str | None = None
+    remittance: str | None = None
+
+
+@shape(frozen=True, config=WIRE)
+class EntryRejected:
+    """An entry that was booked turned out wrong; `reason` is for the financial service."""
+
+    entry_id: UUID
+    reason: str
+
+
+@shape(frozen=True, config=WIRE)
+class RefundExecuted:
+    """The money of a REFUND entry went back to the citizen."""
+
+    entry_id: UUID
+    amount: Amount
+    currency: Literal["EUR"]
+    executed_on: date
+    reference: Reference | None = None
+
+
+Told = PaymentRegistered | EntryRejected | RefundExecuted
+
+_ENTRY = TypeAdapter(Entry)
+_BOOKED = TypeAdapter(Booked)
+_TOLD: dict[str, TypeAdapter[Told]] = {
+    "payment.registered": TypeAdapter(PaymentRegistered),
+    "entry.rejected": TypeAdapter(EntryRejected),
+    "refund.executed": TypeAdapter(RefundExecuted),
+}
+
+
+class Accounting:
+    """A repeat is recognised by `key` (`Idempotency-Key`), and by the entry's own id."""
+
+    def __init__(self, settings: Settings, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._hook_secrets = settings.hook_secret
+        self._client = contract.client(settings.url, settings.token, timeout_seconds)
+
+    async def book(self, entry: Entry, *, key: UUID) -> Booked:
+        """Book `entry`; the same again when it was booked before.
+
+        Raises:
+            Unavailable: no (readable) answer, or not now.
+            Declined: the package will not book this (unknown journal, closed year), or the key or
+                the id was used for something else.
+        """
+        request = self._client.build_request(
+            "PUT",
+            f"/v1/entries/{entry.id}",
+            content=_ENTRY.dump_json(entry, by_alias=True, exclude_none=True),
+            headers=contract.keyed(key),
+        )
+        booked = contract.answer(SYSTEM, _BOOKED, await call(SYSTEM, self._client, request))
+        if booked.status is EntryStatus.REJECTED:
+            raise Declined(SYSTEM, booked.reason or "the entry was rejected")
+        return booked
+
+    async def entry(self, id: UUID) -> Booked | None:
+        """Where an entry stands; None when the package does not know it.
+
+        Raises:
+            Unavailable: no (readable) answer, or not now.
+            Declined: the package does not talk to us.
+        """
+        request = self._client.build_request("GET", f"/v1/entries/{id}")
+        try:
+            return contract.answer(SYSTEM, _BOOKED, await call(SYSTEM, self._client, request))
+        except Declined as no:
+            if no.http_status == 404:
+                return None
+            raise
+
+    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice[Told]:
+        """What the package tells us, from the raw `body`.
+
+        Raises:
+            BadSignature: not provably from the package, or older than five minutes.
+            BadNotice: not what the contract says.
+        """
+        return contract.read_notice(headers, body, self._hook_secrets, _TOLD)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
