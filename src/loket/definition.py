@@ -23,7 +23,7 @@ Eur = Annotated[Decimal, Field(ge=0, decimal_places=2, max_digits=9)]
 """An exact amount in euro, VAT included."""
 
 
-class Channel(StrEnum):
+class MessageChannel(StrEnum):
     """How a message reaches a person."""
 
     MBP = "MBP"
@@ -419,7 +419,7 @@ class Message(Shape):
     """The subject then; `{subject}` is that of the message it joined."""
     replaces: tuple[EventType, ...] = ()
     """Happens it together with one of these, then those are not sent."""
-    channels: tuple[Channel, ...] = tuple(Channel)
+    channels: tuple[MessageChannel, ...] = tuple(MessageChannel)
 
 
 class Texts(Shape):

@@ -257,30 +257,15 @@ _Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore
 _ABSENCE = frozenset({"required", "dependentRequired", "empty"})
 
 _MESSAGES: dict[str, tuple[str, str]] = {
-    "required": (
-        "Vul dit in.",
-        "Please fill this in.",
-    ),
-    "dependentRequired": (
-        "Vul dit ook in.",
-        "Please fill this in too.",
-    ),
-    "empty": (
-        "Vul dit in.",
-        "Please fill this in.",
-    ),
+    "required": ("Vul dit in.", "Please fill this in."),
+    "dependentRequired": ("Vul dit ook in.", "Please fill this in too."),
+    "empty": ("Vul dit in.", "Please fill this in."),
     "size": (
         "Dit is te groot: een formulier heeft hoogstens {limit} velden.",
         "This is too large: a form has at most {limit} fields.",
     ),
-    "enum": (
-        "Kies een van deze: {limit}.",
-        "Choose one of these: {limit}.",
-    ),
-    "const/true": (
-        "Vink dit aan om verder te gaan.",
-        "Tick this to go on.",
-    ),
+    "enum": ("Kies een van deze: {limit}.", "Choose one of these: {limit}."),
+    "const/true": ("Vink dit aan om verder te gaan.", "Tick this to go on."),
     "minLength": (
         "Gebruik minstens {limit} tekens (nu {actual}).",
         "Use at least {limit} characters (now {actual}).",
@@ -289,74 +274,23 @@ _MESSAGES: dict[str, tuple[str, str]] = {
         "Gebruik hoogstens {limit} tekens (nu {actual}).",
         "Use at most {limit} characters (now {actual}).",
     ),
-    "pattern": (
-        "Dit heeft niet de juiste vorm.",
-        "This does not have the right form.",
-    ),
-    "minimum": (
-        "Dit moet minstens {limit} zijn.",
-        "This must be at least {limit}.",
-    ),
-    "maximum": (
-        "Dit mag hoogstens {limit} zijn.",
-        "This must be at most {limit}.",
-    ),
-    "exclusiveMinimum": (
-        "Dit moet meer dan {limit} zijn.",
-        "This must be more than {limit}.",
-    ),
-    "exclusiveMaximum": (
-        "Dit moet minder dan {limit} zijn.",
-        "This must be less than {limit}.",
-    ),
-    "multipleOf": (
-        "Dit moet een veelvoud van {limit} zijn.",
-        "This must be a multiple of {limit}.",
-    ),
-    "minItems": (
-        "Geef er minstens {limit}.",
-        "Give at least {limit}.",
-    ),
-    "maxItems": (
-        "Geef er hoogstens {limit}.",
-        "Give at most {limit}.",
-    ),
-    "uniqueItems": (
-        "Hier staat iets dubbel.",
-        "Something stands here twice.",
-    ),
-    "additionalProperties": (
-        "Het formulier kent dit veld niet.",
-        "The form does not know this field.",
-    ),
-    "unevaluatedProperties": (
-        "Het formulier kent dit veld niet.",
-        "The form does not know this field.",
-    ),
-    "type/string": (
-        "Dit moet tekst zijn.",
-        "This must be text.",
-    ),
-    "type/integer": (
-        "Dit moet een geheel getal zijn.",
-        "This must be a whole number.",
-    ),
-    "type/number": (
-        "Dit moet een getal zijn.",
-        "This must be a number.",
-    ),
-    "type/boolean": (
-        "Kies ja of nee.",
-        "Choose yes or no.",
-    ),
-    "type/array": (
-        "Dit moet een lijst zijn.",
-        "This must be a list.",
-    ),
-    "type/object": (
-        "Dit moet een groep velden zijn.",
-        "This must be a group of fields.",
-    ),
+    "pattern": ("Dit heeft niet de juiste vorm.", "This does not have the right form."),
+    "minimum": ("Dit moet minstens {limit} zijn.", "This must be at least {limit}."),
+    "maximum": ("Dit mag hoogstens {limit} zijn.", "This must be at most {limit}."),
+    "exclusiveMinimum": ("Dit moet meer dan {limit} zijn.", "This must be more than {limit}."),
+    "exclusiveMaximum": ("Dit moet minder dan {limit} zijn.", "This must be less than {limit}."),
+    "multipleOf": ("Dit moet een veelvoud van {limit} zijn.", "This must be a multiple of {limit}."),
+    "minItems": ("Geef er minstens {limit}.", "Give at least {limit}."),
+    "maxItems": ("Geef er hoogstens {limit}.", "Give at most {limit}."),
+    "uniqueItems": ("Hier staat iets dubbel.", "Something stands here twice."),
+    "additionalProperties": ("Het formulier kent dit veld niet.", "The form does not know this field."),
+    "unevaluatedProperties": ("Het formulier kent dit veld niet.", "The form does not know this field."),
+    "type/string": ("Dit moet tekst zijn.", "This must be text."),
+    "type/integer": ("Dit moet een geheel getal zijn.", "This must be a whole number."),
+    "type/number": ("Dit moet een getal zijn.", "This must be a number."),
+    "type/boolean": ("Kies ja of nee.", "Choose yes or no."),
+    "type/array": ("Dit moet een lijst zijn.", "This must be a list."),
+    "type/object": ("Dit moet een groep velden zijn.", "This must be a group of fields."),
     "format/email": (
         "Dit is geen e-mailadres. Voorbeeld: an@voorbeeld.be.",
         "This is not an e-mail address. Example: an@example.com.",

@@ -1,0 +1,194 @@
+"""What a cart costs, on a day, for a household: the one calculation that both the cart and the invoice show."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from loket.definition import BudgetKey, Definition, Option, Price, Product, Text, Vat
+from loket.errors import ErrorCode
+from loket.forms import FieldFault
+from loket.rules import CartLine
+
+MAX_LINES = 20
+MAX_QUANTITY = 100
+"""Units on one line, whatever the catalogue allows."""
+
+
+class LineKind(StrEnum):
+    PRODUCT = "PRODUCT"
+    OPTION = "OPTION"
+    DISCOUNT = "DISCOUNT"
+
+
+@dataclass(frozen=True)
+class PricedLine:
+    """One line of a cart or an invoice; amounts in EUR, VAT included, exact to the cent."""
+
+    kind: LineKind
+    product: str
+    option: str | None
+    description: Text
+    quantity: int
+    unit_amount: Decimal
+    amount: Decimal
+    """quantity × unit_amount; below zero for a discount."""
+    budget_key: BudgetKey
+    vat: Vat
+
+
+def price(
+    definition: Definition, cart: Sequence[CartLine], on: date, ordered_ever: Mapping[str, int] | None
+) -> list[PricedLine]:
+    """The lines of `cart` at the prices of day `on`.
+
+    `ordered_ever` is what the household took before, per product; None when the household is not known: then
+    no discount is given (it is never given without a source).
+
+    Raises:
+        LookupError: something in the cart is not for sale on that day; `check_cart` says what, kindly.
+    """
+    lines: list[PricedLine] = []
+    discounted: set[str] = set()
+    for entry in cart:
+        product = _product(definition, entry.product)
+        lines.append(
+            _line(LineKind.PRODUCT, product, None, product.title, entry.quantity, _price(product.prices, on))
+        )
+        discount = product.first_unit_discount
+        first = (
+            ordered_ever is not None and not ordered_ever.get(product.key) and product.key not in discounted
+        )
+        if discount is not None and discount.holds(on) and first and entry.quantity:
+            discounted.add(product.key)
+            lines.append(
+                _line(LineKind.DISCOUNT, product, None, _discount_text(product), 1, -discount.amount)
+            )
+        for option, quantity in _options(product, entry):
+            amount = _price(option.prices, on)
+            lines.append(_line(LineKind.OPTION, product, option, option.title, quantity, amount))
+    return lines
+
+
+def total(lines: Sequence[PricedLine]) -> Decimal:
+    return sum((line.amount for line in lines), Decimal("0.00"))
+
+
+def check_cart(definition: Definition, cart: Sequence[CartLine], on: date, language: str) -> list[FieldFault]:
+    """Every fault of a cart; the household's maximum is a rule's affair (`exceeded`), not a fault here."""
+    faults: list[FieldFault] = []
+
+    def say(path: list[str], key: str, **values: object) -> None:
+        text = _MESSAGES[key][language == "en"].format_map(values)
+        faults.append(FieldFault(path, ErrorCode.VALIDATION, text))
+
+    if not cart:
+        faults.append(FieldFault([], ErrorCode.REQUIRED, _MESSAGES["empty"][language == "en"]))
+    if len(cart) > MAX_LINES:
+        return [
+            FieldFault([], ErrorCode.TOO_LARGE, _MESSAGES["lines"][language == "en"].format(limit=MAX_LINES))
+        ]
+    catalogue = definition.catalogue
+    for number, entry in enumerate(cart):
+        at = str(number)
+        product = catalogue.find(entry.product) if catalogue else None
+        if product is None or _find_price(product.prices, on) is None:
+            say([at, "product"], "product")
+            continue
+        if not 1 <= entry.quantity <= MAX_QUANTITY:
+            say([at, "quantity"], "quantity", limit=MAX_QUANTITY)
+        options = {option.key: option for option in product.options}
+        for key, quantity in entry.options.items():
+            option = options.get(key)
+            if option is None or _find_price(option.prices, on) is None:
+                say([at, "options"], "option")
+            elif not 0 <= quantity <= entry.quantity * option.per_unit:
+                say([at, "options", key], "quantity_option", limit=max(entry.quantity, 0) * option.per_unit)
+    return faults
+
+
+def exceeded(
+    definition: Definition,
+    cart: Sequence[CartLine],
+    ordered_this_year: Mapping[str, int],
+    ordered_ever: Mapping[str, int],
+) -> list[Product]:
+    """The products of which the household would have more than the catalogue's maximum."""
+    wanted: dict[str, int] = {}
+    for entry in cart:
+        wanted[entry.product] = wanted.get(entry.product, 0) + entry.quantity
+    over: list[Product] = []
+    for key, quantity in wanted.items():
+        product = _product(definition, key)
+        if product.maximum is not None:
+            before = ordered_this_year if product.maximum.period == "year" else ordered_ever
+            if before.get(key, 0) + quantity > product.maximum.quantity:
+                over.append(product)
+    return over
+
+
+def _product(definition: Definition, key: str) -> Product:
+    product = definition.catalogue.find(key) if definition.catalogue else None
+    if product is None:
+        raise LookupError(f"not in the catalogue: {key[:60]}")
+    return product
+
+
+def _options(product: Product, entry: CartLine) -> Iterator[tuple[Option, int]]:
+    """In the catalogue's order."""
+    unknown = set(entry.options) - {option.key for option in product.options}
+    if unknown:
+        raise LookupError(f"not an option of {product.key}: {sorted(unknown)[0][:60]}")
+    for option in product.options:
+        if entry.options.get(option.key):
+            yield option, entry.options[option.key]
+
+
+def _find_price(prices: Sequence[Price], on: date) -> Decimal | None:
+    return next((one.amount for one in prices if one.holds(on)), None)
+
+
+def _price(prices: Sequence[Price], on: date) -> Decimal:
+    amount = _find_price(prices, on)
+    if amount is None:
+        raise LookupError(f"no price on {on}")
+    return amount
+
+
+def _line(
+    kind: LineKind,
+    product: Product,
+    option: Option | None,
+    description: Text,
+    quantity: int,
+    unit_amount: Decimal,
+) -> PricedLine:
+    cents = Decimal("0.01")
+    return PricedLine(
+        kind=kind,
+        product=product.key,
+        option=option.key if option else None,
+        description=description,
+        quantity=quantity,
+        unit_amount=unit_amount.quantize(cents),
+        amount=(quantity * unit_amount).quantize(cents),
+        budget_key=product.budget_key,
+        vat=product.vat,
+    )
+
+
+def _discount_text(product: Product) -> Text:
+    words = {"nl": "Korting eerste stuk", "en": "Discount on the first one"}
+    words |= {"fr": "Réduction sur le premier", "de": "Ermäßigung auf das erste"}
+    return Text(**{one: f"{words[one]}: {title}" for one, title in product.title.languages().items()})
+
+
+_MESSAGES: dict[str, tuple[str, str]] = {
+    "empty": ("Kies minstens één product.", "Choose at least one product."),
+    "lines": ("Er passen hoogstens {limit} lijnen in het mandje.", "The cart holds at most {limit} lines."),
+    "product": ("Dit product is nu niet te koop.", "This product is not for sale now."),
+    "quantity": ("Kies een aantal van 1 tot {limit}.", "Choose a number from 1 to {limit}."),
+    "option": ("Deze optie hoort niet bij dit product.", "This option does not belong to this product."),
+    "quantity_option": ("Kies een aantal van 0 tot {limit}.", "Choose a number from 0 to {limit}."),
+}
