@@ -187,7 +187,7 @@ class Postgres:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(signal.SIGQUIT),  # noqa: PLW1509  # two system calls, no locks
+                preexec_fn=die_with_parent(signal.SIGQUIT),  # noqa: PLW1509  # two system calls, no locks
                 **_as_user(user),
             )
         try:
@@ -443,7 +443,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         return
 
 
-def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     """Run in the child before it becomes the server; None where the system knows no such thing."""
     if not sys.platform.startswith("linux"):
         return None

