@@ -18,7 +18,6 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
-import orjson
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc7523.assertion import private_key_jwt_sign
 from authlib.oauth2.rfc7523.client import ASSERTION_TYPE
@@ -30,6 +29,7 @@ from joserfc.jwk import KeySet, RSAKey
 
 from loket import settings
 from loket.errors import Declined, Unavailable
+from loket.systems import calls
 
 TIMEOUT_SECONDS = 10.0
 ASSERTION_LIFETIME = timedelta(seconds=60)
@@ -238,7 +238,7 @@ class AcmIdm:
     async def _key_set(self, *, fresh: bool = False) -> KeySet:
         old = time.monotonic() - self._keys_read_at > KEYS_LIFETIME.total_seconds()
         if self._keys is None or old or fresh:
-            answer = await _ask(self._client, "GET", f"{self._section.issuer}/v1/keys")
+            answer = await self._get(f"{self._section.issuer}/v1/keys")
             try:
                 self._keys = KeySet.import_key_set({"keys": answer.get("keys", [])})
             except (JoseError, ValueError, TypeError, AttributeError) as fault:
@@ -247,8 +247,8 @@ class AcmIdm:
         return self._keys
 
     async def _userinfo(self, access_token: str, subject: str) -> dict[str, Any]:
-        url = f"{self._section.issuer}/v1/userinfo"
-        claims = await _ask(self._client, "GET", url, bearer=access_token)
+        headers = {"Authorization": f"Bearer {access_token}"}
+        claims = await self._get(f"{self._section.issuer}/v1/userinfo", headers)
         if claims.get("sub") != subject:
             raise Declined("acmidm", "userinfo speaks of somebody else than the ID token")
         return claims
@@ -280,9 +280,12 @@ class AcmIdm:
             "expires_at": expires_at,
         }
 
+    async def _get(self, url: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        return await _ask(self._client, self._client.build_request("GET", url, headers=headers))
+
     async def _post(self, url: str, form: dict[str, str]) -> dict[str, Any]:
         proof = client_authentication(self._key, self._section.client_id, self._token_url)
-        return await _ask(self._client, "POST", url, form={**form, **proof})
+        return await _ask(self._client, self._client.build_request("POST", url, data={**form, **proof}))
 
 
 class MachineTokens(httpx2.Auth):
@@ -342,7 +345,7 @@ class MachineTokens(httpx2.Auth):
     async def _renew(self) -> tuple[str, float]:
         form = {"grant_type": "client_credentials", "scope": self._scope}
         form |= client_authentication(self._key, self._client_id, self._token_url)
-        answer = await _ask(self._client, "POST", self._token_url, form=form)
+        answer = await _ask(self._client, self._client.build_request("POST", self._token_url, data=form))
         token, lifetime = _text(answer, "access_token"), answer.get("expires_in", 0)
         if token is None or not isinstance(lifetime, int | float):
             raise Unavailable("acmidm", "the answer holds no access token")
@@ -408,39 +411,11 @@ def roles_at(claim: object, kbo: str) -> tuple[str, ...]:
     return tuple(roles)
 
 
-async def _ask(
-    client: httpx2.AsyncClient,
-    method: str,
-    url: str,
-    *,
-    form: dict[str, str] | None = None,
-    bearer: str | None = None,
-) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {bearer}"} if bearer is not None else None
-    try:
-        answer = await client.request(method, url, data=form, headers=headers)
-    except httpx2.RequestError as fault:
-        raise Unavailable("acmidm", f"no answer: {type(fault).__name__}") from fault
-    status = answer.status_code
-    if status == httpx2.codes.TOO_MANY_REQUESTS or status >= httpx2.codes.INTERNAL_SERVER_ERROR:
-        wait = answer.headers.get("Retry-After", "")
-        retry_after = float(wait) if wait.isdecimal() else None
-        raise Unavailable("acmidm", f"HTTP {status}", http_status=status, retry_after_seconds=retry_after)
-    body = _json(answer)
-    if not answer.is_success:
-        reason = [_text(body, "error") or f"HTTP {status}", _text(body, "error_description") or ""]
-        raise Declined("acmidm", " ".join(reason).strip(), http_status=status)
-    if not body:
-        raise Unavailable("acmidm", "the answer is not a JSON object", http_status=status)
-    return body
-
-
-def _json(answer: httpx2.Response) -> dict[str, Any]:
-    try:
-        body = orjson.loads(answer.content)
-    except orjson.JSONDecodeError:
-        return {}
-    return body if isinstance(body, dict) else {}
+async def _ask(client: httpx2.AsyncClient, request: httpx2.Request) -> dict[str, Any]:
+    answer = calls.json_object(await calls.call("acmidm", client, request))
+    if not answer:
+        raise Unavailable("acmidm", "the answer is not a JSON object")
+    return answer
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str | None:
