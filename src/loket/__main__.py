@@ -13,8 +13,6 @@ loket doctor      what this machine has, and what is missing
 import argparse
 import asyncio
 import contextlib
-import http.client
-import json
 import os
 import pkgutil
 import signal
@@ -23,7 +21,6 @@ import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import uvicorn
 import uvloop
@@ -32,8 +29,15 @@ from loket import migrations, postgres, supervisor
 from loket.installation import Installation, InstallationError, prepare
 from loket.settings import Settings, SettingsError
 
-PERSONAS = {"citizen": "an", "handler": "hilde", "finance": "filip", "field": "wim", "operator": "greet"}
-"""Roles and who has them in the sandbox; any persona's own name is fine too."""
+EXPECTED = (
+    SettingsError,
+    InstallationError,
+    postgres.PostgresError,
+    migrations.MigrationError,
+    supervisor.SandboxError,
+    OSError,
+)
+"""What a person can mend: told in one line, without a trace."""
 SCHEMA = Path("schema.graphql")
 
 
@@ -129,16 +133,10 @@ def schema(arguments: argparse.Namespace) -> int:
 
 
 def token(arguments: argparse.Namespace) -> int:
-    installation = _installation(sandbox=True)
-    running = supervisor.find(installation.home)
-    acm = running.acm if running is not None else f"http://127.0.0.1:{(installation.sandbox_port or 0) + 1}"
-    if acm is None:
-        raise InstallationError("this Loket runs without the sandbox: sign in at the real ACM/IDM")
-    persona = PERSONAS.get(arguments.persona, arguments.persona)
-    status, answer = _get(f"{acm}/sim/token?persona={quote(persona)}")
-    if status != http.HTTPStatus.OK:
-        raise InstallationError(f"the sandbox knows no persona {persona!r} ({status})")
-    sys.stdout.write(json.loads(answer)["access_token"] + "\n")
+    running = supervisor.find(Path(_settings().home))
+    if running is None:
+        raise supervisor.SandboxError("Loket does not run here: start it with `loket run`")
+    sys.stdout.write(supervisor.token(running, arguments.persona) + "\n")
     return 0
 
 
@@ -206,19 +204,6 @@ async def _until_told(job: Coroutine[Any, Any, None]) -> None:
         await task
 
 
-def _get(url: str) -> tuple[int, bytes]:
-    address = urlsplit(url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
-    try:
-        connection.request("GET", f"{address.path}?{address.query}")
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except ConnectionRefusedError:
-        raise InstallationError("the sandbox does not run: start it with `scripts/run`") from None
-    finally:
-        connection.close()
-
-
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -253,7 +238,10 @@ def _parser() -> argparse.ArgumentParser:
     either.add_argument("--write", action="store_true", help=f"write {SCHEMA}")
     one = add(token, "a Bearer token of the sandbox")
     one.add_argument(
-        "--as", dest="persona", default="citizen", help=f"{', '.join(PERSONAS)}, or a persona's name"
+        "--as",
+        dest="persona",
+        default="citizen",
+        help=f"{', '.join(supervisor.PERSONAS)}, or a persona's name",
     )
     commands.add_parser("walk", help="walk a procedure from end to end", add_help=False).set_defaults(
         command=walk

@@ -117,7 +117,7 @@ def _folders(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     # PostgreSQL's own user must pass through a home of root's; what is secret is closed by itself.
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    for name in ("keys", "logs"):
+    for name in ("keys", "logs", "sandbox"):
         (home / name).mkdir(mode=0o700, exist_ok=True)
 
 

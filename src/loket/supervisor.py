@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from loket import migrations
 from loket.installation import Installation
@@ -31,6 +32,14 @@ DRAIN_SECONDS = 10.0
 LOG_BYTES = 20_000_000
 """A log longer than this at a start is kept once more as `.1`."""
 TICK_SECONDS = 0.2
+
+
+PERSONAS = {"citizen": "an", "handler": "hilde", "finance": "filip", "field": "wim", "operator": "greet"}
+"""Roles and who has them in the sandbox; any persona's own name is fine too."""
+
+
+class SandboxError(Exception):
+    """The sandbox is not there, or knows no such person."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,8 @@ class Child:
             self.process = None
             self.due = now + self.wait
             tell(
+                f"{self.name} ended ({code}); again in {self.wait:g} s. From {self.log}:\n{self._last_words()}"
+            )
                 f"{self.name} ended ({code}); again in {self.wait:g} s. {self.log} ends with:\n{self._last_words()}"
             )
             self.wait = min(self.wait * 2, BACK_OFF_SECONDS[1])
@@ -228,15 +239,18 @@ class Supervisor:
 
     def _welcome(self, running: Running) -> str:
         home = self.installation.home
-        lines = ["Loket runs.", f"  GraphQL, GraphiQL  {running.graphql}"]
+        lines = ["Loket runs.", f"  GraphQL             {running.graphql}"]
         if running.desk is not None:
+            for role in ("citizen", "handler"):
+                with contextlib.suppress(SandboxError):
+                    lines.append(f"  GraphiQL, {role:<9} {running.graphql}#token={token(running, role)}")
             lines += [
-                f"  Sandbox desk       {running.desk}  (be a citizen, pay, drive the van)",
-                "  A token            loket token --as citizen  (handler, finance, field, operator)",
+                f"  Sandbox desk        {running.desk}  (sign in as anybody, pay, drive the van)",
+                f"  Another token       loket token --as NAME  ({', '.join(PERSONAS)})",
             ]
         lines += [
-            f"  Data and logs      {home.absolute()}",
-            f"  Stop               Ctrl-C, or kill {running.pid}",
+            f"  Data and logs       {home.absolute()}",
+            f"  Stop                Ctrl-C, or kill {running.pid}",
         ]
         return "\n".join(lines)
 
@@ -287,6 +301,29 @@ def find(home: Path) -> Running | None:
     except OSError:  # no such home, or not ours
         return None
     return None
+
+
+def token(running: Running, persona: str) -> str:
+    """A Bearer token of somebody in the sandbox, by role or by name; it ends by itself, like a real one.
+
+    Raises:
+        SandboxError: there is no sandbox, it does not answer, or nobody has that name.
+    """
+    if running.acm is None:
+        raise SandboxError("this Loket runs without the sandbox: sign in at the real ACM/IDM")
+    address = urlsplit(running.acm)
+    name = PERSONAS.get(persona, persona)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    try:
+        connection.request("GET", f"/sim/token?persona={quote(name, safe='')}")
+        answer = connection.getresponse()
+        if answer.status != http.HTTPStatus.OK:
+            raise SandboxError(f"the sandbox knows nobody called {name!r} ({answer.status})")
+        return str(json.loads(answer.read())["access_token"])
+    except OSError as fault:
+        raise SandboxError(f"the sandbox does not answer: {fault}") from fault
+    finally:
+        connection.close()
 
 
 # --- parts -------------------------------------------------------------------------------------------------
