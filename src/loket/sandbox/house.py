@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from loket.sandbox import acmidm
+from loket.sandbox import acmidm, dosis, magda, notificaties
 from loket.sandbox.faults import Front, Line, sim_routes
 from loket.sandbox.state import State
 from loket.sandbox.system import Config, Service, System
@@ -20,6 +20,9 @@ from loket.sandbox.system import Config, Service, System
 # fmt: off
 SYSTEMS: tuple[System, ...] = (
     acmidm.SYSTEM,
+    magda.SYSTEM,
+    dosis.SYSTEM,
+    notificaties.SYSTEM,
 )
 # fmt: on
 """In the order of their ports. A new system is a line here."""

@@ -37,6 +37,7 @@ class State:
             CREATE TABLE IF NOT EXISTS document (
                 seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL,
                 body TEXT NOT NULL, UNIQUE (kind, key));
+            CREATE INDEX IF NOT EXISTS document_order ON document (kind, seq);
             CREATE TABLE IF NOT EXISTS request (seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
             """
         )
@@ -72,19 +73,32 @@ class State:
         )
         return cursor.lastrowid or 0
 
-    def all(self, kind: str) -> list[dict[str, Any]]:
-        return [document for _, document in self.items(kind)]
+    def all(self, kind: str, last: int = -1) -> list[dict[str, Any]]:
+        """Oldest first; of the `last` so many only, if given."""
+        return [document for _, document in self.items(kind, last)]
 
-    def items(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
-        """Key and document, oldest first."""
-        rows = self._connection.execute("SELECT key, body FROM document WHERE kind = ? ORDER BY seq", (kind,))
-        return [(key, _read(body)) for key, body in rows]
+    def items(self, kind: str, last: int = -1) -> list[tuple[str, dict[str, Any]]]:
+        """Key and document, oldest first; of the `last` so many only, if given."""
+        rows = self._connection.execute(
+            "SELECT key, body FROM document WHERE kind = ? ORDER BY seq DESC LIMIT ?", (kind, last)
+        ).fetchall()
+        return [(key, _read(body)) for key, body in reversed(rows)]
 
     def count(self, kind: str) -> int:
         found: int = self._connection.execute(
             "SELECT count(*) FROM document WHERE kind = ?", (kind,)
         ).fetchone()[0]
         return found
+
+    def list_under(self, kind: str, key: str, item: str) -> None:
+        """Add `item` to the list that is kept as `kind` and `key`: an index of documents of another kind."""
+        listed = self.get(kind, key) or {"items": []}
+        self.put(kind, key, {"items": [*listed["items"], item]})
+
+    def listed(self, kind: str, key: str, of: str) -> list[dict[str, Any]]:
+        """The documents of kind `of` that the list at `kind` and `key` names, oldest first."""
+        names = (self.get(kind, key) or {"items": []})["items"]
+        return [found for name in names if (found := self.get(of, name)) is not None]
 
     def delete(self, kind: str, key: str | None = None) -> int:
         """Forget one document, or without `key` the whole kind; answers how many."""
