@@ -70,7 +70,7 @@ class EmailReceipt:
 
 
 class Email:
-    """Receivers recognise no repeat (`none`), but the Message-ID stays the same, so that clients may merge."""
+    """Receivers recognise no repeat (`none`); the Message-ID stays the same, so that clients may merge."""
 
     def __init__(self, settings: Settings, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._settings = settings

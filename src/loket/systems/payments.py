@@ -316,7 +316,9 @@ class Worldline(PaymentModule):
         if event["merchantId"] != self._merchant:
             raise ValueError(f"merchant {event['merchantId']}")
         payment, refund = event.get("payment"), event.get("refund")
-        output = (payment or {}).get("paymentOutput") or (refund or {}).get("refundOutput") or {}
+        if payment and _gives_back(payment):
+            payment, refund = None, payment
+        output = _output(payment or refund or {})
         hosted = (payment or {}).get("hostedCheckoutSpecificOutput") or {}
         occurred_at = datetime.fromisoformat(event["created"])
         return PaymentNotice(
@@ -403,7 +405,7 @@ def _payment(payment: dict[str, Any]) -> CheckoutState:
     return CheckoutState(
         status=PAYMENT_STATUS.get(raw_status, CheckoutStatus.PENDING),
         payment_id=str(payment["id"]),
-        amount=_amount(payment.get("paymentOutput")),
+        amount=_amount(payment),
         raw_status=_with_code(raw_status, payment),
     )
 
@@ -413,13 +415,23 @@ def _refund(refund: dict[str, Any]) -> RefundState:
     return RefundState(
         id=str(refund["id"]),
         status=REFUND_STATUS.get(raw_status, RefundStatus.PENDING),
-        amount=_amount(refund.get("refundOutput")),
+        amount=_amount(refund),
         raw_status=_with_code(raw_status, refund),
     )
 
 
-def _amount(output: dict[str, Any] | None) -> Decimal | None:
-    money = (output or {}).get("amountOfMoney")
+def _gives_back(payment: dict[str, Any]) -> bool:
+    """Whether what Worldline calls a payment is a refund: it keeps both under one number (code 8, 81 to 85)."""
+    code = (payment.get("statusOutput") or {}).get("statusCode")
+    return str(payment["status"]).startswith("REFUND") or code in {8, *range(81, 86)}
+
+
+def _output(operation: dict[str, Any]) -> dict[str, Any]:
+    return operation.get("paymentOutput") or operation.get("refundOutput") or {}
+
+
+def _amount(operation: dict[str, Any]) -> Decimal | None:
+    money = _output(operation).get("amountOfMoney")
     if money is None:
         return None
     if money["currencyCode"] != CURRENCY:
