@@ -147,7 +147,6 @@ def compose(mail: Mail, settings: Settings) -> EmailMessage:
         f"<{hashlib.sha256(str(mail.id).encode()).hexdigest()[:32]}@{settings.bounce_domain}>"
     )
     message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = _one_line(mail.language)
     if mail.in_reply_to_case:
         # No letter has this id: it is only the common ancestor by which clients find a conversation.
         thread = f"<case.{re.sub('[^A-Za-z0-9-]', '-', mail.in_reply_to_case)}@{settings.bounce_domain}>"
@@ -162,6 +161,8 @@ def compose(mail: Mail, settings: Settings) -> EmailMessage:
         message.add_attachment(
             content, maintype=maintype, subtype=subtype or "octet-stream", filename=_filename(filename)
         )
+    # Last: the parts above take Content-* headers that already stand here along with them.
+    message["Content-Language"] = _one_line(mail.language)
     return message
 
 

@@ -421,7 +421,7 @@ def _refund(refund: dict[str, Any]) -> RefundState:
 
 
 def _gives_back(payment: dict[str, Any]) -> bool:
-    """Whether what Worldline calls a payment is a refund: it keeps both under one number (code 8, 81 to 85)."""
+    """Whether what Worldline calls a payment is a refund: it keeps both under one number (8, 81 to 85)."""
     code = (payment.get("statusOutput") or {}).get("statusCode")
     return str(payment["status"]).startswith("REFUND") or code in {8, *range(81, 86)}
 
