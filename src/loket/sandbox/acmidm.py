@@ -300,7 +300,7 @@ def app(config: Config, state: State) -> Starlette:
         """Every access token is worthless from now on; a client must fetch a new one."""
         gone = state.delete("token")
         form = "application/x-www-form-urlencoded" in request.headers.get("content-type", "")
-        return RedirectResponse(config.url("desk"), 303) if form else JSONResponse({"revoked": gone})
+        return RedirectResponse(config.desk_url("acmidm"), 303) if form else JSONResponse({"revoked": gone})
 
     return Starlette(
         routes=[
@@ -429,9 +429,10 @@ def _chooser(asked: Mapping[str, str], *, unknown: str | None) -> Response:
     )
     staff = "vo" in asked["scope"].split()
     people: tuple[Citizen | Worker, ...] = workers() if staff else citizens()
+    hinted = asked.get("login_hint")
     choices = join(
-        Markup('<button name="persona" value="{}"><b>{}</b><small>{}</small></button>').format(
-            one.key, one.name, one.note
+        Markup('<button name="persona" value="{}"{}><b>{}</b><small>{}</small></button>').format(
+            one.key, Markup(" autofocus") if one.key == hinted else "", one.name, one.note
         )
         for one in people
     )

@@ -310,7 +310,7 @@ def _citizen(config: Config, state: State, citizen: Citizen) -> Markup:
         )
         for one in reversed(timeline(state, citizen.insz))
     ]
-    return Markup("<h4>Mijn Burgerprofiel: status</h4>{}").format(
+    return Markup("<h3>Mijn Burgerprofiel: status</h3>{}").format(
         table(("Sinds", "Dossier", "Status", "Te doen of toelichting"), rows, empty="Geen dossiers.")
     )
 

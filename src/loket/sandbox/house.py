@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
-from loket.sandbox import acmidm, dosis, magda, notificaties
+from loket.sandbox import acmidm, desk, dosis, magda, notificaties
 from loket.sandbox.faults import Front, Line, sim_routes
 from loket.sandbox.state import State
 from loket.sandbox.system import Config, Service, System
@@ -25,7 +25,7 @@ SYSTEMS: tuple[System, ...] = (
     notificaties.SYSTEM,
 )
 # fmt: on
-"""In the order of their ports. A new system is a line here."""
+"""In the order of their ports. A new system is a line here; the desk stands before them all."""
 
 
 class House:
@@ -36,6 +36,7 @@ class House:
     """
 
     def __init__(self, config: Config, systems: tuple[System, ...] = SYSTEMS) -> None:
+        systems = (desk.desk(systems), *systems)
         self._systems = systems
         self._listeners = {
             system.name: _bound(config.host, config.port and config.port + system.offset)
@@ -62,7 +63,7 @@ class House:
             if system.app is not None:
                 app = system.app(self.config, state)
                 app.router.routes.extend(sim_routes(state))
-                server = _server(app, state)
+                server = _server(Front(app, state) if system.watched else app)
                 self._servers.append(server)
                 self._serving.append(asyncio.create_task(server.serve([listener]), name=system.name))
         while not all(server.started for server in self._servers):
@@ -117,10 +118,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: Starlette, state: State) -> _Server:
+def _server(app: ASGIApp) -> _Server:
     return _Server(
         uvicorn.Config(
-            Front(app, state),
+            app,
             http=Line,
             ws="none",
             lifespan="on",

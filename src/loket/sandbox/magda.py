@@ -119,7 +119,7 @@ def app(config: Config, state: State) -> Starlette:
             else:
                 state.delete("forced", key)
             if not as_json:
-                return RedirectResponse(config.url("desk") + "#magda", 303)
+                return RedirectResponse(config.desk_url("magda"), 303)
         return JSONResponse({key: document["code"] for key, document in state.items("forced")})
 
     async def registrations(request: Request) -> Response:
@@ -468,7 +468,7 @@ def _section(config: Config, state: State) -> Markup:
         )
         for one in reversed(state.all("log", 30))
     ]
-    return Markup("<div>{}{}</div><h4>Inschrijvingen</h4>{}{}").format(
+    return Markup("<div>{}{}</div><h3>Inschrijvingen</h3>{}{}").format(
         told,
         choose,
         table(("Persoon", "Van", "Tot", "Afzender"), registrations, empty="Niemand is ingeschreven."),

@@ -168,7 +168,7 @@ def _citizen(config: Config, state: State, citizen: Citizen) -> Markup:
         )
         for one in reversed(messages(state, citizen.insz))
     ]
-    return Markup("<h4>Mijn Burgerprofiel: berichten</h4>{}").format(
+    return Markup("<h3>Mijn Burgerprofiel: berichten</h3>{}").format(
         table(("Wanneer", "Bericht", "Toelichting", ""), rows, empty="Geen berichten.")
     )
 

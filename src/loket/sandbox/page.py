@@ -10,15 +10,23 @@ _STYLE = Markup(Path(__file__).with_name("style.css").read_text("utf-8"))  # noq
 _PAGE = Markup(
     '<!doctype html>\n<html lang="nl"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    '<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head>\n'
+    '{refresh}<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head>\n'
     "<body{kind}>{body}</body></html>"
 )
 
 
-def page(title: str, body: Markup, *, kind: str = "", status: int = 200) -> HTMLResponse:
+def page(
+    title: str, body: Markup, *, kind: str = "", status: int = 200, refresh_seconds: int | None = None
+) -> HTMLResponse:
     """A whole page. `kind` is a class on the body: `card` for one narrow panel (sign in, pay)."""
+    refresh = Markup('<meta http-equiv="refresh" content="{}">').format(refresh_seconds)
     of_kind = Markup(' class="{}"').format(kind) if kind else ""
-    return HTMLResponse(_PAGE.format(title=title, style=_STYLE, body=body, kind=of_kind), status)
+    return HTMLResponse(
+        _PAGE.format(
+            title=title, style=_STYLE, body=body, kind=of_kind, refresh=refresh if refresh_seconds else ""
+        ),
+        status,
+    )
 
 
 def join(parts: Iterable[Markup | str]) -> Markup:

@@ -58,6 +58,10 @@ class Config:
         """Where a system listens, without trailing slash: `http://127.0.0.1:8105`, `smtp://127.0.0.1:8109`."""
         return self.urls[name]
 
+    def desk_url(self, name: str) -> str:
+        """The page of one system on the desk: where its forms lead back to."""
+        return f"{self.urls['desk']}/systeem/{name}" if "desk" in self.urls else self.urls[name]
+
 
 class Service(Protocol):
     """A server that does not speak HTTP. It is handed a bound socket and listens on it."""
@@ -74,8 +78,8 @@ class System:
     Exactly one of `app` (HTTP; background work belongs in the app's lifespan) and `service` is given.
     `section` draws the system's part of the desk; `citizen` draws what this system holds of one person
     (mailbox, phone, status in Mijn Burgerprofiel). Forms in them post to the system's own URL, which
-    redirects (303) to `config.url("desk")`. Build the markup with `Markup(...).format(...)`: it escapes.
-    `scheme` is that of its URL.
+    redirects (303) to `config.desk_url(name)`. Build the markup with `Markup(...).format(...)`: it escapes.
+    `scheme` is that of its URL. `watched`: its requests are written down and can be faulted.
     """
 
     name: str
@@ -86,3 +90,4 @@ class System:
     section: Callable[[Config, State], Markup] | None = None
     citizen: Callable[[Config, State, Citizen], Markup] | None = None
     scheme: str = "http"
+    watched: bool = True
