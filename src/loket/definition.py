@@ -119,7 +119,8 @@ class Payment(Shape):
     unpaid_after_days: Days = 30
     """So many days after the due date it ends as `unpaid` says."""
     unpaid: Literal["cancel", "hand_over"] = "cancel"
-    """cancel: invoice credited, case cancelled; hand_over: to the financial director for recovery."""
+    """cancel: invoice credited, case cancelled (goods that were handed over already: as hand_over);
+    hand_over: to the financial director for recovery."""
     checkout_hours: Annotated[int, Field(gt=0, le=720)] = 24
     """Where payment is the first stage: an application that is not paid within so many hours is cancelled."""
     journal: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,10}$")]
@@ -361,6 +362,7 @@ PLACEHOLDERS: dict[str, str] = {
     "reason": "why, in plain words (list)",
     "fact": "motivation in fact (list)",
     "legal": "motivation in law (list)",
+    "appeal": "where, how and by when to appeal",
     "question": "what the handler asks",
     "answer_by": "last day to answer (date)",
     "choose_by": "last day to choose a slot (date)",
@@ -387,6 +389,7 @@ ALWAYS = frozenset(
         "contact_email",
         "contact_website",
         "term_days",
+        "appeal",
         "submitted_on",
         "link_case",
     }
@@ -480,6 +483,8 @@ class Definition(Shape):
     contact: Contact
     legal_basis: tuple[Text, ...]
     deciding_body: Text
+    appeal: Text
+    """Where, how and within what term a decision can be fought: it stands under every refusal ({appeal})."""
     term: Term
     reference_prefix: Annotated[str, Field(pattern=r"^[A-Z]{2,4}$")]
     drafts: Drafts = Drafts()

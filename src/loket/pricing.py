@@ -1,4 +1,4 @@
-"""What a cart costs, on a day, for a household: the one calculation that both the cart and the invoice show."""
+"""What a cart costs, on a day, for a household: one calculation for the cart and for the invoice."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +139,7 @@ def _options(product: Product, entry: CartLine) -> Iterator[tuple[Option, int]]:
     """In the catalogue's order."""
     unknown = set(entry.options) - {option.key for option in product.options}
     if unknown:
-        raise LookupError(f"not an option of {product.key}: {sorted(unknown)[0][:60]}")
+        raise LookupError(f"not an option of {product.key}: {min(unknown)[:60]}")
     for option in product.options:
         if entry.options.get(option.key):
             yield option, entry.options[option.key]

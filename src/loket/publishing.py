@@ -1,0 +1,253 @@
+"""From a procedure file to a `Definition`: read and checked as a whole, each fault with file, line and reason.
+
+YAML 1.2 in its plain form: no anchors, no tags, every key once; amounts stay exact decimals.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from loket.definition import Definition
+from loket.proofreading import Place, proofread
+
+MAX_BYTES = 500_000
+MAX_DEPTH = 40
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, and where; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.reason}"
+
+
+class DefinitionError(Exception):
+    """A procedure file cannot be published; `faults` has all that is wrong with it, from top to bottom."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column))
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+def load(path: Path) -> Definition:
+    """Read one file.
+
+    Raises:
+        DefinitionError: it cannot be read, or it does not make sense.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise DefinitionError([Fault(str(path), 1, 1, f"cannot be read: {fault}")]) from fault
+    return parse(text, str(path))
+
+
+def load_all(folders: Iterable[Path]) -> dict[str, list[Definition]]:
+    """Every `*.yaml` of `folders`: per key its versions, the one that became valid last first.
+
+    Raises:
+        DefinitionError: with the faults of all files together.
+    """
+    faults: list[Fault] = []
+    found: dict[str, list[Definition]] = {}
+    origin: dict[tuple[str, int], Path] = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*.yaml")):
+        try:
+            definition = load(path)
+        except DefinitionError as error:
+            faults += error.faults
+            continue
+        other = origin.setdefault((definition.key, definition.version), path)
+        if other != path:
+            reason = f"{definition.key} version {definition.version} is also in {other}"
+            faults.append(Fault(str(path), 1, 1, reason))
+        found.setdefault(definition.key, []).append(definition)
+    if faults:
+        raise DefinitionError(faults)
+    for versions in found.values():
+        versions.sort(key=lambda one: (one.valid_from, one.version), reverse=True)
+    return found
+
+
+def current(versions: Iterable[Definition], on: date) -> Definition | None:
+    """The version under which an application that starts on day `on` falls."""
+    return next((one for one in versions if one.valid_on(on)), None)
+
+
+def parse(text: str, file: str) -> Definition:
+    """As `load`, from text; `file` is how faults name it."""
+    page = _Page(file)
+    data = page.read(text)
+    if page.faults:
+        raise DefinitionError(page.faults)
+    if not isinstance(data, dict):
+        raise DefinitionError([Fault(file, 1, 1, "a procedure file is a list of words with values (key: …)")])
+    definition, sections = _shape(data, page)
+    for place, reason in proofread(definition, sections):
+        page.complain(place, reason)
+    if page.faults:
+        raise DefinitionError(page.faults)
+    content = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return definition.marked(source=text, sha256=hashlib.sha256(content.encode()).hexdigest())
+
+
+def _shape(data: dict[str, Any], page: "_Page") -> tuple[Definition, frozenset[str]]:
+    """The definition, or as much of it as has the right shape, and which parts those are.
+
+    A fault in one part does not hide what is wrong in another.
+    """
+    try:
+        return Definition.model_validate(data), frozenset(Definition.model_fields)
+    except ValidationError as error:
+        wrong = set()
+        for one in error.errors():
+            wrong.add(one["loc"][0] if one["loc"] else "")
+            page.complain(one["loc"], _reason(one["type"], one["loc"], one["msg"]))
+    sound: dict[str, Any] = {}
+    for name, info in Definition.model_fields.items():
+        if name in data and name not in wrong:
+            kind: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+            sound[name] = TypeAdapter(kind).validate_python(data[name])
+        elif name not in data and not info.is_required():
+            sound[name] = info.get_default(call_default_factory=True)
+    return Definition.model_construct(**sound), frozenset(sound)
+
+
+def _reason(kind: str, place: Place, message: str) -> str:
+    word = str(place[-1]) if place else ""
+    match kind:
+        case "missing":
+            return f"'{word}' is missing"
+        case "extra_forbidden":
+            return f"'{word}' is not known here"
+        case _:
+            where = ".".join(str(step) for step in place)
+            return f"{where}: {message[0].lower()}{message[1:]}"
+
+
+# --- YAML with places -------------------------------------------------------------------------
+
+_WHOLE = re.compile(r"[-+]?[0-9]+")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_STANDARD = "tag:yaml.org,2002:"
+
+
+@dataclass
+class _Page:
+    """One file: its data, where each part of it stands, and what is wrong."""
+
+    file: str
+    faults: list[Fault] = field(default_factory=list)
+    _places: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    _seen: set[int] = field(default_factory=set)
+
+    def complain(self, place: Place, reason: str) -> None:
+        """At `place`, or at the nearest thing around it that stands in the file."""
+        while place and place not in self._places:
+            place = place[:-1]
+        line, column = self._places.get(place, (1, 1))
+        self.faults.append(Fault(self.file, line, column, reason))
+
+    def read(self, text: str) -> object:
+        if len(text.encode()) > MAX_BYTES:
+            self.complain((), f"larger than {MAX_BYTES} bytes")
+            return None
+        try:
+            node = YAML(typ="safe", pure=True).compose(text)
+        except MarkedYAMLError as fault:
+            mark = fault.problem_mark or fault.context_mark
+            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            self.faults.append(Fault(self.file, line, column, f"not YAML: {fault.problem or fault.context}"))
+            return None
+        except YAMLError as fault:
+            self.complain((), f"not YAML: {' '.join(str(fault).split())[:200]}")
+            return None
+        except RecursionError:
+            self.complain((), "nested too deep")
+            return None
+        return self._value(node, ())
+
+    def _value(self, node: Node | None, place: Place) -> object:
+        if node is None:
+            return None
+        self._places.setdefault(place, _at(node))
+        if id(node) in self._seen or node.anchor:
+            self.complain(place, "anchors and aliases (& and *) are not read here: write it out")
+            return None
+        self._seen.add(id(node))
+        if len(place) > MAX_DEPTH:
+            self.complain(place, "nested too deep")
+            return None
+        if isinstance(node, MappingNode) and node.tag == f"{_STANDARD}map":
+            return self._mapping(node, place)
+        if isinstance(node, SequenceNode) and node.tag == f"{_STANDARD}seq":
+            return [self._value(one, (*place, index)) for index, one in enumerate(node.value)]
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, place)
+        self.complain(place, f"the tag {node.tag} is not read here")
+        return None
+
+    def _mapping(self, node: MappingNode, place: Place) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                self.complain(place, "a key must be a word")
+                continue
+            key = str(key_node.value)
+            there = (*place, key)
+            if key in found:
+                first = self._places[there][0]
+                self.faults.append(
+                    Fault(self.file, *_at(key_node), f"'{key}' stands twice (first on line {first})")
+                )
+                continue
+            self._places[there] = _at(key_node)
+            found[key] = self._value(value_node, there)
+        return found
+
+    def _scalar(self, node: ScalarNode, place: Place) -> object:
+        text = str(node.value)
+        match str(node.tag).removeprefix(_STANDARD):
+            case "str":
+                return text
+            case "null":
+                return None
+            case "bool":
+                return text.lower() == "true"
+            case "int" if _WHOLE.fullmatch(text):
+                return int(text)
+            case "float" if re.fullmatch(r"[-+]?\d+\.\d+", text):
+                return Decimal(text)
+            case "timestamp" if _DAY.fullmatch(text):
+                try:
+                    return date.fromisoformat(text)
+                except ValueError:
+                    self.complain(place, f"{text} is not a day")
+                    return None
+            case _:
+                self.complain(
+                    place, f"'{text[:40]}' is not a number, a day (2026-01-31), or text: put text in quotes"
+                )
+                return None
+
+
+def _at(node: Node) -> tuple[int, int]:
+    mark = node.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
