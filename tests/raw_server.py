@@ -49,6 +49,7 @@ class RawServer:
     url: str = ""
     answers: list[Answer] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
+    another: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -58,6 +59,7 @@ class RawServer:
             headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             self.asked.append(Asked(method, target, headers, body))
+            self.another.set()
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             if answer.hang:
                 await reader.read()
