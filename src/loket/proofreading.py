@@ -253,30 +253,44 @@ def _prefill(definition: Definition) -> Found:
     form = definition.form
     for index, prefill in enumerate(form.prefill):
         place: Place = ("form", "prefill", index)
-        pointer = "".join(f"/properties/{step}" for step in prefill.field.strip("/").split("/"))
-        if not isinstance(_follow(form.json_schema, pointer), Mapping):
+        if not _has_field(form.json_schema, prefill.field):
             yield (*place, "field"), f"the form has no field {prefill.field}"
         for word, source in (("source", prefill.source), ("fallback", prefill.fallback)):
             if source is not None and source not in PREFILL_SOURCES:
                 known = ", ".join(sorted(PREFILL_SOURCES))
                 yield (*place, word), f"unknown source '{source}'; there are: {known}"
     yield from _unique((one.field for one in form.prefill), ("form", "prefill"), "field", "prefilled field")
-    yield from _ui(form.ui, form.json_schema, ("form", "ui"))
+    yield from _ui(form.ui, form.json_schema, ("form", "ui"), form.json_schema)
     for language, texts in form.translations.items():
         for pointer in texts:
             if not isinstance(_follow(form.json_schema, pointer), str):
                 yield ("form", "translations", language, pointer), f"no text stands at {pointer} in the form"
 
 
-def _ui(ui: Mapping[str, Any], schema: Mapping[str, Any], place: Place) -> Found:
-    properties = schema.get("properties", {})
+def _has_field(schema: Mapping[str, Any], pointer: str) -> bool:
+    """Whether answers can have a value at `pointer`."""
+    here: object = schema
+    for step in pointer.strip("/").split("/"):
+        here = _resolved(schema, here)
+        here = here.get("properties", {}).get(step) if isinstance(here, Mapping) else None
+    return isinstance(here, Mapping)
+
+
+def _resolved(root: Mapping[str, Any], schema: object) -> object:
+    reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+    return _follow(root, reference) if isinstance(reference, str) else schema
+
+
+def _ui(ui: Mapping[str, Any], schema: object, place: Place, root: Mapping[str, Any]) -> Found:
+    here = _resolved(root, schema)
+    properties = here.get("properties", {}) if isinstance(here, Mapping) else {}
     for name, one in ui.items():
         if name.startswith("ui:"):
             continue
         if name not in properties:
             yield (*place, name), f"the form has no field '{name}' here"
         elif isinstance(one, Mapping):
-            yield from _ui(one, properties[name], (*place, name))
+            yield from _ui(one, properties[name], (*place, name), root)
 
 
 # --- catalogue --------------------------------------------------------------------------------

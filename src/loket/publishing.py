@@ -1,4 +1,4 @@
-"""From a procedure file to a `Definition`: read and checked as a whole, each fault with file, line and reason.
+"""From a procedure file to a `Definition`: read and checked as a whole, faults named with file and line.
 
 YAML 1.2 in its plain form: no anchors, no tags, every key once; amounts stay exact decimals.
 """
