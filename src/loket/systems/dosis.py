@@ -122,11 +122,26 @@ class Dosis:
             return None
         if not answer.is_success:
             raise calls.failure("dosis", answer)
-        body = calls.json_object(answer)
-        if not isinstance(body.get("Succes"), bool):
-            raise Unavailable("dosis", "the answer is not a result")
-        faults = [body.get("Fout"), *(one.get("Omschrijving") for one in body.get("Fouten") or ())]
-        return Result(body["Succes"], tuple(str(fault) for fault in faults if fault))
+        return _result(answer, upload_id)
+
+
+def _result(answer: httpx2.Response, upload_id: UUID) -> Result:
+    """DOSIS answers one result or a list; both shapes are about."""
+    try:
+        document = orjson.loads(answer.content)
+    except orjson.JSONDecodeError as wrong:
+        raise Unavailable("dosis", "the answer is not JSON") from wrong
+    found = [
+        one
+        for one in (document if isinstance(document, list) else [document])
+        if isinstance(one, dict)
+        and one.get("UploadId") == str(upload_id)
+        and isinstance(one.get("Succes"), bool)
+    ]
+    if not found:
+        raise Unavailable("dosis", "the answer holds no result of this status")
+    faults = [found[-1].get("Fout"), *(fault.get("Omschrijving") for fault in found[-1].get("Fouten") or ())]
+    return Result(found[-1]["Succes"], tuple(str(fault) for fault in faults if fault))
 
 
 def _dossier(source: str, upload_id: UUID, report: CaseReport) -> dict[str, Any]:
