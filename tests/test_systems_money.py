@@ -225,6 +225,7 @@ def paid(status: str, code: int = 9, amount: int = 6000, currency: str = "EUR") 
     [
         ("IN_PROGRESS", None, CheckoutStatus.OPEN),
         ("IN_PROGRESS", "REJECTED", CheckoutStatus.OPEN),
+        ("IN_PROGRESS", "REDIRECTED", CheckoutStatus.OPEN),
         ("IN_PROGRESS", "CAPTURED", CheckoutStatus.CAPTURED),
         ("CANCELLED_BY_CONSUMER", None, CheckoutStatus.CANCELLED),
         ("CANCELLED_BY_CONSUMER", "CAPTURED", CheckoutStatus.CAPTURED),

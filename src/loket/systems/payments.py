@@ -7,7 +7,7 @@ Worldline's own Python SDK is synchronous, so its signature (v1HMAC) is written 
 import base64
 import hmac
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import formatdate
@@ -154,8 +154,8 @@ CURRENCY = "EUR"
 # fmt: off
 PAYMENT_STATUS = {
     # Worldline's status            ours                       docs.direct.worldline-solutions.com, "Statuses"
-    "CREATED":                      CheckoutStatus.PENDING,
-    "REDIRECTED":                   CheckoutStatus.PENDING,    # at the bank, or for 3-D Secure
+    "CREATED":                      CheckoutStatus.OPEN,
+    "REDIRECTED":                   CheckoutStatus.OPEN,       # at the bank, or for 3-D Secure
     "AUTHORIZATION_REQUESTED":      CheckoutStatus.PENDING,    # codes 51, 52
     "PENDING_APPROVAL":             CheckoutStatus.PENDING,
     "PENDING_COMPLETION":           CheckoutStatus.PENDING,
@@ -252,6 +252,9 @@ class Worldline(PaymentModule):
             raw_status = str(found["status"])
             payment = (found.get("createdPaymentOutput") or {}).get("payment")
             paid = _payment(payment) if payment else None
+        if paid and paid.status is CheckoutStatus.OPEN and raw_status == "PAYMENT_CREATED":
+            # The page is behind the citizen, the bank has not spoken: a second try could pay twice.
+            return replace(paid, status=CheckoutStatus.PENDING)
         if paid and (raw_status == "PAYMENT_CREATED" or paid.status in _MONEY):
             return paid
         status = CheckoutStatus.CANCELLED if raw_status == "CANCELLED_BY_CONSUMER" else CheckoutStatus.OPEN
