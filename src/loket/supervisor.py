@@ -98,11 +98,8 @@ class Child:
                 self.wait = BACK_OFF_SECONDS[0]
             self.process = None
             self.due = now + self.wait
-            tell(
-                f"{self.name} ended ({code}); again in {self.wait:g} s. From {self.log}:\n{self._last_words()}"
-            )
-                f"{self.name} ended ({code}); again in {self.wait:g} s. {self.log} ends with:\n{self._last_words()}"
-            )
+            tell(f"{self.name} ended ({code}); again in {self.wait:g} s. From {self.log}:")
+            tell(self._last_words())
             self.wait = min(self.wait * 2, BACK_OFF_SECONDS[1])
         elif now >= self.due:
             self.start()
