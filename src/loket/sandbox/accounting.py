@@ -1,6 +1,6 @@
-"""The municipality's accounting package in small: books by the contract, knows transfers, tells Loket.
+"""The municipality's accounting package in small: books, knows transfers, tells Loket.
 
-`/sim/transfer` is a citizen paying at the bank; `/sim/entries/{id}/reject` and `/execute` are the clerk's work.
+`/sim/transfer` is a citizen paying at the bank; `/sim/entries/{id}/reject` and `…/execute` a clerk's work.
 """
 
 import re
@@ -39,7 +39,7 @@ class Ledger:
         section = config.section("accounting")
         self._hook_url: str = section.get("hook_url", "")
         self.callbacks = Callbacks(
-            config,
+            config.desk_url("accounting"),
             state,
             loket_signature(section.get("hook_secret", "")),
             heard=lambda status: status == 204,
@@ -197,14 +197,18 @@ def _sim_routes(ledger: Ledger) -> list[Route]:
         return JSONResponse(state.all("transfer"))
 
     async def transfer(request: Request) -> Response:
-        return carried_out(request, ledger.config, ledger.transfer(await told(request)))
+        return carried_out(
+            request, ledger.config.desk_url("accounting"), ledger.transfer(await told(request))
+        )
 
     async def reject(request: Request) -> Response:
         reason = str((await told(request)).get("reason") or "Ramingsnummer is afgesloten")
-        return carried_out(request, ledger.config, ledger.reject(known(request), reason))
+        return carried_out(
+            request, ledger.config.desk_url("accounting"), ledger.reject(known(request), reason)
+        )
 
     async def execute(request: Request) -> Response:
-        return carried_out(request, ledger.config, ledger.execute(known(request)))
+        return carried_out(request, ledger.config.desk_url("accounting"), ledger.execute(known(request)))
 
     return [
         Route("/sim/entries", entries),

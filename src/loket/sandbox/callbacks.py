@@ -25,7 +25,6 @@ from loket.sandbox.faults import Fault, Faults
 from loket.sandbox.orders import Wrong, carried_out, told
 from loket.sandbox.page import button, moment, table, tag
 from loket.sandbox.state import State, stamp
-from loket.sandbox.system import Config
 
 Sign = Callable[[str, bytes], Mapping[str, str]]
 """URL and raw body of one attempt → the headers that prove who sends it."""
@@ -44,12 +43,12 @@ class Callbacks:
     """The outgoing notices of one system, kept in its state: what was not heard is sent after a restart.
 
     `heard` judges a status code. `final` are answers after which there is no use in sending again;
-    `attempts` is how often it tries at most (None: until heard).
+    `attempts` is how often it tries at most (None: until heard). `back_to`: the desk's page.
     """
 
     def __init__(
         self,
-        config: Config,
+        back_to: str,
         state: State,
         sign: Sign,
         *,
@@ -57,7 +56,7 @@ class Callbacks:
         final: Iterable[int] = (),
         attempts: int | None = None,
     ) -> None:
-        self._config = config
+        self._back_to = back_to
         self._state = state
         self._faults = Faults(state)
         self._sign = sign
@@ -134,7 +133,7 @@ class Callbacks:
                 raise Wrong("no such callback", 404)
             self._state.put(KIND, notice["id"], notice | {"state": "WAITING"})
             self._start(self._carry(notice["id"]))
-            return carried_out(request, self._config, notice["id"])
+            return carried_out(request, self._back_to, notice["id"])
 
         return [
             Route("/sim/callbacks", listed),

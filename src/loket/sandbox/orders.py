@@ -5,8 +5,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from loket.sandbox.system import Config
-
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -41,13 +39,9 @@ async def told(request: Request) -> dict[str, Any]:
     return document
 
 
-def carried_out(request: Request, config: Config, document: object) -> Response:
-    """The answer to a script, or the way back to the desk for a person."""
-    if not by_form(request):
-        return JSONResponse(document)
-    desk = config.urls.get("desk", "")
-    came_from = request.headers.get("referer", "")
-    return RedirectResponse(came_from if desk and came_from.startswith(desk) else f"{desk}/", 303)
+def carried_out(request: Request, back_to: str, document: object) -> Response:
+    """The answer to a script; for a person the way back to the system's page at the desk."""
+    return RedirectResponse(back_to, 303) if by_form(request) else JSONResponse(document)
 
 
 async def refused(_: Request, wrong: Exception) -> Response:

@@ -42,7 +42,7 @@ class Calendar:
         section = config.section("planning")
         self._hook_url: str = section.get("hook_url", "")
         self.callbacks = Callbacks(
-            config,
+            config.desk_url("planning"),
             state,
             loket_signature(section.get("hook_secret", "")),
             heard=lambda status: status == 204,
@@ -267,20 +267,24 @@ def _sim_routes(calendar: Calendar) -> list[Route]:
 
     async def slots(request: Request) -> Response:
         if request.method == "POST":
-            return carried_out(request, config, calendar.add(await told(request)))
+            return carried_out(request, config.desk_url("planning"), calendar.add(await told(request)))
         return JSONResponse([slot | {"taken": state.count(_places(slot["id"]))} for slot in calendar.slots()])
 
     async def change_slot(request: Request) -> Response:
         order = await told(request)
-        return carried_out(request, config, calendar.change(known(request, "slot"), order))
+        return carried_out(
+            request, config.desk_url("planning"), calendar.change(known(request, "slot"), order)
+        )
 
     async def move_slot(request: Request) -> Response:
         order = await told(request)
-        return carried_out(request, config, calendar.move(known(request, "slot"), order))
+        return carried_out(request, config.desk_url("planning"), calendar.move(known(request, "slot"), order))
 
     async def cancel_slot(request: Request) -> Response:
         reason = str((await told(request)).get("reason") or "Bestelwagen defect")
-        return carried_out(request, config, calendar.cancel_slot(known(request, "slot"), reason))
+        return carried_out(
+            request, config.desk_url("planning"), calendar.cancel_slot(known(request, "slot"), reason)
+        )
 
     async def cancel_day(request: Request) -> Response:
         reason = str((await told(request)).get("reason") or "IJzel")
@@ -288,7 +292,7 @@ def _sim_routes(calendar: Calendar) -> list[Route]:
             day = date.fromisoformat(request.path_params["day"])
         except ValueError as fault:
             raise Wrong("the day as 2026-12-04") from fault
-        return carried_out(request, config, calendar.cancel_day(day, reason))
+        return carried_out(request, config.desk_url("planning"), calendar.cancel_day(day, reason))
 
     async def bookings(request: Request) -> Response:
         query = request.query_params
@@ -303,11 +307,15 @@ def _sim_routes(calendar: Calendar) -> list[Route]:
 
     async def confirm(request: Request) -> Response:
         by = str((await told(request)).get("deliveredBy") or "Wim")
-        return carried_out(request, config, calendar.confirm(known(request, "booking"), by))
+        return carried_out(
+            request, config.desk_url("planning"), calendar.confirm(known(request, "booking"), by)
+        )
 
     async def miss(request: Request) -> Response:
         reason = str((await told(request)).get("reason") or "Niemand thuis")
-        return carried_out(request, config, calendar.miss(known(request, "booking"), reason))
+        return carried_out(
+            request, config.desk_url("planning"), calendar.miss(known(request, "booking"), reason)
+        )
 
     return [
         Route("/sim/slots", slots, methods=["GET", "POST"]),

@@ -334,7 +334,9 @@ def _sim_routes(bank: Bank) -> list[Route]:
             raise Wrong("no such checkout", 404)
         after = seconds(order, "settleSeconds", 0) if "settleSeconds" in order else None
         return carried_out(
-            request, bank.config, shown(bank.act(checkout, request.path_params["action"], after))
+            request,
+            bank.config.desk_url("worldline"),
+            shown(bank.act(checkout, request.path_params["action"], after)),
         )
 
     def settling(kind: str, waiting: str, outcomes: Mapping[str, str]) -> list[Route]:
@@ -351,7 +353,7 @@ def _sim_routes(bank: Bank) -> list[Route]:
             if document["standing"] != waiting:
                 raise Wrong(f"not waiting: {document['standing']}", 409)
             moved = bank.move(kind, document | {"settleAt": None}, outcomes[outcome])
-            return carried_out(request, bank.config, moved)
+            return carried_out(request, bank.config.desk_url("worldline"), moved)
 
         return [
             Route(f"/sim/{kind}s", listed),

@@ -107,7 +107,9 @@ class Bank:
         self._webhook_url: str = section.get("webhook_url", "")
         self._webhook_key_id: str = section.get("webhook_key_id", "")
         self._webhook_secret: str = section.get("webhook_secret", "")
-        self.callbacks = Callbacks(config, state, self._signature, heard=lambda status: 200 <= status < 300)
+        self.callbacks = Callbacks(
+            config.desk_url("worldline"), state, self._signature, heard=lambda status: 200 <= status < 300
+        )
         self._due: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
