@@ -74,7 +74,8 @@ class Refused(Exception):
     """What a caller wants is not possible; nothing was changed.
 
     `path` names the input field at fault (`["input", "answers", "phone"]`); `extra` carries what
-    a client can act on (current version, allowed actions, alternatives).
+    a client can act on (current version, allowed actions, alternatives). `text` is a message that is
+    ready in the caller's language already.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class Refused(Exception):
         *,
         path: list[str] | None = None,
         extra: dict[str, Any] | None = None,
+        text: str | None = None,
         **values: object,
     ) -> None:
+        self.text = text
         self.code = code
         self.path = path
         self.extra = extra or {}
@@ -92,6 +95,8 @@ class Refused(Exception):
         super().__init__(self.message("en"))
 
     def message(self, language: str) -> str:
+        if self.text is not None:
+            return self.text
         texts = MESSAGES[self.code]
         return texts.get(language, texts["nl"]).format_map(self.values)
 

@@ -97,6 +97,7 @@ class EffectKind(StrEnum):
     PAYMENT_POLL = "PAYMENT_POLL"
     PAYMENT_REFUND = "PAYMENT_REFUND"
     CONTACT_CODE = "CONTACT_CODE"
+    INVOICE_PDF = "INVOICE_PDF"
 
 
 class TimerState(StrEnum):

@@ -1,0 +1,122 @@
+"""Puts the parts together: settings → `Loket` → a Starlette application, or a worker."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from loket import accesslog, publishing, stages
+from loket.channels.email import Email
+from loket.channels.mbp import Mbp
+from loket.channels.sms import Sms
+from loket.database import Database
+from loket.definition import Definition
+from loket.feed import Feed
+from loket.settings import Settings, SettingsError
+from loket.systems.accounting import Accounting
+from loket.systems.acmidm import AcmIdm, MachineTokens
+from loket.systems.dosis import Dosis
+from loket.systems.magda import Magda
+from loket.systems.payments import PaymentModule, Worldline
+from loket.systems.planning import Planning
+from loket.vault import Vault
+from loket.work import Actor, Work
+
+SHIPPED = Path(__file__).parent / "procedures"
+
+
+@dataclass(frozen=True)
+class Systems:
+    """The outside world: each knows its URL and credentials, nothing else."""
+
+    acmidm: AcmIdm
+    magda: Magda
+    dosis: Dosis
+    mbp: Mbp
+    payments: PaymentModule
+    accounting: Accounting
+    planning: Planning
+    email: Email
+    sms: Sms
+    tokens: tuple[MachineTokens, ...]
+
+    async def aclose(self) -> None:
+        for one in (
+            self.acmidm, self.magda, self.dosis, self.mbp, self.payments, self.accounting, self.planning,
+            self.email, self.sms, *self.tokens,
+        ):  # fmt: skip
+            await one.aclose()
+
+
+class Loket:
+    """One process's view of the whole. `async with Loket(settings) as loket`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `SettingsError` and `publishing.DefinitionError` for what can not work."""
+        if not settings.database_url:
+            raise SettingsError("LOKET_DATABASE_URL is needed here; `loket run` starts a database of its own")
+        if not settings.secret_key:
+            raise SettingsError("LOKET_SECRET_KEY is needed: 32 bytes in hexadecimal")
+        self.settings = settings
+        self.vault = Vault(settings.secret_key)
+        self.procedures = load_procedures(settings)
+        self.database = Database(settings.database_url)
+        self.feed = Feed(self.database)
+        self.systems = connect(settings, self.database)
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._open.enter_async_context(self.database)
+        self._open.push_async_callback(self.systems.aclose)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    @asynccontextmanager
+    async def work(self, actor: Actor, *, now: datetime | None = None) -> AsyncIterator[Work]:
+        """One transaction: what is done in it, and all that follows from it, is kept or forgotten whole."""
+        async with self.database.transaction() as session:
+            work = Work(
+                session=session,
+                actor=actor,
+                now=now or datetime.now(UTC),
+                settings=self.settings,
+                vault=self.vault,
+                procedures=self.procedures,
+            )
+            yield work
+            await stages.settle(work)
+
+
+def load_procedures(settings: Settings) -> Mapping[tuple[str, int], Definition]:
+    """All versions of all procedures. Raises `publishing.DefinitionError` naming file, line and reason."""
+    folders = [SHIPPED, *([Path(settings.procedures)] if settings.procedures else [])]
+    return {
+        (definition.key, definition.version): definition
+        for versions in publishing.load_all(folders).values()
+        for definition in versions
+    }
+
+
+def connect(settings: Settings, database: Database) -> Systems:
+    acmidm = settings.acmidm
+    dosis = MachineTokens(acmidm, token_url=settings.dosis.token_url, scope=settings.dosis.scope)
+    notificaties = MachineTokens(
+        acmidm, token_url=settings.notificaties.token_url, scope=settings.notificaties.scope
+    )
+    return Systems(
+        acmidm=AcmIdm(acmidm, kbo=settings.municipality.kbo, redirect_uri=f"{settings.public_url}/auth/callback"),
+        magda=Magda(settings.magda, on_call=partial(accesslog.log_call, database)),
+        dosis=Dosis(settings.dosis, auth=dosis),
+        mbp=Mbp(settings.notificaties, auth=notificaties, source_uri=settings.dosis.source_uri),
+        payments=Worldline(settings.worldline),
+        accounting=Accounting(settings.accounting),
+        planning=Planning(settings.planning),
+        email=Email(settings.smtp),
+        sms=Sms(settings.sms, public_url=settings.public_url),
+        tokens=(dosis, notificaties),
+    )

@@ -1,0 +1,391 @@
+"""What a citizen fills in: started, prefilled, saved, resumed anywhere, handed in once (aanvraag)."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlmodel import col
+
+from loket import cases, forms, orders, pricing, sources
+from loket.channels.sms import e164
+from loket.definition import Definition
+from loket.errors import ErrorCode, ManyRefused, Refused
+from loket.forms import FieldFault
+from loket.lifecycle import APPLICATION, Action, ApplicationStatus, PartAction, Role, TimerKind
+from loket.records import (
+    ActorKind,
+    Application,
+    Case,
+    Channel,
+    Document,
+    DocumentContent,
+    Json,
+    Person,
+)
+from loket.work import Work, the_system
+
+MEDIA_TYPES = {
+    "application/pdf": b"%PDF-",
+    "image/jpeg": b"\xff\xd8\xff",
+    "image/png": b"\x89PNG\r\n\x1a\n",
+}
+"""What may be uploaded, with how such a file begins."""
+MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
+MAX_DOCUMENTS = 20
+UPLOAD_LIFE = timedelta(minutes=30)
+MAX_OPEN_DRAFTS = 50
+"""Per person and procedure: nobody needs more."""
+
+
+async def start(work: Work, procedure_key: str) -> Application:
+    """Open a draft for the signed-in citizen.
+
+    Raises:
+        Refused: SIGN_IN_REQUIRED; NOT_FOUND for a procedure that is not offered today; TOO_LARGE with
+            too many open drafts.
+    """
+    if work.actor.kind is not ActorKind.CITIZEN or work.actor.id is None:
+        raise Refused(ErrorCode.SIGN_IN_REQUIRED)
+    definition = offered(work, procedure_key)
+    drafts = await work.session.scalars(
+        select(Application.id)
+        .where(
+            col(Application.person_id) == work.actor.id,
+            col(Application.procedure_key) == procedure_key,
+            col(Application.status) == ApplicationStatus.DRAFT,
+        )
+        .limit(MAX_OPEN_DRAFTS)
+    )
+    if len(drafts.all()) >= MAX_OPEN_DRAFTS:
+        raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_OPEN_DRAFTS} drafts")
+    person = await work.session.get_one(Person, work.actor.id)
+    application = Application(
+        procedure_key=definition.key,
+        procedure_version=definition.version,
+        person_id=person.id,
+        channel=Channel.ONLINE,
+        acr=work.actor.acr,
+        started_at=work.now,
+        updated_at=work.now,
+        expires_at=work.now + timedelta(days=definition.drafts.keep_days),
+    )
+    sources.prefill(definition, application, person, work.now)
+    work.session.add(application)
+    await work.session.flush()
+    await work.arm(TimerKind.DRAFT_END, application.expires_at, subject=application.id)
+    await sources.want(work, person, definition.key, application.id)
+    return application
+
+
+async def get(
+    work: Work, application_id: UUID, *, expected_version: int | None = None, draft: bool = True
+) -> Application:
+    """An application of the actor, locked.
+
+    Raises:
+        Refused: NOT_FOUND; VERSION_CONFLICT; TRANSITION_NOT_ALLOWED when a draft is needed and it is none.
+    """
+    found = await work.session.scalars(
+        select(Application)
+        .where(col(Application.id) == application_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    application = found.one_or_none()
+    mine = application is not None and (
+        application.person_id == work.actor.id
+        or (work.actor.is_staff and Role.HANDLER in work.actor.roles and application.staff_id == work.actor.id)
+    )
+    if application is None or not mine:
+        raise Refused(ErrorCode.NOT_FOUND)
+    if draft and application.status is not ApplicationStatus.DRAFT:
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=application.status)
+    if expected_version is not None and expected_version != application.version:
+        raise Refused(
+            ErrorCode.VERSION_CONFLICT,
+            current=application.version,
+            extra={"current_version": application.version},
+        )
+    return application
+
+
+async def remember_sources(work: Work, application_id: UUID, answers: sources.Answers) -> Application:
+    """Fill the draft with what MAGDA said while it was asked."""
+    application = await get(work, application_id)
+    person = await work.session.get_one(Person, application.person_id)
+    sources.remember(work, application, answers)
+    know_person(person, application.facts)
+    sources.prefill(definition_of(work, application), application, person, answers.at)
+    _touch(work, application)
+    return application
+
+
+async def set_answers(work: Work, application: Application, patch: object) -> None:
+    """Merge `patch` into the answers (JSON Merge Patch, RFC 7396).
+
+    Raises:
+        ManyRefused: every value that can not be right, with its path; what is missing still is no fault.
+    """
+    definition = definition_of(work, application)
+    if not isinstance(patch, dict):
+        raise Refused(ErrorCode.VALIDATION, path=["input"], reason="an object is needed")
+    too_large = forms.validate_answers(definition, patch, work.actor.language, complete=False)
+    if any(fault.code is ErrorCode.TOO_LARGE for fault in too_large):
+        raise refusals(too_large, "input")
+    answers = merge(application.answers, patch)
+    faults = forms.validate_answers(definition, answers, work.actor.language, complete=False)
+    faults += _locked_fields(application, answers, work.actor.language)
+    if faults:
+        raise refusals(faults, "input")
+    application.answers = answers
+    _touch(work, application)
+
+
+async def set_cart(work: Work, application: Application, cart: list[Json]) -> None:
+    """Replace the cart. Raises `ManyRefused` with every fault of it; an empty cart is fine in a draft."""
+    definition = definition_of(work, application)
+    lines = orders.cart_lines(cart)
+    faults = pricing.check_cart(definition, lines, work.today, work.actor.language) if lines else []
+    if faults:
+        raise refusals(faults, "input", "lines")
+    application.cart = cart
+    _touch(work, application)
+
+
+def faults_of(work: Work, application: Application) -> list[FieldFault]:
+    """All that still stands in the way of handing it in; paths lead from the application."""
+    definition = definition_of(work, application)
+    language = work.actor.language
+    faults = [
+        FieldFault(["answers", *fault.path], fault.code, fault.message)
+        for fault in forms.validate_answers(definition, application.answers, language)
+    ]
+    if definition.catalogue is not None:
+        lines = orders.cart_lines(application.cart)
+        faults += [
+            FieldFault(["cart", *fault.path], fault.code, fault.message)
+            for fault in pricing.check_cart(definition, lines, work.today, language)
+        ]
+    return faults
+
+
+async def submit(work: Work, application: Application) -> Case:
+    """Hand in an application: opens a case with its reference, and starts its first stage.
+
+    Raises:
+        ManyRefused: every fault of the form and the cart, each with its path.
+    """
+    faults = faults_of(work, application)
+    if faults:
+        raise refusals(faults)
+    definition = definition_of(work, application)
+    person = await work.session.get_one(Person, application.person_id, with_for_update=True)
+    _move(application, PartAction.SUBMIT)
+    application.submitted_at = work.now
+    _touch(work, application)
+    _learn_contact(definition, application, person)
+    case = await cases.open_for(work, application, definition)
+    await work.session.execute(
+        update(Document).where(col(Document.application_id) == application.id).values(case_id=case.id)
+    )
+    await work.disarm(TimerKind.DRAFT_END, subject=application.id)
+    await sources.want(work, person, definition.key, case.id)
+    await sources.let_go(work, person.id, definition.key, application.id)
+    await orders.place(work, case, application.cart)
+    await cases.advance(work.as_actor(the_system()), case, Action.BEGIN)
+    return case
+
+
+async def end_draft(work: Work, application: Application, action: PartAction) -> None:
+    """Throw a draft away, by its citizen (DISCARD) or after its time (EXPIRE): its content goes at once."""
+    _move(application, action)
+    application.answers, application.prefill, application.cart, application.facts = {}, [], [], {}
+    application.household_index = None
+    _touch(work, application)
+    documents = select(Document.id).where(col(Document.application_id) == application.id)
+    await work.session.execute(
+        delete(DocumentContent).where(col(DocumentContent.document_id).in_(documents))
+    )
+    await work.session.execute(delete(Document).where(col(Document.application_id) == application.id))
+    await work.disarm(TimerKind.DRAFT_END, subject=application.id)
+    await sources.let_go(work, application.person_id, application.procedure_key, application.id)
+
+
+# --- documents --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Upload:
+    document: Document
+    token: str
+
+
+async def start_upload(work: Work, *, filename: str, media_type: str, size: int) -> Upload:
+    """Announce a file; its content follows by `PUT /uploads/{token}`.
+
+    Raises:
+        Refused: MEDIA_TYPE; TOO_LARGE; VALIDATION for a name that is none.
+    """
+    if work.actor.id is None:
+        raise Refused(ErrorCode.SIGN_IN_REQUIRED)
+    if media_type not in MEDIA_TYPES:
+        raise Refused(ErrorCode.MEDIA_TYPE, path=["input", "mediaType"], media_type=media_type[:60])
+    if not 0 < size <= MAX_DOCUMENT_BYTES:
+        raise Refused(ErrorCode.TOO_LARGE, path=["input", "size"], limit=f"{MAX_DOCUMENT_BYTES} bytes")
+    name = " ".join(filename.replace("/", " ").replace("\\", " ").split())
+    if not name or len(name) > 200 or not name.isprintable():
+        raise Refused(ErrorCode.VALIDATION, path=["input", "filename"], reason="a name of 1 to 200 characters")
+    document = Document(
+        person_id=work.actor.id if work.actor.kind is ActorKind.CITIZEN else None,
+        kind="ATTACHMENT",
+        filename=name,
+        media_type=media_type,
+        size=size,
+        created_at=work.now,
+    )
+    work.session.add(document)
+    await work.session.flush()
+    return Upload(document, work.vault.link("upload", document.id, work.now + UPLOAD_LIFE))
+
+
+async def store_upload(work: Work, token: str, content: bytes, sha256: str) -> Document:
+    """The content of an announced file, once.
+
+    Raises:
+        Refused: NOT_FOUND for a false, expired or used token; TOO_LARGE; MEDIA_TYPE when the content is
+            not what was announced.
+    """
+    document_id = work.vault.read_link("upload", token, work.now)
+    document = (
+        await work.session.get(Document, document_id, with_for_update=True) if document_id else None
+    )
+    if document is None or document.stored_at is not None:
+        raise Refused(ErrorCode.NOT_FOUND)
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_DOCUMENT_BYTES} bytes")
+    if not content.startswith(MEDIA_TYPES[document.media_type]):
+        raise Refused(ErrorCode.MEDIA_TYPE, media_type=f"not {document.media_type}")
+    document.size, document.sha256, document.stored_at = len(content), sha256, work.now
+    work.session.add(DocumentContent(document_id=document.id, content=content))
+    return document
+
+
+async def attach(work: Work, application: Application, document_id: UUID) -> Document:
+    """Make an uploaded file part of the application.
+
+    Raises:
+        Refused: NOT_FOUND for somebody else's file, one without content, or one used elsewhere.
+    """
+    document = await work.session.get(Document, document_id, with_for_update=True)
+    if document is None or document.person_id != work.actor.id or document.stored_at is None:
+        raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
+    if document.application_id not in (None, application.id) or document.case_id is not None:
+        raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
+    attached = await work.session.scalars(
+        select(Document.id).where(col(Document.application_id) == application.id)
+    )
+    if len(attached.all()) >= MAX_DOCUMENTS:
+        raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_DOCUMENTS} documents")
+    document.application_id = application.id
+    _touch(work, application)
+    return document
+
+
+async def remove_document(work: Work, application: Application, document_id: UUID) -> None:
+    document = await work.session.get(Document, document_id, with_for_update=True)
+    if document is None or document.application_id != application.id:
+        raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
+    await work.session.execute(
+        delete(DocumentContent).where(col(DocumentContent.document_id) == document.id)
+    )
+    await work.session.delete(document)
+    _touch(work, application)
+
+
+# --- small things -----------------------------------------------------------------------------
+
+
+def offered(work: Work, procedure_key: str) -> Definition:
+    """The version of a procedure that holds today. Raises `Refused` NOT_FOUND."""
+    versions = [
+        definition
+        for (key, _), definition in work.procedures.items()
+        if key == procedure_key and definition.valid_on(work.today)
+    ]
+    if not versions:
+        raise Refused(ErrorCode.NOT_FOUND, path=["input", "procedure"])
+    return max(versions, key=lambda definition: definition.version)
+
+
+def definition_of(work: Work, application: Application) -> Definition:
+    return work.procedures[application.procedure_key, application.procedure_version]
+
+
+def merge(target: object, patch: object) -> Any:  # noqa: ANN401  # JSON
+    """JSON Merge Patch (RFC 7396): null removes."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def refusals(faults: list[FieldFault], *prefix: str) -> ManyRefused:
+    return ManyRefused([
+        Refused(fault.code, path=[*prefix, *fault.path], text=fault.message, limit="", reason=fault.message)
+        for fault in faults
+    ])
+
+
+def know_person(person: Person, facts: Json) -> None:
+    """Keep on the person what the register said: it addresses the citizen and the invoice."""
+    told = facts.get("person")
+    if told:
+        person.given_name = told.get("first_name") or person.given_name
+        person.family_name = told.get("last_name") or person.family_name
+        person.address = told.get("address") or person.address
+
+
+def _locked_fields(application: Application, answers: Json, language: str) -> list[FieldFault]:
+    text = {"nl": "Dit gegeven komt uit een authentieke bron.", "en": "This comes from an authentic source."}
+    faults: list[FieldFault] = []
+    for entry in application.prefill:
+        pointer = entry["field"].strip("/").split("/")
+        if not entry.get("editable", True) and sources.read(answers, pointer) != entry["value"]:
+            faults.append(FieldFault(pointer, ErrorCode.VALIDATION, text.get(language, text["nl"])))
+    return faults
+
+
+def _learn_contact(definition: Definition, application: Application, person: Person) -> None:
+    """Somebody without contact points gets those of the form: that is where word is awaited."""
+    for one in definition.form.prefill:
+        value = sources.read(application.answers, one.field.strip("/").split("/"))
+        if one.source == "contact.email" and value and person.email is None:
+            person.email = value
+        if one.source == "contact.phone" and value and person.phone is None:
+            person.phone = e164(value)
+    if person.address is None:
+        block = application.answers.get("applicant")
+        address = block.get("address") if isinstance(block, dict) else None
+        person.address = address if isinstance(address, dict) else None
+    if not person.family_name:
+        name = sources.read(application.answers, ["applicant", "name"])
+        person.family_name = name if isinstance(name, str) else ""
+
+
+def _move(application: Application, action: PartAction) -> None:
+    step = APPLICATION.find(application.status, action)
+    if step is None:
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=application.status)
+    application.status = step.to
+
+
+def _touch(work: Work, application: Application) -> None:
+    application.version += 1
+    application.updated_at = work.now

@@ -1,0 +1,277 @@
+"""A case and its one way forward: `advance` is the only place where a status changes."""
+
+import hashlib
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import select
+from sqlmodel import col
+
+from loket.database import EVENTS, after_commit
+from loket.definition import Definition
+from loket.errors import ErrorCode, Refused
+from loket.lifecycle import (
+    ENTRY,
+    FINAL,
+    Action,
+    CaseMachine,
+    EventType,
+    Role,
+    Status,
+    TaskStatus,
+    TimerKind,
+    case_machine,
+)
+from loket.numbers import case_reference
+from loket.records import (
+    ActorKind,
+    Application,
+    Case,
+    Event,
+    Task,
+    case_number,
+)
+from loket.work import BRUSSELS, Work, the_system
+
+_SEES_EVERY_CASE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.OPERATOR, Role.SYSTEM})
+
+
+def machine(definition: Definition) -> CaseMachine:
+    return case_machine(definition.stages)
+
+
+async def get(
+    work: Work,
+    case_id: UUID,
+    *,
+    expected_version: int | None = None,
+) -> Case:
+    """The case, locked until the end of this work: actions on one case are serial.
+
+    Raises:
+        Refused: NOT_FOUND for a missing case and for one that the actor may not know of;
+            VERSION_CONFLICT when somebody changed it since `expected_version`.
+    """
+    found = await work.session.exec(
+        select(Case).where(col(Case.id) == case_id).with_for_update().execution_options(populate_existing=True)  # type: ignore[call-overload]  # sqlmodel's exec knows its own select only
+    )
+    case: Case | None = found.scalar_one_or_none()
+    if case is None or not may_see(work, case):
+        raise Refused(ErrorCode.NOT_FOUND)
+    if expected_version is not None and expected_version != case.version:
+        raise Refused(
+            ErrorCode.VERSION_CONFLICT,
+            current=case.version,
+            extra={"current_version": case.version, "case_id": case.id},
+        )
+    return case
+
+
+def may_see(work: Work, case: Case) -> bool:
+    """The applicant sees the own cases; staff with a task in them see all."""
+    if work.actor.kind is ActorKind.CITIZEN:
+        return case.person_id == work.actor.id
+    return bool(work.actor.roles & _SEES_EVERY_CASE)
+
+
+async def open_for(work: Work, application: Application, definition: Definition) -> Case:
+    """Make a case of a submitted application; its term begins to run."""
+    number = await work.session.scalar(case_number)
+    year = work.today.year
+    case = Case(
+        reference=case_reference(definition.reference_prefix, year, int(number or 0), work.vault.reference_key),
+        procedure_key=definition.key,
+        procedure_version=definition.version,
+        person_id=application.person_id,
+        application_id=application.id,
+        channel=application.channel,
+        stage=definition.stages[0],
+        status=Status.RECEIVED,
+        department=definition.department.nl,
+        submitted_at=work.now,
+        due_on=add_days(work.today, definition.term.days, definition.term.counting),
+        household_index=application.household_index,
+        facts=application.facts,
+        updated_at=work.now,
+    )
+    work.session.add(case)
+    await work.session.flush()
+    await _write(work, case, EventType.SUBMITTED, None, {})
+    await arm_term(work, case)
+    return case
+
+
+async def arm_term(work: Work, case: Case) -> None:
+    """The term to decide in, and the alarm before it lapses."""
+    alarm_days = work.definition(case).term.alarm_days
+    await work.arm(TimerKind.TERM, _end_of(case.due_on), case=case)
+    await work.arm(TimerKind.TERM_ALARM, _end_of(case.due_on) - timedelta(days=alarm_days), case=case)
+
+
+async def pass_on(work: Work, case: Case) -> None:
+    """The stage has nothing more to do: on to the next, as the system."""
+    await advance(work.as_actor(the_system()), case, Action.PASS)
+
+
+async def advance(
+    work: Work, case: Case, action: Action, *, data: dict[str, Any] | None = None
+) -> Event:
+    """Move `case` along its procedure, and write down that it happened.
+
+    Changes only our own tables. What a new stage or an end brings with it, and what others must hear,
+    follows before the same commit (`stages.settle`): a status that was rolled back is never reported,
+    one that was kept always is.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED when the table has no such step from the present state, or not
+            for this actor.
+    """
+    definition = work.definition(case)
+    table = machine(definition)
+    step = table.find((case.stage, case.status), action)
+    if step is None or not step.by & roles_in(work, case):
+        raise not_allowed(work, case)
+    previous = case.status
+    entered_stage = step.to[0] != case.stage
+    case.stage, case.status = step.to
+    if action is Action.REOPEN:
+        _reopen(case, definition, data or {})
+    if case.status in FINAL and previous not in FINAL:
+        case.closed_at = work.now
+        case.outcome = case.status
+    event = await _write(work, case, step.event or EventType.STAGE_PASSED, previous, data or {})
+    if entered_stage:
+        await _write(work, case, ENTRY[case.stage][1], case.status, {})
+    if entered_stage or action in (Action.BEGIN, Action.REOPEN) or (case.status in FINAL and previous not in FINAL):
+        if case.status is Status.COMPLETED and event.type is not EventType.COMPLETED:
+            await _write(work, case, EventType.COMPLETED, case.status, {})
+        work.entered.append(case)
+    return event
+
+
+async def record(
+    work: Work, case: Case, type: EventType, *, data: dict[str, Any] | None = None
+) -> Event:
+    """Write down a fact that changes a part of the case but not its status."""
+    return await _write(work, case, type, case.status, data or {})
+
+
+async def open_task(work: Work, case: Case, kind: str, data: dict[str, Any] | None = None) -> Task:
+    """Ask a person to settle something; one open task of a kind per case is enough."""
+    found = await work.session.scalars(
+        select(Task).where(
+            col(Task.case_id) == case.id, col(Task.kind) == kind, col(Task.status) == TaskStatus.OPEN
+        )
+    )
+    task = found.one_or_none()
+    if task is None:
+        task = Task(case_id=case.id, kind=kind, data=data or {}, opened_at=work.now)
+        work.session.add(task)
+        await record(work, case, EventType.TASK_OPENED, data={"task": kind, "task_id": str(task.id)})
+    return task
+
+
+async def complete_tasks(work: Work, case: Case, *kinds: str, remark: str = "") -> None:
+    """Close open tasks that settled themselves."""
+    found = await work.session.scalars(
+        select(Task).where(
+            col(Task.case_id) == case.id, col(Task.kind).in_(kinds), col(Task.status) == TaskStatus.OPEN
+        )
+    )
+    for task in found:
+        task.status = TaskStatus.DONE
+        task.done_at = work.now
+        task.done_by_id = work.actor.id if work.actor.is_staff else None
+        task.remark = remark
+        await record(work, case, EventType.TASK_DONE, data={"task": task.kind, "task_id": str(task.id)})
+
+
+def roles_in(work: Work, case: Case) -> frozenset[Role]:
+    """In which qualities the actor acts on this case."""
+    if work.actor.kind is ActorKind.CITIZEN:
+        return frozenset({Role.APPLICANT}) if case.person_id == work.actor.id else frozenset()
+    return work.actor.roles
+
+
+def not_allowed(work: Work, case: Case) -> Refused:
+    allowed = machine(work.definition(case)).allowed((case.stage, case.status), roles_in(work, case))
+    return Refused(
+        ErrorCode.TRANSITION_NOT_ALLOWED,
+        status=case.status,
+        extra={"current_status": case.status, "allowed_actions": [str(action) for action in allowed]},
+    )
+
+
+def add_days(start: date, days: int, counting: str = "calendar") -> date:
+    """`days` after `start`; working days skip Saturdays and Sundays."""
+    if counting == "calendar":
+        return start + timedelta(days=days)
+    day = start
+    while days > 0:
+        day += timedelta(days=1)
+        days -= day.weekday() < 5
+    return day
+
+
+def _end_of(day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(), BRUSSELS)
+
+
+def _reopen(case: Case, definition: Definition, data: dict[str, Any]) -> None:
+    wanted = data.get("stage")
+    if wanted not in definition.stages:
+        raise Refused(
+            ErrorCode.VALIDATION,
+            path=["input", "stage"],
+            reason=f"the procedure has no stage {wanted!r}",
+        )
+    case.stage = definition.stages[definition.stages.index(wanted)]
+    case.status = ENTRY[case.stage][0]
+    case.round += 1
+    case.closed_at = None
+    case.outcome = None
+
+
+async def _write(
+    work: Work, case: Case, type: EventType, previous: Status | None, data: dict[str, Any]
+) -> Event:
+    """Append to the case's history; the version is the number of its events."""
+    last = await work.session.scalar(
+        select(Event.chain)
+        .where(col(Event.case_id) == case.id, col(Event.case_version) == case.version)
+    )
+    case.version += 1
+    case.updated_at = work.now
+    event = Event(
+        case_id=case.id,
+        person_id=case.person_id,
+        case_version=case.version,
+        type=type,
+        stage=case.stage,
+        status=case.status,
+        previous_status=previous,
+        occurred_at=work.now,
+        actor_kind=work.actor.kind,
+        actor_id=work.actor.id,
+        actor_name=work.actor.name,
+        data=data,
+        chain=b"",
+    )
+    event.chain = link(last or b"", event)
+    work.session.add(event)
+    await work.session.flush()
+    after_commit(work.session, EVENTS)
+    work.happened.append((case, event))
+    return event
+
+
+def link(previous: bytes, event: Event) -> bytes:
+    """The chain value of `event` behind one whose value is `previous`."""
+    content = [
+        str(event.id), str(event.case_id), event.case_version, event.type, event.stage, event.status,
+        event.previous_status, event.occurred_at.isoformat(), event.actor_kind, str(event.actor_id),
+        event.actor_name, event.data,
+    ]  # fmt: skip
+    return hashlib.sha256(previous + orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()

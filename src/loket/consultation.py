@@ -1,0 +1,103 @@
+"""Asking the authentic sources about a person: registration first, then person and household.
+
+Outside any transaction: MAGDA may take its time. What it answers is kept by the verbs.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import select, update
+from sqlmodel import col
+
+from loket.accesslog import Purpose, consulting
+from loket.app import Loket
+from loket.errors import Declined, Failed, Unavailable
+from loket.records import MagdaRegistration, Person, RegistrationState
+from loket.sources import Answers
+from loket.systems.magda import FamilyFacts, NotRegistered, PersonFacts
+from loket.work import Actor
+
+logger = logging.getLogger(__name__)
+
+REGISTERED_FOR = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class Consultation:
+    """What came of it. `unavailable`: ask again later. `code` says in short what was wrong."""
+
+    answers: Answers
+    code: str
+    reference: str
+    unavailable: Unavailable | None = None
+    replaced_by: str | None = None
+
+
+async def consult(
+    loket: Loket, actor: Actor, person_id: UUID, purpose: str, *, case_id: UUID | None = None
+) -> Consultation:
+    """Ask MAGDA about a citizen for one procedure. Never raises `Failed`: that is a value here."""
+    async with loket.database.transaction() as session:
+        person = await session.get_one(Person, person_id)
+        found = await session.scalars(
+            select(MagdaRegistration).where(
+                col(MagdaRegistration.person_id) == person_id, col(MagdaRegistration.purpose) == purpose
+            )
+        )
+        registration = found.one_or_none()
+    now = datetime.now(UTC)
+    nothing = Answers(None, None, now)
+    if person.insz_sealed is None or not loket.settings.magda.url:
+        return Consultation(nothing, "NO_NATIONAL_NUMBER" if person.insz_sealed is None else "NOT_CONNECTED", "")
+    insz = loket.vault.open(person.insz_sealed)
+    reference = str(uuid4())
+    with consulting(Purpose(person_id, actor, purpose, case_id)):
+        try:
+            if registration is None or registration.state is not RegistrationState.REGISTERED:
+                await _register(loket, insz, person_id, purpose)
+            try:
+                told, family, replaced_by = await _ask(loket, insz, reference)
+            except NotRegistered:
+                await _register(loket, insz, person_id, purpose)
+                told, family, replaced_by = await _ask(loket, insz, reference)
+        except Unavailable as fault:
+            logger.info("MAGDA is not available: %s", fault.reason)
+            return Consultation(nothing, "UNAVAILABLE", reference, unavailable=fault)
+        except Declined as fault:
+            return Consultation(nothing, fault.reason[:200], reference)
+        except Failed as fault:
+            return Consultation(nothing, fault.reason[:200], reference)
+    return Consultation(Answers(told, family, now), "ANSWERED", reference, replaced_by=replaced_by)
+
+
+async def _ask(loket: Loket, insz: str, reference: str) -> tuple[PersonFacts, FamilyFacts, str | None]:
+    magda = loket.systems.magda
+    told = await magda.get_person(insz, reference=reference)
+    number = told.replaced_by or insz
+    if told.replaced_by:
+        today = datetime.now(UTC).date()
+        await magda.register(
+            number, reference=str(uuid4()), begins_on=today, ends_on=today + REGISTERED_FOR
+        )
+        told = await magda.get_person(number, reference=str(uuid4()))
+    family = await magda.get_family(number, reference=str(uuid4()))
+    return told, family, number if number != insz else None
+
+
+async def _register(loket: Loket, insz: str, person_id: UUID, purpose: str) -> None:
+    today = datetime.now(UTC).date()
+    await loket.systems.magda.register(
+        insz, reference=str(uuid4()), begins_on=today, ends_on=today + REGISTERED_FOR
+    )
+    async with loket.database.transaction() as session:
+        await session.execute(
+            update(MagdaRegistration)
+            .where(
+                col(MagdaRegistration.person_id) == person_id,
+                col(MagdaRegistration.purpose) == purpose,
+                col(MagdaRegistration.state) == RegistrationState.WANTED,
+            )
+            .values(state=RegistrationState.REGISTERED)
+        )

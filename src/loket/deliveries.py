@@ -1,0 +1,529 @@
+"""Agreeing on a slot, and handing the goods over.
+
+The planning tool owns the calendar; we mirror its slots and count our own places in them under a
+check of the database, so that a slot is never given away twice, whoever asks at the same time.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from loket import cases
+from loket.definition import Planning as PlanningSettings
+from loket.errors import ErrorCode, Refused
+from loket.lifecycle import (
+    DELIVERY,
+    FINAL,
+    Action,
+    DeliveryStatus,
+    EventType,
+    PartAction,
+    SlotStatus,
+    Stage,
+    Status,
+    TimerKind,
+)
+from loket.orders import goods
+from loket.records import (
+    Application,
+    Booking,
+    CalendarState,
+    Case,
+    Delivery,
+    EffectKind,
+    Person,
+    Slot,
+)
+from loket.systems.planning import SlotOffer
+from loket.work import BRUSSELS, Work
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_LIVE = (SlotStatus.HELD, SlotStatus.BOOKED)
+
+
+# --- stages -----------------------------------------------------------------------------------
+
+
+async def invite(work: Work, case: Case) -> None:
+    """The citizen may choose a slot; who does not choose gets the first free one."""
+    delivery = await of(work, case)
+    if delivery is None:
+        work.session.add(await _new_delivery(work, case))
+        await work.session.flush()
+    elif delivery.status is DeliveryStatus.PLANNED:
+        await cases.advance(work, case, Action.BOOK_SLOT, data=_window(delivery))
+        return
+    await _wait_for_choice(work, case)
+
+
+async def expect(work: Work, case: Case) -> None:
+    """The van will come; where the slot was lost meanwhile, another must be chosen."""
+    delivery = await of(work, case)
+    if delivery is None or delivery.status is not DeliveryStatus.PLANNED or delivery.ends_at is None:
+        await cases.advance(work, case, Action.LOSE_SLOT, data={"why": "no slot is agreed"})
+        await _wait_for_choice(work, case)
+        return
+    await _wait_for_word(work, case, delivery.ends_at)
+
+
+async def _wait_for_choice(work: Work, case: Case) -> None:
+    settings = _settings(work, case)
+    await work.arm(TimerKind.SLOT_REMINDER, work.now + timedelta(days=settings.reminder_days), case=case)
+    await work.arm(TimerKind.SLOT_END, work.now + timedelta(days=settings.choose_within_days), case=case)
+
+
+async def _wait_for_word(work: Work, case: Case, ends_at: datetime) -> None:
+    settings = work.definition(case).delivery
+    days = settings.unconfirmed_after_days if settings else 2
+    await work.arm(TimerKind.DELIVERY_UNCONFIRMED, ends_at + timedelta(days=days), case=case)
+
+
+# --- the calendar -----------------------------------------------------------------------------
+
+
+async def refresh(work: Work, offers: Sequence[SlotOffer]) -> None:
+    """Write down what the planning tool offers; an older version never overwrites a newer one."""
+    for offer in sorted(offers, key=lambda one: one.id):
+        row = insert(Slot).values(
+            external_id=offer.id,
+            starts_at=offer.starts_at,
+            ends_at=offer.ends_at,
+            capacity=offer.capacity,
+            taken=0,
+            area=offer.area,
+            state=CalendarState(offer.status),
+            version=offer.version,
+            refreshed_at=work.now,
+        )
+        told = row.excluded
+        await work.session.execute(
+            row.on_conflict_do_update(
+                index_elements=["external_id"],
+                set_={
+                    "starts_at": told.starts_at,
+                    "ends_at": told.ends_at,
+                    # fewer places than we gave away already is the tool's to solve: it moves bookings
+                    "capacity": func.greatest(told.capacity, Slot.taken),
+                    "area": told.area,
+                    "state": told.state,
+                    "version": told.version,
+                    "refreshed_at": work.now,
+                },
+                where=col(Slot.version) <= told.version,
+            )
+        )
+
+
+async def free_slots(work: Work, case: Case, limit: int = 20) -> list[Slot]:
+    """The slots that this case may choose from, soonest first."""
+    settings = _settings(work, case)
+    first = _midnight(work.today + timedelta(days=settings.lead_days))
+    last = _midnight(work.today + timedelta(days=settings.horizon_days + 1))
+    found = await work.session.scalars(
+        select(Slot)
+        .where(
+            col(Slot.state) == CalendarState.OPEN,
+            col(Slot.starts_at) >= first,
+            col(Slot.starts_at) < last,
+            col(Slot.taken) < col(Slot.capacity),
+        )
+        .order_by(col(Slot.starts_at), col(Slot.id))
+        .limit(200)
+    )
+    return [slot for slot in found if _on_a_good_day(slot, settings)][:limit]
+
+
+# --- choosing ---------------------------------------------------------------------------------
+
+
+async def hold(work: Work, case: Case, slot_id: UUID) -> Booking:
+    """Keep a place for a while; an earlier hold of this delivery is let go.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED when no slot can be chosen now; SLOT_FULL with alternatives;
+            SLOT_GONE when it is closed, past, or not offered to this case.
+    """
+    delivery = await _to_choose(work, case)
+    live = await _live(work, delivery)
+    if live is not None and live.slot_id == slot_id:
+        return live
+    if live is not None and live.status is SlotStatus.BOOKED:
+        raise cases.not_allowed(work, case)
+    if live is not None:
+        await _release(work, live)
+    settings = _settings(work, case)
+    booking = await _take(work, case, delivery, slot_id, SlotStatus.HELD)
+    booking.expires_at = work.now + timedelta(minutes=settings.hold_minutes)
+    await work.arm(TimerKind.HOLD_END, booking.expires_at, case=case, subject=booking.id)
+    return booking
+
+
+async def book(work: Work, case: Case, slot_id: UUID | None = None) -> Delivery:
+    """Agree on a slot: the one held, or `slot_id`. Moves the case when it waits for this.
+
+    Raises:
+        Refused: as `hold`; EXPIRED when nothing is held and no slot is named.
+    """
+    delivery = await _to_choose(work, case)
+    before = _window(delivery)
+    live = await _live(work, delivery)
+    if live is not None and live.status is SlotStatus.BOOKED:
+        if slot_id is None or live.slot_id == slot_id:
+            return delivery
+        await _release(work, live)
+        live = None
+    elif live is not None and slot_id is not None and live.slot_id != slot_id:
+        await _release(work, live)
+        live = None
+    if live is None and slot_id is None:
+        raise Refused(ErrorCode.EXPIRED, path=["slot"])
+    if live is None:
+        assert slot_id is not None
+        live = await _take(work, case, delivery, slot_id, SlotStatus.BOOKED)
+    live.status = SlotStatus.BOOKED
+    live.expires_at = None
+    await work.disarm(TimerKind.HOLD_END, subject=live.id)
+    slot = await work.session.get_one(Slot, live.slot_id)
+    again = delivery.starts_at is not None
+    _move(delivery, PartAction.BOOK)
+    delivery.starts_at, delivery.ends_at = slot.starts_at, slot.ends_at
+    delivery.calendar_sequence += again
+    await _tell_tool(work, case, delivery, slot)
+    await work.disarm(TimerKind.SLOT_REMINDER, TimerKind.SLOT_END, case=case)
+    data = _window(delivery) | ({"previous": before} if before else {})
+    if case.status is Status.AWAITING_SLOT:
+        await cases.advance(work, case, Action.BOOK_SLOT, data=data)
+        if case.stage is Stage.DELIVERY:
+            await _wait_for_word(work, case, slot.ends_at)
+    elif case.status is Status.AWAITING_DELIVERY:
+        await cases.advance(work, case, Action.RESCHEDULE, data=data)
+        await _wait_for_word(work, case, slot.ends_at)
+    else:
+        await cases.record(work, case, EventType.RESCHEDULED, data=data)
+    return delivery
+
+
+async def let_go(work: Work, booking_id: UUID) -> None:
+    """A hold was not turned into a booking in time."""
+    booking = await work.session.get(Booking, booking_id)
+    if booking is not None and booking.status is SlotStatus.HELD:
+        await _release(work, booking)
+
+
+async def remind(work: Work, case: Case) -> None:
+    if case.status is Status.AWAITING_SLOT:
+        await cases.advance(work, case, Action.REMIND)
+
+
+async def plan_by_itself(work: Work, case: Case) -> None:
+    """Nobody chose: the first free slot is planned, and told. Without one, a person sees to it."""
+    if case.status is not Status.AWAITING_SLOT:
+        return
+    delivery = await of(work, case)
+    live = await _live(work, delivery) if delivery else None
+    if live is not None:
+        await book(work, case)
+        return
+    for slot in await free_slots(work, case, limit=3):
+        await book(work, case, slot.id)
+        return
+    await cases.open_task(work, case, "NO_FREE_SLOT")
+    await work.arm(TimerKind.SLOT_END, work.now + timedelta(days=1), case=case)
+
+
+# --- what the planning tool and the van tell --------------------------------------------------
+
+
+async def cases_in(work: Work, external_ids: Sequence[str]) -> list[UUID]:
+    """The cases with a live place in these slots, in the order in which they must be locked."""
+    found = await work.session.scalars(
+        select(Booking.case_id)
+        .join(Slot, col(Slot.id) == col(Booking.slot_id))
+        .where(col(Slot.external_id).in_(external_ids), col(Booking.status).in_(_LIVE))
+        .distinct()
+        .order_by(col(Booking.case_id))
+    )
+    return list(found)
+
+
+async def moved(
+    work: Work, external_id: str, starts_at: datetime, ends_at: datetime, version: int
+) -> None:
+    """The tool moved a slot: its deliveries move with it, their citizens are told and may choose again."""
+    affected = [await cases.get(work, case_id) for case_id in await cases_in(work, [external_id])]
+    slot = await _by_external_id(work, external_id)
+    if slot is None or slot.version > version or (slot.starts_at, slot.ends_at) == (starts_at, ends_at):
+        return
+    slot.starts_at, slot.ends_at, slot.version = starts_at, ends_at, version
+    for case in affected:
+        delivery = await of(work, case)
+        live = await _live(work, delivery) if delivery else None
+        if delivery is None or live is None or live.slot_id != slot.id or live.status is SlotStatus.HELD:
+            continue
+        before = _window(delivery)
+        delivery.starts_at, delivery.ends_at = starts_at, ends_at
+        delivery.calendar_sequence += 1
+        delivery.version += 1
+        data = _window(delivery) | {"previous": before}
+        if case.status is Status.AWAITING_DELIVERY:
+            await cases.advance(work, case, Action.MOVE_SLOT, data=data)
+            await _wait_for_word(work, case, ends_at)
+        else:
+            await cases.record(work, case, EventType.SLOT_MOVED, data=data)
+
+
+async def cancelled(work: Work, external_ids: Sequence[str], reason: str) -> None:
+    """The tool cancelled slots (a holiday, a broken van): their citizens choose another."""
+    affected = [await cases.get(work, case_id) for case_id in await cases_in(work, external_ids)]
+    gone: set[UUID] = set()
+    for external_id in sorted(external_ids):
+        slot = await _by_external_id(work, external_id)
+        if slot is not None:
+            slot.state = CalendarState.CANCELLED
+            gone.add(slot.id)
+    for case in affected:
+        delivery = await of(work, case)
+        live = await _live(work, delivery) if delivery else None
+        if delivery is not None and live is not None and live.slot_id in gone:
+            await lose(work, case, delivery, live, reason)
+
+
+async def lose(work: Work, case: Case, delivery: Delivery, booking: Booking, reason: str) -> None:
+    """A place is gone: a hold silently, a booking with word to the citizen, who chooses again."""
+    held_only = booking.status is SlotStatus.HELD
+    await _release(work, booking)
+    if held_only:
+        return
+    before = _window(delivery)
+    _move(delivery, PartAction.LOSE)
+    delivery.starts_at = delivery.ends_at = None
+    delivery.calendar_sequence += 1
+    data = {"previous": before, "reason": reason}
+    if case.status is Status.AWAITING_DELIVERY:
+        await work.disarm(TimerKind.DELIVERY_UNCONFIRMED, case=case)
+        await cases.advance(work, case, Action.LOSE_SLOT, data=data)
+    else:
+        await cases.record(work, case, EventType.SLOT_LOST, data=data)
+    await _wait_for_choice(work, case)
+
+
+async def refused_by_tool(work: Work, delivery_id: UUID, reason: str) -> None:
+    """The place was taken by somebody else's order in the tool: the citizen chooses again."""
+    delivery = await work.session.get_one(Delivery, delivery_id)
+    case = await cases.get(work, delivery.case_id)
+    await work.session.refresh(delivery)
+    live = await _live(work, delivery)
+    if live is not None and live.status is SlotStatus.BOOKED:
+        slot = await work.session.get_one(Slot, live.slot_id, with_for_update=True)
+        await lose(work, case, delivery, live, reason)
+        slot.capacity = max(slot.taken, 1)
+
+
+async def delivered(work: Work, delivery_id: UUID, at: datetime, by: str) -> None:
+    """The goods were handed over: a fact, also when the case cannot move any more."""
+    delivery, case = await _locked(work, delivery_id)
+    if delivery.status is DeliveryStatus.DELIVERED:
+        return
+    data = {"delivered_at": at.isoformat(), "delivered_by": by}
+    if case.status is not Status.AWAITING_DELIVERY:
+        delivery.delivered_at, delivery.delivered_by = at, by
+        await cases.record(work, case, EventType.DELIVERED, data=data)
+        await cases.open_task(work, case, "DELIVERED_UNEXPECTEDLY", data)
+        return
+    _move(delivery, PartAction.CONFIRM)
+    delivery.delivered_at, delivery.delivered_by = at, by
+    await work.disarm(TimerKind.DELIVERY_UNCONFIRMED, case=case)
+    await cases.complete_tasks(work, case, "DELIVERY_UNCONFIRMED")
+    await cases.advance(work, case, Action.CONFIRM_DELIVERY, data=data)
+
+
+async def missed(work: Work, delivery_id: UUID, reason: str) -> None:
+    """Nobody was there, or the van did not come: the citizen chooses again."""
+    delivery, case = await _locked(work, delivery_id)
+    if delivery.status is not DeliveryStatus.PLANNED or case.status is not Status.AWAITING_DELIVERY:
+        return
+    before = _window(delivery)
+    live = await _live(work, delivery)
+    if live is not None:
+        await _release(work, live)
+    _move(delivery, PartAction.MISS)
+    delivery.starts_at = delivery.ends_at = None
+    delivery.calendar_sequence += 1
+    await work.disarm(TimerKind.DELIVERY_UNCONFIRMED, case=case)
+    await cases.advance(work, case, Action.REPORT_MISSED, data={"reason": reason, "previous": before})
+    await _wait_for_choice(work, case)
+
+
+async def cancel(work: Work, case: Case) -> None:
+    """The case ended: free the place, and tell the tool."""
+    delivery = await of(work, case)
+    if delivery is None or DELIVERY.find(delivery.status, PartAction.CANCEL) is None:
+        return
+    live = await _live(work, delivery)
+    if live is not None:
+        await _release(work, live)
+    told_tool = delivery.starts_at is not None
+    _move(delivery, PartAction.CANCEL)
+    delivery.calendar_sequence += 1
+    if told_tool:
+        await work.leave(EffectKind.PLANNING_CANCEL, {"delivery_id": str(delivery.id)}, case=case)
+
+
+# --- small things -----------------------------------------------------------------------------
+
+
+async def of(work: Work, case: Case) -> Delivery | None:
+    """The delivery of the case's present round."""
+    found = await work.session.scalars(
+        select(Delivery).where(col(Delivery.case_id) == case.id, col(Delivery.round) == case.round)
+    )
+    return found.one_or_none()
+
+
+async def _locked(work: Work, delivery_id: UUID) -> tuple[Delivery, Case]:
+    delivery = await work.session.get(Delivery, delivery_id)
+    if delivery is None:
+        raise Refused(ErrorCode.NOT_FOUND)
+    case = await cases.get(work, delivery.case_id)
+    await work.session.refresh(delivery, with_for_update=True)
+    return delivery, case
+
+
+async def _to_choose(work: Work, case: Case) -> Delivery:
+    """The delivery for which a slot can be chosen now, by this actor."""
+    delivery = await of(work, case)
+    if (
+        delivery is None
+        or case.status in FINAL
+        or case.status is Status.AWAITING_APPLICANT
+        or DELIVERY.find(delivery.status, PartAction.BOOK) is None
+    ):
+        raise cases.not_allowed(work, case)
+    return delivery
+
+
+async def _new_delivery(work: Work, case: Case) -> Delivery:
+    application = await work.session.get_one(Application, case.application_id)
+    person = await work.session.get_one(Person, case.person_id)
+    items = [
+        {"product": line["product"], "quantity": line["quantity"], "description": line["description"]}
+        for line in goods(case)
+    ]
+    return Delivery(
+        case_id=case.id,
+        round=case.round,
+        items=items,
+        address=delivery_address(application.answers, person.address or {}),
+        contact={
+            "name": f"{person.given_name} {person.family_name}".strip(),
+            "phone": person.phone,
+        },
+    )
+
+
+def delivery_address(answers: dict[str, Any], home: dict[str, Any]) -> dict[str, Any]:
+    """Where it goes: the address that the form asks under `delivery`, else under `applicant`, else the domicile."""
+    for block in (answers.get("delivery"), answers.get("applicant")):
+        if isinstance(block, dict):
+            inner = block.get("address")
+            address = inner if isinstance(inner, dict) else block
+            if address.get("street"):
+                names = ("street", "number", "box", "postal_code", "city")
+                return {name: address[name] for name in names if address.get(name)}
+    return {name: value for name, value in home.items() if name != "nis"}
+
+
+async def _live(work: Work, delivery: Delivery) -> Booking | None:
+    found = await work.session.scalars(
+        select(Booking).where(col(Booking.delivery_id) == delivery.id, col(Booking.status).in_(_LIVE))
+    )
+    return found.one_or_none()
+
+
+async def _take(work: Work, case: Case, delivery: Delivery, slot_id: UUID, status: SlotStatus) -> Booking:
+    slot = await work.session.get(Slot, slot_id, with_for_update=True, populate_existing=True)
+    settings = _settings(work, case)
+    if (
+        slot is None
+        or slot.state is not CalendarState.OPEN
+        or slot.starts_at < _midnight(work.today + timedelta(days=settings.lead_days))
+        or slot.starts_at >= _midnight(work.today + timedelta(days=settings.horizon_days + 1))
+        or not _on_a_good_day(slot, settings)
+    ):
+        raise Refused(ErrorCode.SLOT_GONE, path=["slot"], extra=await _alternatives(work, case))
+    if slot.taken >= slot.capacity:
+        raise Refused(ErrorCode.SLOT_FULL, path=["slot"], extra=await _alternatives(work, case))
+    slot.taken += 1
+    booking = Booking(
+        slot_id=slot.id, delivery_id=delivery.id, case_id=case.id, status=status, created_at=work.now
+    )
+    work.session.add(booking)
+    await work.session.flush()
+    return booking
+
+
+async def _alternatives(work: Work, case: Case) -> dict[str, Any]:
+    return {"alternatives": [slot.id for slot in await free_slots(work, case, limit=5)]}
+
+
+async def _release(work: Work, booking: Booking) -> None:
+    slot = await work.session.get_one(Slot, booking.slot_id, with_for_update=True, populate_existing=True)
+    slot.taken -= 1
+    booking.status = SlotStatus.RELEASED
+    booking.expires_at = None
+    await work.disarm(TimerKind.HOLD_END, subject=booking.id)
+    await work.session.flush()
+
+
+async def _tell_tool(work: Work, case: Case, delivery: Delivery, slot: Slot) -> None:
+    await work.leave(
+        EffectKind.PLANNING_BOOK,
+        {
+            "delivery_id": str(delivery.id),
+            "slot_id": slot.external_id,
+            "reference": case.reference,
+            "items": delivery.items,
+            "address": delivery.address,
+            "contact": delivery.contact,
+        },
+        case=case,
+    )
+
+
+async def _by_external_id(work: Work, external_id: str) -> Slot | None:
+    found = await work.session.scalars(
+        select(Slot).where(col(Slot.external_id) == external_id).with_for_update()
+    )
+    return found.one_or_none()
+
+
+def _window(delivery: Delivery) -> dict[str, str]:
+    if delivery.starts_at is None or delivery.ends_at is None:
+        return {}
+    return {"starts_at": delivery.starts_at.isoformat(), "ends_at": delivery.ends_at.isoformat()}
+
+
+def _move(delivery: Delivery, action: PartAction) -> None:
+    step = DELIVERY.find(delivery.status, action)
+    if step is None:
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=delivery.status)
+    delivery.status = step.to
+    delivery.version += 1
+
+
+def _settings(work: Work, case: Case) -> PlanningSettings:
+    return work.definition(case).planning or PlanningSettings()
+
+
+def _on_a_good_day(slot: Slot, settings: PlanningSettings) -> bool:
+    weekday = _WEEKDAYS[slot.starts_at.astimezone(BRUSSELS).weekday()]
+    return not settings.weekdays or weekday in settings.weekdays
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), BRUSSELS)

@@ -1,0 +1,225 @@
+"""What is carried out elsewhere: one function per kind of effect.
+
+Small, after the commit, may run twice, holds no transaction while it waits. The outcome is a value:
+`Done` (with what must be written down), or a `Failed` that the worker turns into a retry, a parked
+effect, or one in doubt.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from pydantic import TypeAdapter
+from sqlmodel import SQLModel
+
+from loket import deliveries, documents, invoices, messages, screening, sources
+from loket.accesslog import Purpose, consulting
+from loket.app import Loket
+from loket.applications import know_person
+from loket.consultation import consult
+from loket.errors import Declined, Unavailable
+from loket.records import (
+    Case,
+    Delivery,
+    Effect,
+    EffectKind,
+    Payment,
+    Person,
+    Refund,
+)
+from loket.systems import accounting, dosis
+from loket.systems.contract import Address
+from loket.systems.payments import CheckoutState, CheckoutStatus, RefundState, RefundStatus
+from loket.systems.planning import Contact, Item, SlotFull, SlotGone
+from loket.work import Work, the_system
+
+Receipt = dict[str, Any]
+Then = Callable[[Work], Awaitable[None]]
+Row = TypeVar("Row", bound=SQLModel)
+
+
+@dataclass(frozen=True)
+class Done:
+    """The other side has it. `then` writes down what that changes, with the effect's own end."""
+
+    receipt: Receipt = field(default_factory=dict)
+    then: Then | None = None
+
+
+async def carry_out(loket: Loket, effect: Effect) -> Done:
+    """Raises `Unavailable`, `Declined` or `InDoubt` for what the other side did not do."""
+    return await CARRY_OUT[effect.kind](loket, effect)
+
+
+async def _report_status(loket: Loket, effect: Effect) -> Done:
+    said = effect.payload
+    person = await _read(loket, Person, UUID(said["person_id"]))
+    if person.insz_sealed is None:
+        raise Declined("dosis", "the applicant has no national number")
+    report = dosis.CaseReport(
+        number=said["number"],
+        name=said["name"],
+        changed_at=datetime.fromisoformat(said["changed_at"]),
+        code=said["code"],
+        phase=said["phase"],
+        details=tuple(said["details"]),
+        action=said["action"],
+        url=said["url"],
+        product_id=said["product_id"],
+        manager=dosis.CaseManager(**said["manager"]),
+        agents=(loket.vault.open(person.insz_sealed),),
+    )
+    receipt = await loket.systems.dosis.push(upload_id=effect.id, status=report)
+    return Done({"status": receipt.status})
+
+
+async def _check_sources(loket: Loket, effect: Effect) -> Done:
+    assert effect.case_id is not None
+    case_id = effect.case_id
+    case = await _read(loket, Case, case_id)
+    heard = await consult(
+        loket, the_system("MAGDA check"), case.person_id, case.procedure_key, case_id=case_id
+    )
+    if heard.unavailable is not None:
+        raise heard.unavailable
+
+    async def write(work: Work) -> None:
+        locked = await work.session.get_one(Case, case_id, with_for_update=True, populate_existing=True)
+        sources.remember(work, locked, heard.answers)
+        know_person(await work.session.get_one(Person, locked.person_id), locked.facts)
+        await screening.sources_answered(work, locked, heard.answers.complete, heard.code, heard.reference)
+
+    return Done({"code": heard.code, "reference": heard.reference}, write)
+
+
+async def _unregister(loket: Loket, effect: Effect) -> Done:
+    said = effect.payload
+    person = await _read(loket, Person, UUID(said["person_id"]))
+    if person.insz_sealed is None:
+        return Done({"skipped": "no national number"})
+    insz = loket.vault.open(person.insz_sealed)
+    now = datetime.now(UTC)
+    with consulting(Purpose(person.id, the_system(), said["purpose"])):
+        await loket.systems.magda.unregister(
+            insz,
+            reference=str(uuid4()),
+            begins_on=datetime.fromisoformat(said["began_on"]).date(),
+            ends_on=now.date(),
+        )
+    return Done()
+
+
+async def _book_entry(loket: Loket, effect: Effect) -> Done:
+    booked = await loket.systems.accounting.book(_ENTRY.validate_python(effect.payload), key=effect.id)
+    if booked.status is accounting.EntryStatus.REJECTED:
+        raise Declined("accounting", booked.reason or "rejected without a reason")
+    return Done({"voucher": booked.voucher})
+
+
+async def _book_place(loket: Loket, effect: Effect) -> Done:
+    said = effect.payload
+    delivery_id = UUID(said["delivery_id"])
+    delivery = await _read(loket, Delivery, delivery_id)
+    if delivery.starts_at is None:
+        return Done({"skipped": "the slot was given up before the tool heard of it"})
+    try:
+        booked = await loket.systems.planning.book(
+            key=effect.id,
+            id=delivery_id,
+            slot_id=said["slot_id"],
+            reference=said["reference"],
+            items=[Item(one["product"], one["quantity"], one["description"]) for one in said["items"]],
+            address=Address(
+                street=said["address"]["street"],
+                house_number=said["address"].get("number"),
+                box_number=said["address"].get("box"),
+                postal_code=said["address"]["postal_code"],
+                municipality=said["address"]["city"],
+            ),
+            contact=Contact(said["contact"]["name"], said["contact"].get("phone")),
+        )
+    except (SlotFull, SlotGone) as refusal:
+        reason = refusal.reason
+
+        async def choose_again(work: Work) -> None:
+            await deliveries.refused_by_tool(work, delivery_id, "Dit tijdstip is intussen volzet.")
+
+        return Done({"refused": reason}, choose_again)
+    return Done({"version": booked.version})
+
+
+async def _cancel_place(loket: Loket, effect: Effect) -> Done:
+    await loket.systems.planning.cancel(UUID(effect.payload["delivery_id"]), key=effect.id)
+    return Done()
+
+
+async def _poll_payment(loket: Loket, effect: Effect) -> Done:
+    payment = await _read(loket, Payment, UUID(effect.payload["payment_id"]))
+    if payment.checkout_id is None:
+        return Done({"skipped": "no checkout was opened"})
+    try:
+        state = await loket.systems.payments.checkout(payment.checkout_id)
+    except Declined as refusal:
+        state = CheckoutState(CheckoutStatus.EXPIRED, None, None, refusal.reason)
+
+    async def write(work: Work) -> None:
+        await invoices.heard(work, payment.id, state, number=effect.payload["number"])
+
+    return Done({"status": state.raw_status}, write)
+
+
+async def _refund(loket: Loket, effect: Effect) -> Done:
+    refund = await _read(loket, Refund, UUID(effect.payload["refund_id"]))
+    payment = await _read(loket, Payment, refund.payment_id)
+    if payment.provider_payment_id is None:
+        raise Declined("payments", "the payment has no name at the payment module")
+    try:
+        if refund.provider_refund_id is not None:
+            state = await loket.systems.payments.refund_state(refund.provider_refund_id)
+        else:
+            state = await loket.systems.payments.refund(
+                key=refund.id, payment_id=payment.provider_payment_id, amount=refund.amount
+            )
+    except Declined as refusal:
+        state = RefundState(refund.provider_refund_id or "", RefundStatus.FAILED, None, refusal.reason)
+    if state.status is RefundStatus.PENDING and refund.provider_refund_id is not None:
+        raise Unavailable("payments", f"the refund is not through yet: {state.raw_status}")
+
+    async def write(work: Work) -> None:
+        await invoices.refund_heard(work, refund.id, state)
+        if state.status is RefundStatus.PENDING:
+            case = await work.session.get_one(Case, refund.case_id)
+            await work.leave(EffectKind.PAYMENT_REFUND, effect.payload, case=case)
+
+    return Done({"status": state.raw_status, "refund": state.id}, write)
+
+
+async def _make_invoice_pdf(loket: Loket, effect: Effect) -> Done:
+    document_id = await documents.invoice_document(loket, UUID(effect.payload["invoice_id"]))
+    return Done({"document": str(document_id)})
+
+
+_ENTRY = TypeAdapter(accounting.Entry)
+
+CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
+    EffectKind.DOSIS_STATUS: _report_status,
+    EffectKind.MESSAGE_MBP: messages.send_to_mbp,
+    EffectKind.MESSAGE_EMAIL: messages.send_email,
+    EffectKind.MESSAGE_SMS: messages.send_sms,
+    EffectKind.CONTACT_CODE: messages.send_code,
+    EffectKind.MAGDA_CHECK: _check_sources,
+    EffectKind.MAGDA_UNREGISTER: _unregister,
+    EffectKind.ACCOUNTING_ENTRY: _book_entry,
+    EffectKind.PLANNING_BOOK: _book_place,
+    EffectKind.PLANNING_CANCEL: _cancel_place,
+    EffectKind.PAYMENT_POLL: _poll_payment,
+    EffectKind.PAYMENT_REFUND: _refund,
+    EffectKind.INVOICE_PDF: _make_invoice_pdf,
+}
+
+
+async def _read(loket: Loket, kind: type[Row], id: UUID) -> Row:
+    async with loket.database.transaction() as session:
+        return await session.get_one(kind, id)

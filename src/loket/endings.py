@@ -1,0 +1,76 @@
+"""How a case ends: nothing of it stays open.
+
+One action credits the invoice, voids checkouts, orders refunds, frees the slot, stops timers, lets the
+registration at MAGDA go, and tells accounting and planning.
+"""
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from loket import cases, deliveries, invoices, orders, sources
+from loket.errors import ErrorCode, Refused
+from loket.lifecycle import Action, Status, TaskStatus
+from loket.records import Case, Task
+from loket.work import Work
+
+_STILL_TO_DO = frozenset({"REFUND_DUE", "REVIEW_REQUESTED", "DELIVERED_UNEXPECTEDLY"})
+"""Tasks that an end does not settle."""
+
+
+async def withdraw(work: Work, case: Case, reason: str) -> None:
+    """The applicant wants it no more; possible until the goods are handed over."""
+    await cases.advance(work, case, Action.WITHDRAW, data={"reasons": [reason]} if reason else {})
+
+
+async def cancel(work: Work, case: Case, reason: str) -> None:
+    """The municipality stops it, and says why."""
+    if not reason.strip():
+        raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
+    await cases.advance(work, case, Action.CANCEL, data={"reasons": [reason.strip()]})
+
+
+async def request_review(work: Work, case: Case, reason: str) -> None:
+    """Whoever was refused can ask that a person looks again.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED for a case that was not refused.
+    """
+    if case.status not in (Status.INADMISSIBLE, Status.REJECTED):
+        raise cases.not_allowed(work, case)
+    await cases.open_task(work, case, "REVIEW_REQUESTED", {"reason": reason.strip()[:4000]})
+
+
+async def reopen(work: Work, case: Case, stage: str, reason: str) -> None:
+    """After an appeal, a revision, or money that came back: a new round, from `stage` on."""
+    if not reason.strip():
+        raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
+    await cases.advance(work, case, Action.REOPEN, data={"stage": stage, "reasons": [reason.strip()]})
+    await cases.complete_tasks(work, case, "REVIEW_REQUESTED")
+    await cases.arm_term(work, case)
+
+
+async def clean_up(work: Work, case: Case) -> None:
+    """After an end: leave nothing open, whatever the case had begun."""
+    await work.disarm(case=case)
+    if case.status is not Status.COMPLETED:
+        await invoices.void_checkouts(work, case)
+        await invoices.credit(work, case, _why(case))
+        await deliveries.cancel(work, case)
+        await orders.give_back(work, case)
+    await sources.let_go(work, case.person_id, case.procedure_key, case.id)
+    open_tasks = await work.session.scalars(
+        select(Task).where(col(Task.case_id) == case.id, col(Task.status) == TaskStatus.OPEN)
+    )
+    done = [task.kind for task in open_tasks if task.kind not in _STILL_TO_DO]
+    if done:
+        await cases.complete_tasks(work, case, *done, remark=f"the case ended: {case.status}")
+
+
+def _why(case: Case) -> str:
+    return {
+        Status.WITHDRAWN: "withdrawn by the applicant",
+        Status.CANCELLED: "cancelled",
+        Status.INADMISSIBLE: "declared inadmissible",
+        Status.REJECTED: "rejected",
+    }.get(case.status, str(case.status))
+

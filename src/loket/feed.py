@@ -1,0 +1,242 @@
+"""Committed events, in order, to whoever listens: without gap and without repeat.
+
+An event's cursor is (transaction id, sequence), read below the oldest running transaction: a plain
+sequence loses events of transactions that commit late. Each process reads the feed once and fans out
+in memory; a subscriber replays the past from the table up to where the live feed stands.
+"""
+
+import asyncio
+import base64
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import UUID
+
+from loket.database import EVENTS, Database
+from loket.errors import ErrorCode, Refused
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+SOON_SECONDS = (0.02, 0.05, 0.1)
+"""Looked again so soon while a writer that began earlier is still at work."""
+BATCH = 1000
+BUFFER = 1000
+"""Events that wait for one subscriber; a slower one is dropped and comes back with its cursor."""
+
+
+@dataclass(frozen=True, order=True)
+class Cursor:
+    """A place in the feed of one epoch (a restore begins a new epoch)."""
+
+    epoch: int
+    xid: int
+    seq: int
+
+    def __str__(self) -> str:
+        return base64.urlsafe_b64encode(f"{self.epoch}.{self.xid}.{self.seq}".encode()).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `Refused` VALIDATION for what is no cursor of ours."""
+        try:
+            padded = text + "=" * (-len(text) % 4)
+            epoch, xid, seq = base64.urlsafe_b64decode(padded).decode().split(".")
+            return cls(int(epoch), int(xid), int(seq))
+        except ValueError as fault:
+            raise Refused(ErrorCode.VALIDATION, path=["after"], reason="not a cursor") from fault
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One committed event, as much of it as is needed to know whom it concerns."""
+
+    cursor: Cursor
+    event_id: UUID
+    case_id: UUID
+    person_id: UUID
+    type: str
+
+
+class Overflow(Exception):
+    """The subscriber was too slow: it should come back with its last cursor."""
+
+
+@dataclass(frozen=True)
+class Interest:
+    """Whose events: of a case, of a person, or all (staff)."""
+
+    case_id: UUID | None = None
+    person_id: UUID | None = None
+
+    def wants(self, one: Happening) -> bool:
+        return (self.case_id is None or one.case_id == self.case_id) and (
+            self.person_id is None or one.person_id == self.person_id
+        )
+
+
+class _Subscriber:
+    def __init__(self, interest: Interest, since: Cursor) -> None:
+        self.interest = interest
+        self.since = since
+        self.queue: asyncio.Queue[Happening | None] = asyncio.Queue(BUFFER)
+
+    def offer(self, one: Happening) -> bool:
+        """False when the subscriber is too slow."""
+        if self.queue.full():
+            return False
+        self.queue.put_nowait(one)
+        return True
+
+
+class Feed:
+    """`async with feed.running()` in an API process; `subscribe` anywhere inside it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._subscribers: set[_Subscriber] = set()
+        self._at: Cursor | None = None
+        self._awake = asyncio.Event()
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscribers)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        self._at = await self.position()
+        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._read())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def position(self) -> Cursor:
+        """Where the feed ends now: everything below it is settled."""
+        async with self._database.reader() as reader:
+            row = await (await reader.execute(POSITION)).fetchone()
+        assert row is not None
+        return Cursor(*row)
+
+    async def subscribe(self, interest: Interest, after: Cursor | None) -> AsyncIterator[Happening]:
+        """What happened after `after`, then what happens; only what is new when `after` is None.
+
+        Raises:
+            Refused: CURSOR_EXPIRED for a cursor of another epoch, or one ahead of the feed.
+            Overflow: the subscriber did not keep up.
+        """
+        if self._at is None:
+            raise RuntimeError("the feed is not running")
+        live_from = self._at
+        if after is not None and (after.epoch != live_from.epoch):
+            raise Refused(ErrorCode.CURSOR_EXPIRED, path=["after"])
+        subscriber = _Subscriber(interest, max(live_from, after) if after else live_from)
+        self._subscribers.add(subscriber)
+        try:
+            if after is not None:
+                async for one in self._replay(interest, after, live_from):
+                    yield one
+            while True:
+                happening = await subscriber.queue.get()
+                if happening is None:
+                    raise Overflow
+                if happening.cursor > subscriber.since:
+                    yield happening
+        finally:
+            self._subscribers.discard(subscriber)
+
+    async def _replay(self, interest: Interest, after: Cursor, until: Cursor) -> AsyncIterator[Happening]:
+        while True:
+            batch = await self._fetch(after, until, interest)
+            for one in batch:
+                yield one
+            if len(batch) < BATCH:
+                return
+            after = batch[-1].cursor
+
+    async def _fetch(
+        self, after: Cursor, until: Cursor | None, interest: Interest | None = None
+    ) -> list[Happening]:
+        parameters: dict[str, Any] = {
+            "xid": after.xid,
+            "seq": after.seq,
+            "until_xid": until.xid if until else None,
+            "until_seq": until.seq if until else None,
+            "case_id": interest.case_id if interest else None,
+            "person_id": interest.person_id if interest else None,
+        }
+        async with self._database.reader() as reader:
+            rows = await (await reader.execute(EVENTS_AFTER, parameters)).fetchall()
+        return [
+            Happening(Cursor(after.epoch, row[0], row[1]), row[2], row[3], row[4], row[5]) for row in rows
+        ]
+
+    async def _listen(self) -> None:
+        async with contextlib.aclosing(self._database.listen([EVENTS])) as wake_ups:
+            async for _ in wake_ups:
+                self._awake.set()
+
+    async def _read(self) -> None:
+        """Follow the table for as long as the process lives; a database that is away is waited for."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), POLL_SECONDS)
+            self._awake.clear()
+            try:
+                for pause in (0.0, *SOON_SECONDS):
+                    await asyncio.sleep(pause)
+                    await self._catch_up()
+                    if not await self._unsettled():
+                        break
+            except Exception:
+                logger.exception("the feed could not be read; trying again")
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _catch_up(self) -> None:
+        assert self._at is not None
+        while batch := await self._fetch(self._at, None):
+            for one in batch:
+                self._fan_out(one)
+            self._at = batch[-1].cursor
+            if len(batch) < BATCH:
+                return
+
+    def _fan_out(self, one: Happening) -> None:
+        for subscriber in list(self._subscribers):
+            if subscriber.interest.wants(one) and not subscriber.offer(one):
+                self._subscribers.discard(subscriber)
+                while not subscriber.queue.empty():
+                    subscriber.queue.get_nowait()
+                subscriber.queue.put_nowait(None)
+
+    async def _unsettled(self) -> bool:
+        assert self._at is not None
+        async with self._database.reader() as reader:
+            row = await (await reader.execute(UNSETTLED, {"xid": self._at.xid})).fetchone()
+        return bool(row and row[0])
+
+
+POSITION = """
+    SELECT (SELECT epoch FROM feedepoch), pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1,
+           9223372036854775807
+"""
+EVENTS_AFTER = """
+    SELECT xid::text::bigint, seq, id, case_id, person_id, type
+      FROM event
+     WHERE (xid, seq) > (%(xid)s::text::xid8, %(seq)s)
+       AND xid < pg_snapshot_xmin(pg_current_snapshot())
+       AND (%(until_xid)s::bigint IS NULL
+            OR (xid, seq) <= (%(until_xid)s::text::xid8, %(until_seq)s::bigint))
+       AND (%(case_id)s::uuid IS NULL OR case_id = %(case_id)s::uuid)
+       AND (%(person_id)s::uuid IS NULL OR person_id = %(person_id)s::uuid)
+     ORDER BY xid, seq
+     LIMIT 1000
+"""
+UNSETTLED = """
+    SELECT EXISTS (SELECT FROM event
+                    WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid > %(xid)s::text::xid8)
+"""

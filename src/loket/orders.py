@@ -1,0 +1,168 @@
+"""What a household orders: priced on the day of submission, and counted against its maximum.
+
+Two members of a household who order at the same time wait for each other here, and the database
+keeps the count within the maximum whatever the code does.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from loket import pricing
+from loket.definition import Definition, Maximum
+from loket.records import Case, Json, Quota, QuotaClaim
+from loket.rules import CartLine
+from loket.work import Work
+
+EVER = 0
+"""The period of a count over all years."""
+
+
+async def place(work: Work, case: Case, cart: Sequence[Json]) -> None:
+    """Price the cart of a case and count it for the household; done again once the household is known.
+
+    What goes over the maximum is not counted: a rule of the procedure refuses it.
+    """
+    definition = work.definition(case)
+    lines = cart_lines(cart)
+    if definition.catalogue is None or await _is_counted(work, case):
+        return
+    household = case.household_index
+    year = case.submitted_at.year
+    this_year: dict[str, int] = {}
+    ever: dict[str, int] | None = None
+    if household is not None:
+        await work.lock_household(household)
+        this_year = await _counts(work, definition.key, household, year)
+        ever = await _counts(work, definition.key, household, EVER)
+        within = not pricing.exceeded(definition, lines, this_year, ever)
+        if within:
+            await _claim(work, case, definition, lines, household, year)
+        quota = {"within_maximum": within, "ordered_this_year": this_year, "ordered_ever": ever}
+        case.facts = {**case.facts, "quota": quota}
+    priced = pricing.price(definition, lines, case.submitted_at.date(), ever)
+    case.facts = {**case.facts, "order": [_as_json(line) for line in priced]}
+
+
+async def give_back(work: Work, case: Case) -> None:
+    """The case ended without delivery: the household may order this again."""
+    claims = await work.session.scalars(
+        select(QuotaClaim).where(col(QuotaClaim.case_id) == case.id, ~col(QuotaClaim.released))
+    )
+    for claim in claims:
+        claim.released = True
+        await work.session.execute(
+            update(Quota)
+            .where(
+                col(Quota.procedure_key) == case.procedure_key,
+                col(Quota.product) == claim.product,
+                col(Quota.household_index) == claim.household_index,
+                col(Quota.period).in_((EVER, claim.period)),
+            )
+            .values(quantity=Quota.quantity - claim.quantity)
+        )
+
+
+def cart_lines(cart: Sequence[Json]) -> list[CartLine]:
+    return [CartLine(line["product"], line["quantity"], line.get("options") or {}) for line in cart]
+
+
+async def _is_counted(work: Work, case: Case) -> bool:
+    found = await work.session.scalar(
+        select(QuotaClaim.case_id)
+        .where(col(QuotaClaim.case_id) == case.id, ~col(QuotaClaim.released))
+        .limit(1)
+    )
+    return found is not None
+
+
+async def _counts(work: Work, procedure: str, household: bytes, period: int) -> dict[str, int]:
+    found = await work.session.execute(
+        select(Quota.product, Quota.quantity).where(
+            col(Quota.procedure_key) == procedure,
+            col(Quota.household_index) == household,
+            col(Quota.period) == period,
+        )
+    )
+    return {product: quantity for product, quantity in found}
+
+
+async def _claim(
+    work: Work, case: Case, definition: Definition, lines: Sequence[CartLine], household: bytes, year: int
+) -> None:
+    wanted: dict[str, int] = {}
+    for line in lines:
+        wanted[line.product] = wanted.get(line.product, 0) + line.quantity
+    for product, quantity in sorted(wanted.items()):
+        found = definition.catalogue.find(product) if definition.catalogue else None
+        maximum = found.maximum if found else None
+        for period in (EVER, year):
+            row = insert(Quota).values(
+                procedure_key=definition.key,
+                product=product,
+                household_index=household,
+                period=period,
+                quantity=quantity,
+                ceiling=_ceiling(maximum, period),
+            )
+            await work.session.execute(
+                row.on_conflict_do_update(
+                    index_elements=["procedure_key", "product", "household_index", "period"],
+                    set_={"quantity": Quota.quantity + quantity, "ceiling": row.excluded.ceiling},
+                )
+            )
+        claim = insert(QuotaClaim).values(
+            case_id=case.id,
+            product=product,
+            household_index=household,
+            period=year,
+            quantity=quantity,
+            released=False,
+        )
+        await work.session.execute(
+            claim.on_conflict_do_update(
+                index_elements=["case_id", "product"], set_={"quantity": quantity, "released": False}
+            )
+        )
+
+
+def _ceiling(maximum: Maximum | None, period: int) -> int | None:
+    if maximum is None or (maximum.period == "ever") != (period == EVER):
+        return None
+    return maximum.quantity
+
+
+def _as_json(line: pricing.PricedLine) -> dict[str, Any]:
+    return {
+        "kind": line.kind,
+        "product": line.product,
+        "option": line.option,
+        "description": line.description.nl,
+        "quantity": line.quantity,
+        "unit_amount": str(line.unit_amount),
+        "amount": str(line.amount),
+        "budget_key": line.budget_key.model_dump(exclude_none=True),
+        "vat_rate": str(line.vat.rate),
+        "vat_note": line.vat.exemption_reason.nl if line.vat.exemption_reason else None,
+    }
+
+
+def goods(case: Case) -> list[dict[str, Any]]:
+    """The lines of the order that somebody carries to the door."""
+    return [line for line in case.facts.get("order", []) if line["kind"] != pricing.LineKind.DISCOUNT]
+
+
+def net_lines(order: Sequence[Json]) -> list[Json]:
+    """The lines with each discount taken off its product: what accounting books per budget key."""
+    net: list[Json] = []
+    for line in order:
+        if line["kind"] != pricing.LineKind.DISCOUNT:
+            net.append(dict(line))
+            continue
+        product = next(one for one in net if one["product"] == line["product"] and one["option"] is None)
+        product["amount"] = str(Decimal(product["amount"]) + Decimal(line["amount"]))
+    return [line for line in net if Decimal(line["amount"]) > 0]

@@ -1,0 +1,28 @@
+"""What a new stage or an end brings with it, before the same commit: the case walks on by itself as far as it can."""
+
+from collections.abc import Awaitable, Callable
+
+from loket import decisions, deliveries, endings, invoices, notices, screening
+from loket.lifecycle import FINAL, Stage
+from loket.records import Case
+from loket.work import Work, the_system
+
+ON_ENTRY: dict[Stage, Callable[[Work, Case], Awaitable[None]]] = {
+    Stage.SCREENING: screening.screen,
+    Stage.DECISION: decisions.decide,
+    Stage.PAYMENT: invoices.issue,
+    Stage.PLANNING: deliveries.invite,
+    Stage.DELIVERY: deliveries.expect,
+}
+
+
+async def settle(work: Work) -> None:
+    """Do all that follows from this work, then leave word of it for the citizen and for DOSIS."""
+    by_itself = work.as_actor(the_system())
+    while work.entered:
+        case = work.entered.pop(0)
+        if case.status in FINAL:
+            await endings.clean_up(by_itself, case)
+        else:
+            await ON_ENTRY[case.stage](by_itself, case)
+    await notices.tell(work)

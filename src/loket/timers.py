@@ -1,0 +1,125 @@
+"""Deadlines: a timer fires once, as an ordinary transition, in the transaction that marks it fired."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlmodel import col
+
+from loket import applications, cases, deliveries, invoices, screening
+from loket.app import Loket
+from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Status, TimerKind
+from loket.records import Application, Case, Timer, TimerState
+from loket.work import Work, the_system
+
+BATCH = 100
+
+
+async def fire_due(loket: Loket) -> int:
+    """Fire what is due; answers how many did. Any number of workers may do this at once."""
+    async with loket.database.transaction() as session:
+        found = await session.scalars(
+            select(Timer.id)
+            .where(col(Timer.state) == TimerState.ARMED, col(Timer.due_at) <= datetime.now(UTC))
+            .order_by(col(Timer.due_at))
+            .limit(BATCH)
+        )
+        due = list(found)
+    fired = 0
+    for timer_id in due:
+        fired += await fire(loket, timer_id)
+    return fired
+
+
+async def fire(loket: Loket, timer_id: UUID) -> bool:
+    """Fire one timer; False when another worker has it, or it was cancelled meanwhile."""
+    async with loket.work(the_system("Timer")) as work:
+        key = int.from_bytes(timer_id.bytes[-8:], "big", signed=True)
+        if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(key))):
+            return False
+        peek = await work.session.get(Timer, timer_id)
+        if peek is None or peek.state is not TimerState.ARMED:
+            return False
+        # the case first, then its timer: the order in which every verb locks them
+        case = await cases.get(work, peek.case_id) if peek.case_id else None
+        await work.session.refresh(peek, with_for_update=True)
+        if peek.state is not TimerState.ARMED:
+            return False
+        peek.state, peek.ended_at = TimerState.FIRED, work.now
+        await work.session.flush()
+        if case is None:
+            await _end_draft(work, peek.subject_id)
+        elif case.status not in FINAL:
+            await ON_TIME[peek.kind](work, case, peek)
+    return True
+
+
+async def _answer(work: Work, case: Case, _: Timer) -> None:
+    if case.status is Status.AWAITING_APPLICANT:
+        await screening.answer_lapsed(work, case)
+
+
+async def _term(work: Work, case: Case, _: Timer) -> None:
+    """The term lapsed: that is a fact with consequences, so it is an event, and a person's first task."""
+    if not case.overdue:
+        case.overdue = True
+        await cases.advance(work, case, Action.LAPSE_TERM)
+        await cases.open_task(work, case, "TERM_LAPSED")
+
+
+async def _term_alarm(work: Work, case: Case, _: Timer) -> None:
+    await cases.open_task(work, case, "TERM_ALARM", {"due_on": case.due_on.isoformat()})
+
+
+async def _payment_reminder(work: Work, case: Case, timer: Timer) -> None:
+    await invoices.remind(work, case, timer.number)
+
+
+async def _payment_end(work: Work, case: Case, _: Timer) -> None:
+    await invoices.end_unpaid(work, case)
+
+
+async def _checkout_poll(work: Work, _: Case, timer: Timer) -> None:
+    await invoices.poll(work, timer.subject_id, timer.number)
+
+
+async def _slot_reminder(work: Work, case: Case, _: Timer) -> None:
+    await deliveries.remind(work, case)
+
+
+async def _slot_end(work: Work, case: Case, _: Timer) -> None:
+    await deliveries.plan_by_itself(work, case)
+
+
+async def _hold_end(work: Work, _: Case, timer: Timer) -> None:
+    await deliveries.let_go(work, timer.subject_id)
+
+
+async def _unconfirmed(work: Work, case: Case, _: Timer) -> None:
+    await cases.open_task(work, case, "DELIVERY_UNCONFIRMED")
+
+
+async def _end_draft(work: Work, application_id: UUID) -> None:
+    application = await work.session.get(Application, application_id, with_for_update=True)
+    if application is not None and application.status is ApplicationStatus.DRAFT:
+        await applications.end_draft(work, application, PartAction.EXPIRE)
+
+
+async def _no_case(_work: Work, _case: Case, _timer: Timer) -> None:
+    """A draft's timer has no case."""
+
+
+ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
+    TimerKind.ANSWER: _answer,
+    TimerKind.TERM: _term,
+    TimerKind.TERM_ALARM: _term_alarm,
+    TimerKind.PAYMENT_REMINDER: _payment_reminder,
+    TimerKind.PAYMENT_END: _payment_end,
+    TimerKind.CHECKOUT_POLL: _checkout_poll,
+    TimerKind.SLOT_REMINDER: _slot_reminder,
+    TimerKind.SLOT_END: _slot_end,
+    TimerKind.HOLD_END: _hold_end,
+    TimerKind.DELIVERY_UNCONFIRMED: _unconfirmed,
+    TimerKind.DRAFT_END: _no_case,
+}

@@ -1,0 +1,200 @@
+"""One piece of work on our own tables: what a door opens, a verb uses, and a commit keeps or forgets whole.
+
+What must happen elsewhere or later is left behind in the same transaction: effects for other
+systems, timers for deadlines. Nothing here talks to anybody.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+from uuid_utils.compat import uuid7
+
+from loket.database import EFFECTS, after_commit
+from loket.definition import Definition
+from loket.lifecycle import Role, TimerKind
+from loket.records import (
+    ActorKind,
+    Case,
+    Effect,
+    EffectKind,
+    EffectState,
+    Event,
+    Lane,
+    Timer,
+    TimerState,
+)
+from loket.settings import Settings
+from loket.vault import Vault
+
+BRUSSELS = ZoneInfo("Europe/Brussels")
+
+SYSTEM_OF: dict[EffectKind, str] = {
+    EffectKind.DOSIS_STATUS: "dosis",
+    EffectKind.MESSAGE_MBP: "mbp",
+    EffectKind.MESSAGE_EMAIL: "email",
+    EffectKind.MESSAGE_SMS: "sms",
+    EffectKind.CONTACT_CODE: "email",
+    EffectKind.MAGDA_CHECK: "magda",
+    EffectKind.MAGDA_UNREGISTER: "magda",
+    EffectKind.ACCOUNTING_ENTRY: "accounting",
+    EffectKind.PLANNING_BOOK: "planning",
+    EffectKind.PLANNING_CANCEL: "planning",
+    EffectKind.PAYMENT_POLL: "payments",
+    EffectKind.PAYMENT_REFUND: "payments",
+    EffectKind.INVOICE_PDF: "paper",
+}
+IN_ORDER = frozenset({"dosis", "accounting", "planning"})
+"""Systems that must hear of one case in order: a parked effect holds back the next ones of its lane.
+
+For the others every effect is a lane of its own, so nothing waits behind a parked one.
+"""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who does something, and in which quality."""
+
+    kind: ActorKind
+    name: str
+    roles: frozenset[Role]
+    id: UUID | None = None
+    """The person's or staff member's own id."""
+    language: str = "nl"
+    acr: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Under which idempotency keys are kept: keys of different actors never meet."""
+        return f"{self.kind}:{self.id or self.name}"
+
+    @property
+    def is_staff(self) -> bool:
+        return self.kind is ActorKind.STAFF
+
+
+def the_system(name: str = "Loket") -> Actor:
+    """A rule or a timer of ours, or another system that tells us a fact."""
+    return Actor(ActorKind.SYSTEM, name, frozenset({Role.SYSTEM}))
+
+
+@dataclass
+class Work:
+    session: AsyncSession
+    actor: Actor
+    now: datetime
+    settings: Settings
+    vault: Vault
+    procedures: Mapping[tuple[str, int], Definition]
+    entered: list[Case] = field(default_factory=list)
+    """Cases that came into a stage, or to their end: what that brings is done before the commit."""
+    happened: list[tuple[Case, Event]] = field(default_factory=list)
+    """Events of this work, in order: told to the citizen and to DOSIS before the commit."""
+
+    @property
+    def today(self) -> date:
+        """The day in Belgium: terms and invoices go by the calendar on the wall."""
+        return self.now.astimezone(BRUSSELS).date()
+
+    def definition(self, subject: Case) -> Definition:
+        """The procedure as it was when this case began."""
+        return self.procedures[subject.procedure_key, subject.procedure_version]
+
+    def as_actor(self, actor: Actor) -> "Work":
+        """The same work in another quality: a rule that follows on what a citizen did."""
+        return replace(self, actor=actor)
+
+    async def leave(
+        self,
+        kind: EffectKind,
+        payload: dict[str, Any],
+        *,
+        case: Case | None = None,
+        event_seq: int | None = None,
+        id: UUID | None = None,
+        delay: timedelta = timedelta(0),
+        skipped: str = "",
+        resend_of: UUID | None = None,
+    ) -> Effect:
+        """Leave an effect for a worker; `skipped` says why it is only recorded, not carried out."""
+        system = SYSTEM_OF[kind]
+        effect_id = id or uuid7()
+        lane = f"{case.id}:{system}" if system in IN_ORDER and case is not None else str(effect_id)
+        effect = Effect(
+            id=effect_id,
+            lane=lane,
+            system=system,
+            kind=kind,
+            case_id=case.id if case else None,
+            event_seq=event_seq,
+            payload=payload,
+            state=EffectState.SKIPPED if skipped else EffectState.PENDING,
+            last_error=skipped,
+            created_at=self.now,
+            retry_at=self.now + delay if delay else None,
+            resend_of=resend_of,
+        )
+        self.session.add(effect)
+        await self.session.flush()
+        if not skipped:
+            await self.wake_lane(lane, system, self.now + delay)
+        return effect
+
+    async def wake_lane(self, lane: str, system: str, due_at: datetime) -> None:
+        """Let a worker look at `lane`; a lane in a worker's hands is left alone: it looks again itself."""
+        row = insert(Lane).values(key=lane, system=system, due_at=due_at, failures=0)
+        sooner = func.least(func.coalesce(Lane.due_at, row.excluded.due_at), row.excluded.due_at)
+        await self.session.execute(
+            row.on_conflict_do_update(
+                index_elements=["key"], set_={"due_at": sooner}, where=col(Lane.token).is_(None)
+            )
+        )
+        after_commit(self.session, EFFECTS)
+
+    async def arm(
+        self,
+        kind: TimerKind,
+        due_at: datetime,
+        *,
+        case: Case | None = None,
+        subject: UUID | None = None,
+        number: int = 1,
+    ) -> None:
+        """Set a deadline; one of the same kind and subject takes the place of the former."""
+        subject = subject or (case.id if case else None)
+        if subject is None:
+            raise ValueError("a timer is about something")
+        await self.disarm(kind, subject=subject)
+        self.session.add(
+            Timer(
+                case_id=case.id if case else None, subject_id=subject, kind=kind, due_at=due_at, number=number
+            )
+        )
+
+    async def disarm(self, *kinds: TimerKind, subject: UUID | None = None, case: Case | None = None) -> None:
+        """Cancel the armed timers of these kinds (all kinds when none is named)."""
+        cancel = (
+            update(Timer)
+            .where(col(Timer.state) == TimerState.ARMED)
+            .values(state=TimerState.CANCELLED, ended_at=self.now)
+        )
+        if kinds:
+            cancel = cancel.where(col(Timer.kind).in_(kinds))
+        if subject is not None:
+            cancel = cancel.where(col(Timer.subject_id) == subject)
+        if case is not None:
+            cancel = cancel.where(col(Timer.case_id) == case.id)
+        await self.session.flush()
+        await self.session.execute(cancel)
+
+    async def lock_household(self, household_index: bytes) -> None:
+        """Orders of one household wait for each other, until the end of this work."""
+        number = int.from_bytes(household_index[:8], "big", signed=True)
+        await self.session.execute(select(func.pg_advisory_xact_lock(number)))
