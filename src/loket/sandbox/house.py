@@ -12,7 +12,18 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from loket.sandbox import acmidm, desk, dosis, magda, notificaties
+from loket.sandbox import (
+    accounting,
+    acmidm,
+    desk,
+    dosis,
+    magda,
+    notificaties,
+    planning,
+    sms,
+    smtp,
+    worldline,
+)
 from loket.sandbox.faults import Front, Line, sim_routes
 from loket.sandbox.state import State
 from loket.sandbox.system import Config, Service, System
@@ -23,6 +34,11 @@ SYSTEMS: tuple[System, ...] = (
     magda.SYSTEM,
     dosis.SYSTEM,
     notificaties.SYSTEM,
+    worldline.SYSTEM,
+    accounting.SYSTEM,
+    planning.SYSTEM,
+    sms.SYSTEM,
+    smtp.SYSTEM,
 )
 # fmt: on
 """In the order of their ports. A new system is a line here; the desk stands before them all."""

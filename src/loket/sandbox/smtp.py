@@ -403,5 +403,6 @@ SYSTEM = System(
     service=MailServer,
     section=section,
     citizen=citizen,
+    routes=routes,
     scheme="smtp",
 )

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from markupsafe import Markup
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from loket.sandbox.personas import Citizen
 from loket.sandbox.state import State
@@ -79,7 +80,8 @@ class System:
     `section` draws the system's part of the desk; `citizen` draws what this system holds of one person
     (mailbox, phone, status in Mijn Burgerprofiel). Forms in them post to the system's own URL, which
     redirects (303) to `config.desk_url(name)`. Build the markup with `Markup(...).format(...)`: it escapes.
-    `scheme` is that of its URL. `watched`: its requests are written down and can be faulted.
+    `scheme` is that of its URL. `watched`: its requests are written down and can be faulted. `routes` is what
+    the desk serves for a system that speaks no HTTP itself, under `/systeem/<name>`.
     """
 
     name: str
@@ -89,5 +91,6 @@ class System:
     service: Callable[[Config, State], Service] | None = None
     section: Callable[[Config, State], Markup] | None = None
     citizen: Callable[[Config, State, Citizen], Markup] | None = None
+    routes: Callable[[Config, State], list[Route]] | None = None
     scheme: str = "http"
     watched: bool = True
