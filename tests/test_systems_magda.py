@@ -16,6 +16,7 @@ from loket.errors import Declined, Failed, Unavailable
 from loket.sandbox import magda as sandbox_magda
 from loket.sandbox.house import House, sandbox
 from loket.sandbox.personas import Citizen, insz, person
+from loket.settings import Magda as Unconnected
 from loket.settings import SettingsError
 from loket.systems.magda import CallRecord, Magda, NotKnown, NotRegistered, Outcome
 from raw_server import HANG, HANG_UP, Answer, RawServer, raw_server
@@ -514,3 +515,11 @@ def test_a_setting_that_cannot_be_used_is_named(credentials: Credentials) -> Non
     ):
         with pytest.raises(SettingsError, match=named):
             Magda(wrong)
+
+
+async def test_a_loket_without_magda_says_so(log: Log) -> None:
+    magda = Magda(Unconnected(), on_call=log.keep)
+    with pytest.raises(Unavailable, match="not connected"):
+        await register(magda, AN)
+    assert log.last.outcome is Outcome.UNANSWERED
+    await magda.aclose()

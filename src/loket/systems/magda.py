@@ -138,7 +138,7 @@ class Magda:
     """Registers persons for our purpose and asks about them.
 
     Every method raises:
-        Unavailable: no answer within `timeout_seconds`, none that can be read, or a source that is down.
+        Unavailable: not connected, no answer in time, none that can be read, or a source that is down.
         NotKnown, NotRegistered: see there.
         Declined: any other refusal; the reason holds MAGDA's codes.
 

@@ -81,11 +81,13 @@ class Line:
     """The connection to MAGDA: our certificate in the TLS handshake, our signature over each question."""
 
     def __init__(self, section: settings.Magda) -> None:
-        """Raises `SettingsError` when the key, the certificate or the algorithm cannot be used."""
+        """Without URL there is no line: every question is answered by Unavailable.
+
+        Raises:
+            SettingsError: the key, the certificate or the algorithm cannot be used.
+        """
         self._section = section
-        self._signer = _signer(section.signature_algorithm)
-        self._key = _private_key(section.private_key_file)
-        self._certificates = _certificates(section.certificate_file)
+        self._seal = _Seal(section) if section.url else None
         self._client = httpx2.AsyncClient(
             timeout=section.timeout_seconds, trust_env=False, verify=_tls(section) or True
         )
@@ -99,17 +101,19 @@ class Line:
         """Put `content` (element names to texts or more elements) to `service`.
 
         Raises:
-            Unavailable: no answer in time, none that can be read, or one to another question.
+            Unavailable: not connected, no answer in time, none to be read, or one to another question.
             Declined: refused before any service saw it (certificate, address, envelope).
         """
+        if self._seal is None:
+            raise Unavailable("magda", "not connected: LOKET_MAGDA_URL is empty")
         envelope = self._envelope(service, content, reference=reference, user=user)
-        return _read(await self._post(service, envelope), reference)
+        return _read(await self._post(service, self._seal.signed(envelope)), reference)
 
     def _envelope(
         self, service: Service, content: Mapping[str, Any], *, reference: str, user: str | None
-    ) -> bytes:
+    ) -> Element:
         envelope = etree.Element(f"{{{NAMESPACE}}}Envelope", nsmap={"s": NAMESPACE})
-        header = etree.SubElement(envelope, f"{{{NAMESPACE}}}Header")
+        etree.SubElement(envelope, f"{{{NAMESPACE}}}Header")
         body = etree.SubElement(envelope, f"{{{NAMESPACE}}}Body", Id="Body")
         # Only the root of the question stands in the service's namespace.
         name = f"{{{service.namespace}}}{service.name}"
@@ -123,11 +127,7 @@ class Line:
                 }
             },
         )
-        signature = self._signer.sign(
-            envelope, key=self._key, cert=self._certificates, reference_uri="#Body", id_attribute="Id"
-        )
-        header.append(signature)
-        return etree.tostring(envelope, encoding="UTF-8", xml_declaration=True)
+        return envelope
 
     def _context(self, service: Service, reference: str, user: str | None) -> dict[str, Any]:
         now = datetime.now(BRUSSELS)
@@ -254,6 +254,22 @@ class _Signer(XMLSigner):
 
     def check_deprecated_methods(self) -> None:
         pass
+
+
+class _Seal:
+    """Our signature over the Body of an envelope, laid beside it in the Header."""
+
+    def __init__(self, section: settings.Magda) -> None:
+        self._signer = _signer(section.signature_algorithm)
+        self._key = _private_key(section.private_key_file)
+        self._certificates = _certificates(section.certificate_file)
+
+    def signed(self, envelope: Element) -> bytes:
+        signature = self._signer.sign(
+            envelope, key=self._key, cert=self._certificates, reference_uri="#Body", id_attribute="Id"
+        )
+        envelope[0].append(signature)
+        return etree.tostring(envelope, encoding="UTF-8", xml_declaration=True)
 
 
 def _signer(algorithm: str) -> XMLSigner:
