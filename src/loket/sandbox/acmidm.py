@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -26,7 +27,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from loket.sandbox.page import button, join, page, table
-from loket.sandbox.personas import Citizen, Worker, citizens, person, workers
+from loket.sandbox.personas import Citizen, Worker, citizens, everyone, person, workers
 from loket.sandbox.state import State
 from loket.sandbox.system import Config, System
 
@@ -85,7 +86,10 @@ class Provider:
         self.token_url = self.issuer + "/v1/token"
         found = [Client.of(document) for document in config.section("acmidm").get("clients", ())]
         self.clients = {client.client_id: client for client in found}
-        self.key = _signing_key(state)
+
+    @cached_property
+    def key(self) -> RSAKey:
+        return _signing_key(self.state)
 
     def grant(
         self, client_id: str, scope: str, *, persona: str | None = None, audience: str | None = None
@@ -288,8 +292,7 @@ def app(config: Config, state: State) -> Starlette:
         return JSONResponse({"access_token": token_for(config, state, holder), "expires_in": TOKEN_SECONDS})
 
     async def sim_personas(request: Request) -> Response:
-        everyone: list[Citizen | Worker] = [*citizens(), *workers()]
-        return JSONResponse([_described(config, one) for one in everyone])
+        return JSONResponse([_described(config, one) for one in everyone()])
 
     async def sim_auto(request: Request) -> Response:
         if request.method == "POST":

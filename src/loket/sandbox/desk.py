@@ -85,12 +85,16 @@ def _app(config: Config, systems: tuple[System, ...]) -> Starlette:
             Route("/burger/{key}", one_citizen),
             Route("/systeem/{name}", one_system),
             Route("/systeem/{name}/storing", break_it, methods=["POST"]),
-            *[
-                Mount(f"/systeem/{system.name}", routes=sim_routes(config.states[system.name]))
-                for system in systems
-            ],
+            *[Mount(f"/systeem/{system.name}", routes=_sim(config, system)) for system in systems],
         ]
     )
+
+
+def _sim(config: Config, system: System) -> list[Route]:
+    """A system's switches, and its own routes where it speaks no HTTP itself."""
+    state = config.states[system.name]
+    own = system.routes(config, state) if system.routes is not None else []
+    return [*sim_routes(state), *own]
 
 
 def _fault_of(form: Mapping[str, str]) -> Fault:
@@ -229,7 +233,7 @@ def _of_citizen(config: Config, systems: tuple[System, ...], citizen: Citizen) -
 def _of_system(config: Config, system: System) -> Markup:
     state = config.states[system.name]
     own = system.section(config, state) if system.section is not None else Markup("")
-    requests = [(request, system.title) for request in reversed(state.received(last=SHOWN))]
+    requests = [(request, "") for request in reversed(state.received(last=SHOWN))]
     return Markup(
         "<h1>{}</h1><p><code>{}</code></p>{}<h2>Storingen</h2>{}<h2>Laatste verzoeken</h2>{}"
     ).format(system.title, config.url(system.name), own, _switches(system, state), _requests(requests))
@@ -266,10 +270,11 @@ def _told(fault: Fault) -> str:
 
 
 def _requests(found: list[tuple[dict[str, Any], str]]) -> Markup:
+    """Requests with the system that got them; without its name where that goes without saying."""
     rows = [
         (
             moment(request["at"]),
-            title,
+            *([title] if title else []),
             Markup("<code>{} {}</code>").format(request["method"], request["path"]),
             _outcome(request),
             f"{request['ms']:g} ms" if request.get("ms") is not None else "",
@@ -279,7 +284,9 @@ def _requests(found: list[tuple[dict[str, Any], str]]) -> Markup:
         )
         for request, title in found
     ]
-    return table(("Wanneer", "Systeem", "Verzoek", "Antwoord", "Duur", ""), rows, empty="Nog geen verzoeken.")
+    system = ["Systeem"] if any(title for _, title in found) else []
+    head = ("Wanneer", *system, "Verzoek", "Antwoord", "Duur", "")
+    return table(head, rows, empty="Nog geen verzoeken.")
 
 
 def _outcome(request: Mapping[str, Any]) -> Markup:

@@ -437,13 +437,16 @@ SERVICES = {
 
 def _section(config: Config, state: State) -> Markup:
     address = config.url("magda") + "/sim/forced"
-    forced = dict(state.items("forced"))
     told = join(
-        button(address, f"{key}: {document['code']}, zet uit", {"persona": key}, kind="danger")
-        for key, document in forced.items()
+        Markup("<p>{} {} {}</p>").format(
+            tag("let op", "wait"),
+            f"{_of_key(key)}: {document['code']} {MESSAGES[document['code']][1]}.",
+            button(address, "Zet uit", {"persona": key}, kind="quiet"),
+        )
+        for key, document in state.items("forced")
     )
     choose = Markup(
-        '<form method="post" action="{}" class="inline"><label>Antwoord voor '
+        '<form method="post" action="{}" class="inline"><label>Antwoord over '
         '<select name="persona"><option value="*">iedereen</option>{}</select></label>'
         '<label>met <select name="code">{}</select></label><button class="quiet">Zet aan</button></form>'
     ).format(
@@ -474,6 +477,11 @@ def _section(config: Config, state: State) -> Markup:
         table(("Persoon", "Van", "Tot", "Afzender"), registrations, empty="Niemand is ingeschreven."),
         fold("Wettelijk logboek", table(("Wanneer", "Dienst", "Over wie", "Hoedanigheid", "Antwoord"), log)),
     )
+
+
+def _of_key(key: str) -> str:
+    known = person(key)
+    return known.name if known else "iedereen"
 
 
 def _who(number: str) -> str:

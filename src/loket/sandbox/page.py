@@ -1,11 +1,14 @@
 """The look that the sandbox's pages share: plain HTML with our own style, nothing fetched from elsewhere."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+BRUSSELS = ZoneInfo("Europe/Brussels")
 _STYLE = Markup(Path(__file__).with_name("style.css").read_text("utf-8"))  # noqa: S704  # a file of ours
 _PAGE = Markup(
     '<!doctype html>\n<html lang="nl"><head><meta charset="utf-8">'
@@ -70,9 +73,10 @@ def tag(text: str, kind: str = "") -> Markup:
 
 
 def moment(at: str) -> Markup:
-    """An ISO instant, shortened to day and time; the whole of it on hovering."""
-    shown = at.replace("T", " ")[5:19]
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(at, at, shown)
+    """An ISO instant as Belgian day and time; without a zone it is Belgian already."""
+    instant = datetime.fromisoformat(at)
+    here = instant.astimezone(BRUSSELS) if instant.tzinfo else instant
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at, at, f"{here:%d/%m %H:%M:%S}")
 
 
 def lines(text: str) -> Markup:

@@ -79,6 +79,10 @@ def workers() -> tuple[Worker, ...]:
     return tuple(_workers().values())
 
 
+def everyone() -> tuple[Citizen | Worker, ...]:
+    return (*citizens(), *workers())
+
+
 def person(key: str) -> Citizen | Worker | None:
     """Who has this key: one of the named citizens, a worker, or `burger-1` to `burger-99999`."""
     return _named().get(key) or _workers().get(key) or _numbered(key)
