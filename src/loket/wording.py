@@ -1,0 +1,423 @@
+"""What a person reads: an event becomes subject and body in their language, fit for the channel.
+
+The words stand in the procedure file. Here they are put together: values filled in as people write them
+(dates, amounts), what does not apply left out, texts that belong together made one message.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from string import Formatter
+from zoneinfo import ZoneInfo
+
+from loket import letterhead
+from loket.definition import LINKS, PLACEHOLDERS, Definition, Message, MessageChannel, Text
+from loket.letterhead import Block, Button, Facts, Items, Paragraph, Picture
+from loket.lifecycle import EventType
+from loket.rules import Outcome, Verdict
+from loket.settings import Municipality
+
+BELGIUM = ZoneInfo("Europe/Brussels")
+MAX_VALUE = 4_000
+"""Characters of one filled-in value; what a person typed is cut there."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A delivery slot, as two instants."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+
+Value = str | int | Decimal | date | Window | Picture | Sequence[str] | None
+"""What stands for a placeholder: Decimal is an amount in EUR, a list takes several lines, None is nothing."""
+Values = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One message, ready for its channel. `html` only for e-mail; SMS has no subject."""
+
+    subject: str
+    text: str
+    html: str | None
+    language: str
+    link: str | None
+    """Where the message leads: the page behind its button."""
+
+
+@dataclass(frozen=True)
+class DueMessage:
+    """A message to send for `event`; `joined` happened with it and is told in the same message."""
+
+    event: EventType
+    joined: tuple[EventType, ...] = ()
+
+
+def messages_due(definition: Definition, events: Sequence[EventType]) -> list[DueMessage]:
+    """Which messages the events of one transaction, in order, lead to: few, instead of one per event."""
+    messages = definition.texts.messages
+    told = [event for event in dict.fromkeys(events) if event in messages]
+    replaced = {other for event in told for other in messages[event].replaces}
+    due: dict[EventType, list[EventType]] = {}
+    carrier: dict[EventType, EventType] = {}
+    for event in told:
+        if event in replaced:
+            continue
+        carriers = [carrier[other] for other in carrier if other in messages[event].joins]
+        if carriers:
+            due[carriers[-1]].append(event)
+            carrier[event] = carriers[-1]
+        else:
+            due[event] = []
+            carrier[event] = event
+    return [DueMessage(event, tuple(joined)) for event, joined in due.items()]
+
+
+def render(
+    definition: Definition,
+    event: EventType,
+    channel: MessageChannel | str,
+    language: str,
+    values: Values,
+    *,
+    municipality: Municipality,
+    joined: Sequence[EventType] = (),
+) -> Wording:
+    """The message for `event` and what happened with it.
+
+    `values` has what `definition.PLACEHOLDERS` lists, as far as it is there; what the definition and the
+    municipality know themselves (`own_values`) is filled in here.
+
+    Raises:
+        KeyError: the definition has no message for the event.
+        ValueError: a value has a name that no text can use, or a link is not http(s).
+    """
+    messages = [definition.texts.messages[one] for one in (event, *joined)]
+    spoken = _language(definition, messages, language)
+    known = {**values, **own_values(definition, municipality, spoken)}
+    _check(known)
+    over = MessageChannel(channel)
+    voice = _Voice(spoken, known, brief=over is MessageChannel.SMS)
+    subject = _subject(messages, voice)
+    sections = [
+        _section(message, voice, button=bool(number) or not joined) for number, message in enumerate(messages)
+    ]
+    body = [block for section in sections for block in section]
+    link = next((block.url for block in reversed(body) if isinstance(block, Button)), None)
+    if over is MessageChannel.SMS:
+        return Wording("", _sms(definition, messages, voice) or subject, None, spoken, link)
+    if over is MessageChannel.MBP:
+        return Wording(subject, plain(body), None, spoken, link)
+    salutation = _blocks(definition.texts.salutation.get(spoken), voice)
+    closing = _blocks(definition.texts.closing.get(spoken), voice)
+    html = None
+    if over is MessageChannel.EMAIL:
+        html = letterhead.page(
+            subject, [*salutation, *body], closing, municipality=municipality, language=spoken
+        )
+    return Wording(subject, plain([*salutation, *body, *closing]), html, spoken, link)
+
+
+def line(text: Text, language: str, values: Values) -> str | None:
+    """One line of a definition, filled in (what DOSIS shows); None when it names what is not there."""
+    _check(values)
+    filled = _Voice(language if language in text.languages() else "nl", values).fill(text.get(language))
+    return None if filled is None else " ".join(filled.split())
+
+
+def own_values(definition: Definition, municipality: Municipality, language: str) -> dict[str, Value]:
+    """What every text about a procedure can name, whatever the case."""
+    contact = definition.contact
+    return {
+        "procedure": definition.title.get(language),
+        "department": definition.department.get(language),
+        "municipality": municipality.name,
+        "contact_name": contact.name,
+        "contact_phone": contact.phone or municipality.phone,
+        "contact_email": contact.email or municipality.email,
+        "contact_website": contact.website or municipality.website,
+        "term_days": definition.term.days,
+        "appeal": definition.appeal.get(language),
+    }
+
+
+def motivation(
+    definition: Definition,
+    verdicts: Sequence[Verdict],
+    language: str,
+    values: Values,
+    *,
+    municipality: Municipality,
+) -> dict[str, list[str]]:
+    """Of the rules that were not met: why in plain words, in fact and in law, for {reason}, {fact} and {legal}."""
+    known = {**values, **own_values(definition, municipality, language)}
+    unmet = [verdict for verdict in verdicts if verdict.outcome is Outcome.NOT_MET]
+    texts = {
+        "reason": [verdict.message for verdict in unmet],
+        "fact": [verdict.fact for verdict in unmet],
+        "legal": [verdict.legal for verdict in unmet],
+    }
+    return {
+        name: [said for one in group if (said := line(one, language, known))] for name, group in texts.items()
+    }
+
+
+def _language(definition: Definition, messages: Sequence[Message], wished: str) -> str:
+    """The wished language if the whole message exists in it: no message speaks two."""
+    there = all(wished in message.body.languages() for message in messages)
+    return wished if there and wished in definition.texts.salutation.languages() else "nl"
+
+
+def _check(values: Values) -> None:
+    unknown = sorted(values.keys() - PLACEHOLDERS.keys())
+    if unknown:
+        raise ValueError(f"no text can name: {', '.join(unknown)}")
+    for name in sorted(LINKS & values.keys()):
+        link = values[name]
+        if link and not str(link).startswith(("https://", "http://")):
+            raise ValueError(f"{name} is not an http(s) address")
+
+
+# --- putting a text together ------------------------------------------------------------------
+
+_FACT = re.compile(r"([^:{}]{1,40}): (\{\w+\})")
+
+
+def _subject(messages: Sequence[Message], voice: "_Voice") -> str:
+    subject = voice.fill(messages[0].subject.get(voice.language)) or ""
+    for message in messages[1:]:
+        if message.joined_subject is not None:
+            template = message.joined_subject.get(voice.language)
+            subject = voice.fill(template, subject=subject) or subject
+    return " ".join(subject.split())
+
+
+def _section(message: Message, voice: "_Voice", *, button: bool) -> list[Block]:
+    blocks = _blocks(message.body.get(voice.language), voice)
+    url = voice.values.get(message.button.link) if message.button and button else None
+    if message.button is not None and url:
+        blocks.append(Button(message.button.label.get(voice.language), str(url)))
+    return blocks
+
+
+def _sms(definition: Definition, messages: Sequence[Message], voice: "_Voice") -> str:
+    """One line: the opening, then every line whose values are there."""
+    lines = [one for message in messages for one in message.sms.get(voice.language).splitlines()]
+    said = [filled for one in lines if (filled := voice.fill(one))]
+    opening = voice.fill(definition.texts.sms_opening.get(voice.language)) or ""
+    return " ".join(" ".join([opening, *said]).split()) if said else ""
+
+
+def _blocks(template: str, voice: "_Voice") -> list[Block]:
+    """A text's paragraphs and lists, without those that name what is not there.
+
+    A paragraph that ends in a colon announces what follows; it goes when that goes.
+    """
+    blocks: list[Block] = []
+    announced = False
+    for part in re.split(r"\n\s*\n", template.strip()):
+        lines = part.splitlines()
+        listed = all(one.startswith("- ") for one in lines)
+        block = _list(lines, voice) if listed else _paragraph(lines, voice)
+        opening = blocks[-1] if blocks else None
+        if block is None:
+            if announced and isinstance(opening, Paragraph) and opening.text.endswith(":"):
+                blocks.pop()
+        else:
+            blocks.append(block)
+        announced = block is not None
+    return blocks
+
+
+def _paragraph(lines: Sequence[str], voice: "_Voice") -> Block | None:
+    if len(lines) == 1 and lines[0].strip() == "{qr}":
+        picture = voice.values.get("qr")
+        return picture if isinstance(picture, Picture) else None
+    filled = voice.fill("\n".join(one.strip() for one in lines))
+    return Paragraph(filled) if filled else None
+
+
+def _list(lines: Sequence[str], voice: "_Voice") -> Block | None:
+    """A list; where every line is `label: {value}` it is shown as a small table."""
+    templates = [one.removeprefix("- ").strip() for one in lines]
+    labelled = [_FACT.fullmatch(one) for one in templates]
+    if all(labelled):
+        facts = [(one[1], value) for one in labelled if one and (value := voice.fill(one[2]))]
+        return Facts(tuple(facts)) if facts else None
+    items = [item for one in templates for item in voice.items(one)]
+    return Items(tuple(items)) if items else None
+
+
+def plain(blocks: Sequence[Block]) -> str:
+    """The blocks as plain text; a picture cannot be told."""
+    return "\n\n".join(text for block in blocks if (text := _plain(block)))
+
+
+def _plain(block: Block) -> str:
+    match block:
+        case Paragraph(text):
+            return text
+        case Items(items):
+            return "\n".join(f"- {item}" for item in items)
+        case Facts(facts):
+            return "\n".join(f"{label}: {value}" for label, value in facts)
+        case Button(label, url):
+            return f"{label}: {url}"
+        case Picture():
+            return ""
+
+
+@dataclass(frozen=True)
+class _Voice:
+    """A language and the values to speak of; `brief` for text messages."""
+
+    language: str
+    values: Values
+    brief: bool = False
+
+    def fill(self, template: str, **more: str) -> str | None:
+        """The template with its values; None when one of them is not there."""
+        said: list[str] = []
+        for literal, name, _, _ in Formatter().parse(template):
+            said.append(literal)
+            if name is not None:
+                value = more.get(name) or self._say(self.values.get(name))
+                if not value:
+                    return None
+                said.append(value)
+        return "".join(said).strip()
+
+    def items(self, template: str) -> Iterator[str]:
+        """The list lines that one line becomes: one for each entry where it is nothing but a list's name."""
+        name = template.removeprefix("{").removesuffix("}")
+        value = self.values.get(name) if template == f"{{{name}}}" else None
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            yield from (clean(str(one)) for one in value if str(one).strip())
+        elif (filled := self.fill(template)) is not None:
+            yield filled
+
+    def _say(self, value: Value) -> str:
+        match value:
+            case None | Picture():
+                return ""
+            case str():
+                return clean(value)
+            case Decimal():
+                text = amount(value, self.language)
+                return text.replace("\N{NO-BREAK SPACE}", " ") if self.brief else text
+            case Window():
+                return window(value, self.language, brief=self.brief)
+            case date():
+                return day(value, self.language, brief=self.brief)
+            case int():
+                return str(value)
+            case _:
+                return "; ".join(clean(str(one)) for one in value)
+
+
+def clean(text: str) -> str:
+    """What a person typed, without characters that steer a display or a mail header; lines are kept."""
+    kept = (
+        one
+        for one in text[:MAX_VALUE]
+        if one == "\n" or unicodedata.category(one) not in {"Cc", "Cf", "Zl", "Zp"}
+    )
+    return "".join(kept).strip()
+
+
+# --- dates and amounts ------------------------------------------------------------------------
+
+_DAYS = {
+    "nl": ("maandag", "dinsdag", "woensdag", "donderdag", "vrijdag", "zaterdag", "zondag"),
+    "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    "fr": ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"),
+    "de": ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"),
+}
+_MONTHS = {
+    "nl": "januari februari maart april mei juni juli augustus september oktober november december",
+    "en": "January February March April May June July August September October November December",
+    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+}
+_SPAN = {
+    "nl": "{day} tussen {start} en {end} uur",
+    "en": "{day} between {start} and {end}",
+    "fr": "{day} entre {start} et {end} heures",
+    "de": "{day} zwischen {start} und {end} Uhr",
+}
+
+
+def day(value: date, language: str, *, brief: bool = False) -> str:
+    """As in vrijdag 27 november 2026; brief: vr 27/11/2026. An instant is the day that it is in Belgium."""
+    if isinstance(value, datetime):
+        value = value.astimezone(BELGIUM).date()
+    spoken = language if language in _DAYS else "nl"
+    weekday = _DAYS[spoken][value.weekday()]
+    if brief:
+        return f"{weekday[: 3 if spoken == 'en' else 2]} {value:%d/%m/%Y}"
+    month = _MONTHS[spoken].split()[value.month - 1]
+    number = {"de": f"{value.day}.", "fr": "1er" if value.day == 1 else str(value.day)}.get(
+        spoken, str(value.day)
+    )
+    return f"{weekday}{',' if spoken == 'de' else ''} {number} {month} {value.year}"
+
+
+def window(value: Window, language: str, *, brief: bool = False) -> str:
+    """As in vrijdag 27 november 2026 tussen 8.00 en 12.00 uur; brief: vr 27/11/2026, 8.00-12.00."""
+    start, end = value.starts_at.astimezone(BELGIUM), value.ends_at.astimezone(BELGIUM)
+    mark = ":" if language in {"en", "fr"} else "."
+    hours = [f"{one.hour}{mark}{one.minute:02}" for one in (start, end)]
+    if brief:
+        return f"{day(start, language, brief=True)}, {hours[0]}-{hours[1]}"
+    return _SPAN.get(language, _SPAN["nl"]).format(day=day(start, language), start=hours[0], end=hours[1])
+
+
+def amount(value: Decimal, language: str) -> str:
+    """€ 1.280,00, with a space that does not break; €1,280.00 in English.
+
+    Raises:
+        ValueError: the amount is not in whole cents.
+    """
+    if value != value.quantize(Decimal("0.01")):
+        raise ValueError("an amount has at most two decimals")
+    number = f"{abs(value):,.2f}"
+    sign = "-" if value < 0 else ""
+    if language == "en":
+        return f"{sign}€{number}"
+    number = number.translate(str.maketrans(",.", ".,"))
+    space = "\N{NO-BREAK SPACE}"
+    return f"{sign}{number}{space}€" if language in {"fr", "de"} else f"{sign}€{space}{number}"
+
+
+# --- text messages ----------------------------------------------------------------------------
+
+_GSM7 = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_GSM7_EXTENSION = frozenset("^{}\\[~]|€\f")
+"""GSM 03.38: these take two places."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """How a text message is carried, and billed."""
+
+    encoding: str
+    """GSM-7, or UCS-2 as soon as one character is outside it."""
+    units: int
+    count: int
+
+
+def segments(text: str) -> Segments:
+    """In how many parts an SMS goes out: 160 (153 when split) places of GSM-7, 70 (67) of UCS-2."""
+    if all(one in _GSM7 or one in _GSM7_EXTENSION for one in text):
+        units, whole, part, encoding = sum(1 + (one in _GSM7_EXTENSION) for one in text), 160, 153, "GSM-7"
+    else:
+        units, whole, part, encoding = len(text.encode("utf-16-be")) // 2, 70, 67, "UCS-2"
+    return Segments(encoding, units, 1 if units <= whole else -(-units // part))
