@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -494,26 +495,26 @@ BODY = notice("slot.cancelled", {"slotId": "s", "reason": "IJzel"})
 
 
 @pytest.mark.parametrize(
-    ("headers", "body"),
+    "headers",
     [
-        ({}, BODY),
-        (signed(BODY), BODY + b" "),
-        (signed(BODY, key="guess"), BODY),
-        (signed(BODY, key=""), BODY),
-        (signed(BODY, at=time.time() - 310), BODY),
-        (signed(BODY, at=time.time() + 310), BODY),
-        (signed(BODY) | {"loket-timestamp": str(int(time.time()) - 1)}, BODY),
-        (signed(BODY) | {"loket-timestamp": "soon"}, BODY),
-        (signed(BODY) | {"loket-timestamp": "²"}, BODY),
-        (signed(BODY) | {"loket-timestamp": "9" * 400}, BODY),
-        (signed(BODY) | {"Loket-Signature": "v1=é"}, BODY),
-        (signed(BODY) | {"Loket-Signature": ""}, BODY),
-        (signed(BODY) | {"Loket-Signature": signed(BODY)["Loket-Signature"].replace("v1", "v0")}, BODY),
+        dict,
+        lambda: signed(BODY + b" "),
+        lambda: signed(BODY, key="guess"),
+        lambda: signed(BODY, key=""),
+        lambda: signed(BODY, at=time.time() - 310),
+        lambda: signed(BODY, at=time.time() + 310),
+        lambda: signed(BODY) | {"loket-timestamp": str(int(time.time()) - 7)},
+        lambda: signed(BODY) | {"loket-timestamp": "soon"},
+        lambda: signed(BODY) | {"loket-timestamp": "²"},
+        lambda: signed(BODY) | {"loket-timestamp": "9" * 400},
+        lambda: signed(BODY) | {"Loket-Signature": "v1=é"},
+        lambda: signed(BODY) | {"Loket-Signature": ""},
+        lambda: signed(BODY) | {"Loket-Signature": signed(BODY)["Loket-Signature"].replace("v1", "v0")},
     ],
 )
-def test_a_notice_that_is_forged_or_old_is_not_heard(headers: dict[str, str], body: bytes) -> None:
+def test_a_notice_that_is_forged_or_old_is_not_heard(headers: Callable[[], dict[str, str]]) -> None:
     with pytest.raises(BadSignature):
-        Planning(VANS).read_notice(headers, body)
+        Planning(VANS).read_notice(headers(), BODY)
 
 
 def test_without_a_secret_nothing_is_heard() -> None:
