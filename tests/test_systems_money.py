@@ -497,19 +497,24 @@ BODY = notice("slot.cancelled", {"slotId": "s", "reason": "IJzel"})
 @pytest.mark.parametrize(
     "headers",
     [
-        dict,
-        lambda: signed(BODY + b" "),
-        lambda: signed(BODY, key="guess"),
-        lambda: signed(BODY, key=""),
-        lambda: signed(BODY, at=time.time() - 310),
-        lambda: signed(BODY, at=time.time() + 310),
-        lambda: signed(BODY) | {"loket-timestamp": str(int(time.time()) - 7)},
-        lambda: signed(BODY) | {"loket-timestamp": "soon"},
-        lambda: signed(BODY) | {"loket-timestamp": "²"},
-        lambda: signed(BODY) | {"loket-timestamp": "9" * 400},
-        lambda: signed(BODY) | {"Loket-Signature": "v1=é"},
-        lambda: signed(BODY) | {"Loket-Signature": ""},
-        lambda: signed(BODY) | {"Loket-Signature": signed(BODY)["Loket-Signature"].replace("v1", "v0")},
+        pytest.param(dict, id="unsigned"),
+        pytest.param(lambda: signed(BODY + b" "), id="another body"),
+        pytest.param(lambda: signed(BODY, key="guess"), id="another key"),
+        pytest.param(lambda: signed(BODY, key=""), id="an empty key"),
+        pytest.param(lambda: signed(BODY, at=time.time() - 310), id="too old"),
+        pytest.param(lambda: signed(BODY, at=time.time() + 310), id="from the future"),
+        pytest.param(
+            lambda: signed(BODY) | {"loket-timestamp": str(int(time.time()) - 7)}, id="another time"
+        ),
+        pytest.param(lambda: signed(BODY) | {"loket-timestamp": "soon"}, id="no number"),
+        pytest.param(lambda: signed(BODY) | {"loket-timestamp": "²"}, id="no plain digit"),
+        pytest.param(lambda: signed(BODY) | {"loket-timestamp": "9" * 400}, id="too long"),
+        pytest.param(lambda: signed(BODY) | {"Loket-Signature": "v1=é"}, id="not ASCII"),
+        pytest.param(lambda: signed(BODY) | {"Loket-Signature": ""}, id="empty"),
+        pytest.param(
+            lambda: signed(BODY) | {"Loket-Signature": signed(BODY)["Loket-Signature"].replace("v1", "v0")},
+            id="another version",
+        ),
     ],
 )
 def test_a_notice_that_is_forged_or_old_is_not_heard(headers: Callable[[], dict[str, str]]) -> None:
