@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, sql
+from psycopg import AsyncConnection, AsyncCursor, AsyncRawCursor, sql
 from psycopg.abc import Buffer, Params, QueryNoTemplate
 from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
@@ -70,10 +70,16 @@ class Reader(AsyncConnection[TupleRow]):
 
     counts: list[Statements]
 
-    async def fetch_json(self, query: QueryNoTemplate, params: Params | None = None) -> bytes | None:
-        """The first column of the first row, as bytes; None without a row, and for a NULL."""
-        cursor = await self.execute(query, params)
-        row = await cursor.fetchone()
+    async def fetch_json(self, query: str, params: Sequence[Any] | None = None) -> bytes | None:
+        """The first column of the first row, as bytes; None without a row, and for a NULL.
+
+        Parameters are numbered $1, $2…: the text of a long statement goes to the server as it is.
+        """
+        for statements in self.counts:
+            statements.append(query)
+        async with AsyncRawCursor(self) as cursor:
+            await cursor.execute(query, params)
+            row = await cursor.fetchone()
         return None if row is None else row[0]
 
 
@@ -192,7 +198,7 @@ class Database:
         async with self._pool.connection() as connection:
             yield connection
 
-    async def fetch_json(self, query: QueryNoTemplate, params: Params | None = None) -> bytes | None:
+    async def fetch_json(self, query: str, params: Sequence[Any] | None = None) -> bytes | None:
         """What the one statement `query` answers in its first column, as PostgreSQL wrote it."""
         async with self._pool.connection() as connection:
             return await connection.fetch_json(query, params)
