@@ -1,8 +1,10 @@
 """The municipality's e-mail as HTML: one column, fit for a phone and for the dark; it fetches nothing."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import zip_longest
 
 from loket.settings import Municipality
 
@@ -40,6 +42,9 @@ class Button:
 
 Block = Paragraph | Items | Facts | Picture | Button
 
+HEADING = 40
+"""Characters of a paragraph that can still be a heading."""
+_REFERENCE = re.compile(r"\b[A-Z]{2,4}-\d[\w-]*")
 _FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 _TABLE = 'role="presentation" cellpadding="0" cellspacing="0" border="0"'
 _STYLE = """
@@ -81,8 +86,7 @@ def page(
     language: str,
 ) -> str:
     """A whole HTML document. Everything that comes from outside is escaped."""
-    body = "\n".join(_html(block) for block in blocks)
-    end = "\n".join(_html(block) for block in closing)
+    body, end = _flow(blocks), _flow(closing)
     name = escape(municipality.name)
     address = escape(f"{municipality.street}, {municipality.postal_code} {municipality.city}")
     website = escape(municipality.website)
@@ -108,7 +112,7 @@ def page(
 font-size:18px;font-weight:600;">
 {name}</td></tr>
 <tr><td class="side ink" style="padding:28px 36px 8px;{text};font-size:16px;line-height:1.5;">
-<h1 style="margin:0 0 20px;font-size:23px;line-height:1.3;font-weight:600;color:#1c2523;">{escape(title)}</h1>
+<h1 style="margin:0 0 20px;font-size:23px;line-height:1.3;font-weight:600;color:#1c2523;">{_lines(title)}</h1>
 {body}
 </td></tr>
 <tr><td class="side ink rule" style="padding:20px 36px 16px;border-top:1px solid #d8e0de;{text};\
@@ -136,6 +140,16 @@ def _preview(blocks: Sequence[Block]) -> str:
     return " ".join(texts[min(1, len(texts) - 1)].split())[:140] if texts else ""
 
 
+def _flow(blocks: Sequence[Block]) -> str:
+    """A short paragraph right above a list is its heading."""
+    shown: list[str] = []
+    for block, following in zip_longest(blocks, blocks[1:]):
+        short = isinstance(block, Paragraph) and len(block.text) <= HEADING
+        heads = short and isinstance(following, Items | Facts)
+        shown.append(_html(block).replace('<p style="', '<p style="font-weight:600;', 1 if heads else 0))
+    return "\n".join(shown)
+
+
 def _html(block: Block) -> str:
     match block:
         case Paragraph(text):
@@ -155,8 +169,9 @@ def _html(block: Block) -> str:
             cell = f'<td class="picture" style="padding:12px;background:#ffffff;">{image}</td>'
             return f'<table {_TABLE} style="margin:0 0 20px;"><tr>{cell}</tr></table>'
         case Button(label, url):
-            style = f"display:inline-block;padding:13px 24px;color:#ffffff;{_FONT};font-weight:600"
-            link = f'<a href="{escape(url)}" style="{style};text-decoration:none;">{escape(label)}</a>'
+            style = f"display:inline-block;padding:13px 24px;color:#ffffff;font-weight:600;{_FONT}"
+            style += ";text-decoration:none"
+            link = f'<a href="{escape(url)}" style="{style};">{escape(label)}</a>'
             cell = f'<td class="button" style="background:#0b5c4a;border-radius:6px;">{link}</td>'
             return f'<table {_TABLE} style="margin:4px 0 24px;"><tr>{cell}</tr></table>'
 
@@ -165,9 +180,12 @@ def _row(label: str, value: str) -> str:
     cell = "border-bottom:1px solid #d8e0de;vertical-align:top;color:#1c2523"
     return (
         f'<tr><td class="label rule" width="42%" style="padding:7px 0;{cell};">{escape(label)}</td>'
-        f'<td class="value rule" style="padding:7px 0 7px 16px;{cell};font-weight:600;">{_lines(value)}</td></tr>'
+        f'<td class="value rule" style="padding:7px 0 7px 16px;font-weight:600;{cell};">'
+        f"{_lines(value)}</td></tr>"
     )
 
 
 def _lines(text: str) -> str:
-    return escape(text).replace("\n", "<br>\n")
+    """Escaped, with its line breaks; the number of a case or an invoice is not broken over two lines."""
+    unbroken = _REFERENCE.sub(r'<span style="white-space:nowrap;">\g<0></span>', escape(text))
+    return unbroken.replace("\n", "<br>\n")

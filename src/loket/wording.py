@@ -13,6 +13,8 @@ from decimal import Decimal
 from string import Formatter
 from zoneinfo import ZoneInfo
 
+import phonenumbers
+
 from loket import letterhead
 from loket.definition import LINKS, PLACEHOLDERS, Definition, Message, MessageChannel, Text
 from loket.letterhead import Block, Button, Facts, Items, Paragraph, Picture
@@ -104,23 +106,21 @@ def render(
     over = MessageChannel(channel)
     voice = _Voice(spoken, known, brief=over is MessageChannel.SMS)
     subject = _subject(messages, voice)
-    sections = [
-        _section(message, voice, button=bool(number) or not joined) for number, message in enumerate(messages)
-    ]
-    body = [block for section in sections for block in section]
+    body = _body(messages, voice)
     link = next((block.url for block in reversed(body) if isinstance(block, Button)), None)
     if over is MessageChannel.SMS:
         return Wording("", _sms(definition, messages, voice) or subject, None, spoken, link)
+    untold = _Voice(spoken, {**known, "qr": None})  # plain text cannot show a picture, nor announce one
+    text = _body(messages, untold)
     if over is MessageChannel.MBP:
-        return Wording(subject, plain(body), None, spoken, link)
+        return Wording(subject, plain(text), None, spoken, link)
     salutation = _blocks(definition.texts.salutation.get(spoken), voice)
     closing = _blocks(definition.texts.closing.get(spoken), voice)
     html = None
     if over is MessageChannel.EMAIL:
-        html = letterhead.page(
-            subject, [*salutation, *body], closing, municipality=municipality, language=spoken
-        )
-    return Wording(subject, plain([*salutation, *body, *closing]), html, spoken, link)
+        whole = [*salutation, *body]
+        html = letterhead.page(subject, whole, closing, municipality=municipality, language=spoken)
+    return Wording(subject, plain([*salutation, *text, *closing]), html, spoken, link)
 
 
 def line(text: Text, language: str, values: Values) -> str | None:
@@ -138,12 +138,21 @@ def own_values(definition: Definition, municipality: Municipality, language: str
         "department": definition.department.get(language),
         "municipality": municipality.name,
         "contact_name": contact.name,
-        "contact_phone": contact.phone or municipality.phone,
+        "contact_phone": _phone(contact.phone or municipality.phone),
         "contact_email": contact.email or municipality.email,
         "contact_website": contact.website or municipality.website,
         "term_days": definition.term.days,
         "appeal": definition.appeal.get(language),
     }
+
+
+def _phone(number: str) -> str:
+    """+32 14 00 00 00 for a number in E.164; anything else as it is written."""
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
 def motivation(
@@ -154,7 +163,7 @@ def motivation(
     *,
     municipality: Municipality,
 ) -> dict[str, list[str]]:
-    """Of the rules that were not met: why in plain words, in fact and in law, for {reason}, {fact} and {legal}."""
+    """Of the rules that were not met: why in plain words, in fact and in law (reason, fact, legal)."""
     known = {**values, **own_values(definition, municipality, language)}
     unmet = [verdict for verdict in verdicts if verdict.outcome is Outcome.NOT_MET]
     texts = {
@@ -162,9 +171,8 @@ def motivation(
         "fact": [verdict.fact for verdict in unmet],
         "legal": [verdict.legal for verdict in unmet],
     }
-    return {
-        name: [said for one in group if (said := line(one, language, known))] for name, group in texts.items()
-    }
+    said = {name: [line(one, language, known) for one in group] for name, group in texts.items()}
+    return {name: [one for one in group if one] for name, group in said.items()}
 
 
 def _language(definition: Definition, messages: Sequence[Message], wished: str) -> str:
@@ -197,12 +205,18 @@ def _subject(messages: Sequence[Message], voice: "_Voice") -> str:
     return " ".join(subject.split())
 
 
-def _section(message: Message, voice: "_Voice", *, button: bool) -> list[Block]:
-    blocks = _blocks(message.body.get(voice.language), voice)
-    url = voice.values.get(message.button.link) if message.button and button else None
-    if message.button is not None and url:
-        blocks.append(Button(message.button.label.get(voice.language), str(url)))
-    return blocks
+def _body(messages: Sequence[Message], voice: "_Voice") -> list[Block]:
+    """The messages one after the other; of several, each but the first keeps its button."""
+    body: list[Block] = []
+    for number, message in enumerate(messages):
+        button = _button(message, voice) if number or len(messages) == 1 else None
+        body += _blocks(message.body.get(voice.language), voice, button)
+    return body
+
+
+def _button(message: Message, voice: "_Voice") -> Button | None:
+    url = voice.values.get(message.button.link) if message.button else None
+    return Button(message.button.label.get(voice.language), str(url)) if message.button and url else None
 
 
 def _sms(definition: Definition, messages: Sequence[Message], voice: "_Voice") -> str:
@@ -213,25 +227,27 @@ def _sms(definition: Definition, messages: Sequence[Message], voice: "_Voice") -
     return " ".join(" ".join([opening, *said]).split()) if said else ""
 
 
-def _blocks(template: str, voice: "_Voice") -> list[Block]:
+def _blocks(template: str, voice: "_Voice", button: Button | None = None) -> list[Block]:
     """A text's paragraphs and lists, without those that name what is not there.
 
-    A paragraph that ends in a colon announces what follows; it goes when that goes.
+    A paragraph that ends in a colon announces what follows; it goes when that goes. The button stands where
+    the text says `{button}`, else at the end.
     """
     blocks: list[Block] = []
-    announced = False
+    kept = False
     for part in re.split(r"\n\s*\n", template.strip()):
-        lines = part.splitlines()
-        listed = all(one.startswith("- ") for one in lines)
-        block = _list(lines, voice) if listed else _paragraph(lines, voice)
-        opening = blocks[-1] if blocks else None
-        if block is None:
-            if announced and isinstance(opening, Paragraph) and opening.text.endswith(":"):
-                blocks.pop()
-        else:
+        block = button if part.strip() == "{button}" else _block(part.splitlines(), voice)
+        announcement = blocks[-1] if kept else None
+        kept = block is not None
+        if block is not None:
             blocks.append(block)
-        announced = block is not None
-    return blocks
+        elif isinstance(announcement, Paragraph) and announcement.text.endswith(":"):
+            blocks.pop()
+    return blocks if button is None or button in blocks else [*blocks, button]
+
+
+def _block(lines: Sequence[str], voice: "_Voice") -> Block | None:
+    return _list(lines, voice) if all(one.startswith("- ") for one in lines) else _paragraph(lines, voice)
 
 
 def _paragraph(lines: Sequence[str], voice: "_Voice") -> Block | None:
