@@ -223,7 +223,7 @@ def _content(part: Any) -> str | None:  # noqa: ANN401  # get_body's own type is
     if part is None:
         return None
     text: str = part.get_content()
-    return text
+    return text.replace("\r\n", "\n")
 
 
 def _attachments(message: EmailMessage) -> list[EmailMessage]:
