@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,10 @@ SYSTEMS: tuple[System, ...] = (
 )
 # fmt: on
 """In the order of their ports. A new system is a line here; the desk stands before them all."""
+
+
+TICK_SECONDS = 1.0
+"""How old the Date header of an answer may be."""
 
 
 class House:
@@ -91,7 +95,7 @@ class House:
 
     async def stop(self) -> None:
         for server in self._servers:
-            server.should_exit = True
+            server.stop()
         await asyncio.gather(*self._serving)
         for service in self._services:
             await service.stop()
@@ -127,11 +131,24 @@ async def run(config: Config) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the house: many servers share its process."""
+    """Leaves the signals to the house, since many servers share its process; stops at once when told to."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told_to_stop = asyncio.Event()
+
+    def stop(self) -> None:
+        self._told_to_stop.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        while not self._told_to_stop.is_set():
+            await self.on_tick(0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told_to_stop.wait(), TICK_SECONDS)
 
 
 def _server(app: ASGIApp) -> _Server:
