@@ -109,7 +109,9 @@ def connect(settings: Settings, database: Database) -> Systems:
         acmidm, token_url=settings.notificaties.token_url, scope=settings.notificaties.scope
     )
     return Systems(
-        acmidm=AcmIdm(acmidm, kbo=settings.municipality.kbo, redirect_uri=f"{settings.public_url}/auth/callback"),
+        acmidm=AcmIdm(
+            acmidm, kbo=settings.municipality.kbo, redirect_uri=f"{settings.public_url}/auth/callback"
+        ),
         magda=Magda(settings.magda, on_call=partial(accesslog.log_call, database)),
         dosis=Dosis(settings.dosis, auth=dosis),
         mbp=Mbp(settings.notificaties, auth=notificaties, source_uri=settings.dosis.source_uri),

@@ -96,7 +96,9 @@ async def get(
     application = found.one_or_none()
     mine = application is not None and (
         application.person_id == work.actor.id
-        or (work.actor.is_staff and Role.HANDLER in work.actor.roles and application.staff_id == work.actor.id)
+        or (
+            work.actor.is_staff and Role.HANDLER in work.actor.roles and application.staff_id == work.actor.id
+        )
     )
     if application is None or not mine:
         raise Refused(ErrorCode.NOT_FOUND)
@@ -205,9 +207,7 @@ async def end_draft(work: Work, application: Application, action: PartAction) ->
     application.household_index = None
     _touch(work, application)
     documents = select(Document.id).where(col(Document.application_id) == application.id)
-    await work.session.execute(
-        delete(DocumentContent).where(col(DocumentContent.document_id).in_(documents))
-    )
+    await work.session.execute(delete(DocumentContent).where(col(DocumentContent.document_id).in_(documents)))
     await work.session.execute(delete(Document).where(col(Document.application_id) == application.id))
     await work.disarm(TimerKind.DRAFT_END, subject=application.id)
     await sources.let_go(work, application.person_id, application.procedure_key, application.id)
@@ -236,7 +236,9 @@ async def start_upload(work: Work, *, filename: str, media_type: str, size: int)
         raise Refused(ErrorCode.TOO_LARGE, path=["input", "size"], limit=f"{MAX_DOCUMENT_BYTES} bytes")
     name = " ".join(filename.replace("/", " ").replace("\\", " ").split())
     if not name or len(name) > 200 or not name.isprintable():
-        raise Refused(ErrorCode.VALIDATION, path=["input", "filename"], reason="a name of 1 to 200 characters")
+        raise Refused(
+            ErrorCode.VALIDATION, path=["input", "filename"], reason="a name of 1 to 200 characters"
+        )
     document = Document(
         person_id=work.actor.id if work.actor.kind is ActorKind.CITIZEN else None,
         kind="ATTACHMENT",
@@ -258,9 +260,7 @@ async def store_upload(work: Work, token: str, content: bytes, sha256: str) -> D
             not what was announced.
     """
     document_id = work.vault.read_link("upload", token, work.now)
-    document = (
-        await work.session.get(Document, document_id, with_for_update=True) if document_id else None
-    )
+    document = await work.session.get(Document, document_id, with_for_update=True) if document_id else None
     if document is None or document.stored_at is not None:
         raise Refused(ErrorCode.NOT_FOUND)
     if len(content) > MAX_DOCUMENT_BYTES:
@@ -297,9 +297,7 @@ async def remove_document(work: Work, application: Application, document_id: UUI
     document = await work.session.get(Document, document_id, with_for_update=True)
     if document is None or document.application_id != application.id:
         raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
-    await work.session.execute(
-        delete(DocumentContent).where(col(DocumentContent.document_id) == document.id)
-    )
+    await work.session.execute(delete(DocumentContent).where(col(DocumentContent.document_id) == document.id))
     await work.session.delete(document)
     _touch(work, application)
 
@@ -337,10 +335,14 @@ def merge(target: object, patch: object) -> Any:  # noqa: ANN401  # JSON
 
 
 def refusals(faults: list[FieldFault], *prefix: str) -> ManyRefused:
-    return ManyRefused([
-        Refused(fault.code, path=[*prefix, *fault.path], text=fault.message, limit="", reason=fault.message)
-        for fault in faults
-    ])
+    return ManyRefused(
+        [
+            Refused(
+                fault.code, path=[*prefix, *fault.path], text=fault.message, limit="", reason=fault.message
+            )
+            for fault in faults
+        ]
+    )
 
 
 def know_person(person: Person, facts: Json) -> None:

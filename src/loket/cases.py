@@ -54,10 +54,13 @@ async def get(
         Refused: NOT_FOUND for a missing case and for one that the actor may not know of;
             VERSION_CONFLICT when somebody changed it since `expected_version`.
     """
-    found = await work.session.exec(
-        select(Case).where(col(Case.id) == case_id).with_for_update().execution_options(populate_existing=True)  # type: ignore[call-overload]  # sqlmodel's exec knows its own select only
+    found = await work.session.scalars(
+        select(Case)
+        .where(col(Case.id) == case_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
-    case: Case | None = found.scalar_one_or_none()
+    case = found.one_or_none()
     if case is None or not may_see(work, case):
         raise Refused(ErrorCode.NOT_FOUND)
     if expected_version is not None and expected_version != case.version:
@@ -81,7 +84,9 @@ async def open_for(work: Work, application: Application, definition: Definition)
     number = await work.session.scalar(case_number)
     year = work.today.year
     case = Case(
-        reference=case_reference(definition.reference_prefix, year, int(number or 0), work.vault.reference_key),
+        reference=case_reference(
+            definition.reference_prefix, year, int(number or 0), work.vault.reference_key
+        ),
         procedure_key=definition.key,
         procedure_version=definition.version,
         person_id=application.person_id,
@@ -115,9 +120,7 @@ async def pass_on(work: Work, case: Case) -> None:
     await advance(work.as_actor(the_system()), case, Action.PASS)
 
 
-async def advance(
-    work: Work, case: Case, action: Action, *, data: dict[str, Any] | None = None
-) -> Event:
+async def advance(work: Work, case: Case, action: Action, *, data: dict[str, Any] | None = None) -> Event:
     """Move `case` along its procedure, and write down that it happened.
 
     Changes only our own tables. What a new stage or an end brings with it, and what others must hear,
@@ -144,16 +147,18 @@ async def advance(
     event = await _write(work, case, step.event or EventType.STAGE_PASSED, previous, data or {})
     if entered_stage:
         await _write(work, case, ENTRY[case.stage][1], case.status, {})
-    if entered_stage or action in (Action.BEGIN, Action.REOPEN) or (case.status in FINAL and previous not in FINAL):
+    if (
+        entered_stage
+        or action in (Action.BEGIN, Action.REOPEN)
+        or (case.status in FINAL and previous not in FINAL)
+    ):
         if case.status is Status.COMPLETED and event.type is not EventType.COMPLETED:
             await _write(work, case, EventType.COMPLETED, case.status, {})
         work.entered.append(case)
     return event
 
 
-async def record(
-    work: Work, case: Case, type: EventType, *, data: dict[str, Any] | None = None
-) -> Event:
+async def record(work: Work, case: Case, type: EventType, *, data: dict[str, Any] | None = None) -> Event:
     """Write down a fact that changes a part of the case but not its status."""
     return await _write(work, case, type, case.status, data or {})
 
@@ -239,8 +244,7 @@ async def _write(
 ) -> Event:
     """Append to the case's history; the version is the number of its events."""
     last = await work.session.scalar(
-        select(Event.chain)
-        .where(col(Event.case_id) == case.id, col(Event.case_version) == case.version)
+        select(Event.chain).where(col(Event.case_id) == case.id, col(Event.case_version) == case.version)
     )
     case.version += 1
     case.updated_at = work.now

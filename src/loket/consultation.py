@@ -50,7 +50,9 @@ async def consult(
     now = datetime.now(UTC)
     nothing = Answers(None, None, now)
     if person.insz_sealed is None or not loket.settings.magda.url:
-        return Consultation(nothing, "NO_NATIONAL_NUMBER" if person.insz_sealed is None else "NOT_CONNECTED", "")
+        return Consultation(
+            nothing, "NO_NATIONAL_NUMBER" if person.insz_sealed is None else "NOT_CONNECTED", ""
+        )
     insz = loket.vault.open(person.insz_sealed)
     reference = str(uuid4())
     with consulting(Purpose(person_id, actor, purpose, case_id)):
@@ -78,9 +80,7 @@ async def _ask(loket: Loket, insz: str, reference: str) -> tuple[PersonFacts, Fa
     number = told.replaced_by or insz
     if told.replaced_by:
         today = datetime.now(UTC).date()
-        await magda.register(
-            number, reference=str(uuid4()), begins_on=today, ends_on=today + REGISTERED_FOR
-        )
+        await magda.register(number, reference=str(uuid4()), begins_on=today, ends_on=today + REGISTERED_FOR)
         told = await magda.get_person(number, reference=str(uuid4()))
     family = await magda.get_family(number, reference=str(uuid4()))
     return told, family, number if number != insz else None

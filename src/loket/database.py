@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import select
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,9 +22,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 logger = logging.getLogger(__name__)
 
@@ -233,7 +232,7 @@ class Database:
 
     # ----------------------------------------------------------------------------------------------- wake-ups
 
-    async def listen(self, channels: Sequence[str]) -> AsyncIterator[str]:
+    async def listen(self, channels: Sequence[str]) -> AsyncGenerator[str, None]:
         """The name of a channel whenever there may be something new: use it in `contextlib.aclosing`.
 
         Every channel is named once at the start and after a broken connection, for what was missed meanwhile.

@@ -30,7 +30,9 @@ async def decide(work: Work, case: Case) -> None:
         await _write(work, case, DecisionStatus.REFUSED, said["legal"], said["facts"])
         await cases.advance(work, case, Action.REFUSE, data=said)
         return
-    legal = [rule.legal.nl for rule in definition.rules.approval] or [one.nl for one in definition.legal_basis]
+    legal = [rule.legal.nl for rule in definition.rules.approval] or [
+        one.nl for one in definition.legal_basis
+    ]
     facts = [rule.fact.nl for rule in definition.rules.approval] or ["De aanvraag is ontvankelijk."]
     await _write(work, case, DecisionStatus.GRANTED, legal, facts)
     await cases.advance(work, case, Action.GRANT)
@@ -62,9 +64,7 @@ async def take(work: Work, case: Case, *, granted: bool, legal: str, fact: str, 
         await cases.pass_on(work, case)
 
 
-async def _write(
-    work: Work, case: Case, status: DecisionStatus, legal: list[str], facts: list[str]
-) -> None:
+async def _write(work: Work, case: Case, status: DecisionStatus, legal: list[str], facts: list[str]) -> None:
     values = {
         "status": status,
         "by_rule": not work.actor.is_staff,
@@ -74,6 +74,4 @@ async def _write(
         "decided_at": work.now,
     }
     row = insert(Decision).values(id=uuid7(), case_id=case.id, round=case.round, **values)
-    await work.session.execute(
-        row.on_conflict_do_update(index_elements=["case_id", "round"], set_=values)
-    )
+    await work.session.execute(row.on_conflict_do_update(index_elements=["case_id", "round"], set_=values))

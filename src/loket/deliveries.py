@@ -251,9 +251,7 @@ async def cases_in(work: Work, external_ids: Sequence[str]) -> list[UUID]:
     return list(found)
 
 
-async def moved(
-    work: Work, external_id: str, starts_at: datetime, ends_at: datetime, version: int
-) -> None:
+async def moved(work: Work, external_id: str, starts_at: datetime, ends_at: datetime, version: int) -> None:
     """The tool moved a slot: its deliveries move with it, their citizens are told and may choose again."""
     affected = [await cases.get(work, case_id) for case_id in await cases_in(work, [external_id])]
     slot = await _by_external_id(work, external_id)
@@ -427,7 +425,7 @@ async def _new_delivery(work: Work, case: Case) -> Delivery:
 
 
 def delivery_address(answers: dict[str, Any], home: dict[str, Any]) -> dict[str, Any]:
-    """Where it goes: the address that the form asks under `delivery`, else under `applicant`, else the domicile."""
+    """Where it goes: the address in the form under `delivery`, else under `applicant`, else the domicile."""
     for block in (answers.get("delivery"), answers.get("applicant")):
         if isinstance(block, dict):
             inner = block.get("address")

@@ -6,9 +6,8 @@ effect, or one in doubt.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
@@ -20,6 +19,7 @@ from loket.app import Loket
 from loket.applications import know_person
 from loket.consultation import consult
 from loket.errors import Declined, Unavailable
+from loket.outcome import Done
 from loket.records import (
     Case,
     Delivery,
@@ -35,17 +35,7 @@ from loket.systems.payments import CheckoutState, CheckoutStatus, RefundState, R
 from loket.systems.planning import Contact, Item, SlotFull, SlotGone
 from loket.work import Work, the_system
 
-Receipt = dict[str, Any]
-Then = Callable[[Work], Awaitable[None]]
 Row = TypeVar("Row", bound=SQLModel)
-
-
-@dataclass(frozen=True)
-class Done:
-    """The other side has it. `then` writes down what that changes, with the effect's own end."""
-
-    receipt: Receipt = field(default_factory=dict)
-    then: Then | None = None
 
 
 async def carry_out(loket: Loket, effect: Effect) -> Done:

@@ -73,4 +73,3 @@ def _why(case: Case) -> str:
         Status.INADMISSIBLE: "declared inadmissible",
         Status.REJECTED: "rejected",
     }.get(case.status, str(case.status))
-

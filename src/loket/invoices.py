@@ -79,7 +79,9 @@ async def issue(work: Work, case: Case) -> None:
         await work.arm(TimerKind.PAYMENT_END, work.now + timedelta(hours=settings.checkout_hours), case=case)
         return
     await work.arm(
-        TimerKind.PAYMENT_END, _morning(invoice.due_on + timedelta(days=settings.unpaid_after_days)), case=case
+        TimerKind.PAYMENT_END,
+        _morning(invoice.due_on + timedelta(days=settings.unpaid_after_days)),
+        case=case,
     )
     if settings.reminders_days:
         first = _morning(invoice.due_on + timedelta(days=settings.reminders_days[0]))
@@ -139,7 +141,14 @@ async def credit(work: Work, case: Case, reason: str) -> None:
     work.session.add(note)
     _move(invoice, PartAction.CREDIT)
     await _book(
-        work, case, invoice, accounting.EntryType.CREDIT_NOTE, note.id, note.number, note.amount, journal=journal
+        work,
+        case,
+        invoice,
+        accounting.EntryType.CREDIT_NOTE,
+        note.id,
+        note.number,
+        note.amount,
+        journal=journal,
     )
     for payment in await _payments(work, invoice, PaymentStatus.CAPTURED):
         await give_back(work, case, payment, payment.amount, reason)
@@ -407,7 +416,10 @@ async def give_back(work: Work, case: Case, payment: Payment, amount: Decimal, r
     work.session.add(refund)
     await work.session.flush()
     await cases.record(
-        work, case, EventType.REFUND_DUE, data={"amount": str(amount), "refund_id": str(refund.id), "why": reason}
+        work,
+        case,
+        EventType.REFUND_DUE,
+        data={"amount": str(amount), "refund_id": str(refund.id), "why": reason},
     )
     if payment.method is PaymentMethod.ONLINE:
         await order_refund(work, refund)
@@ -468,7 +480,10 @@ async def refund_failed(work: Work, case: Case, refund: Refund, reason: str) -> 
     if step is not None:
         refund.status = step.to
         await cases.open_task(
-            work, case, "REFUND_DUE", {"refund_id": str(refund.id), "amount": str(refund.amount), "why": reason}
+            work,
+            case,
+            "REFUND_DUE",
+            {"refund_id": str(refund.id), "amount": str(refund.amount), "why": reason},
         )
 
 

@@ -88,7 +88,7 @@ async def _counts(work: Work, procedure: str, household: bytes, period: int) -> 
             col(Quota.period) == period,
         )
     )
-    return {product: quantity for product, quantity in found}
+    return dict(found.tuples().all())
 
 
 async def _claim(

@@ -169,7 +169,9 @@ async def facts_of(work: Work, case: Case) -> Facts:
             sourced=has_person,
             age=_age(birth_on, work.today) if birth_on else None,
             deceased=bool(person.get("deceased_on")) if has_person else None,
-            address=Address(**{k: address.get(k) for k in ("street", "number", "box", "postal_code", "city", "nis")}),
+            address=Address(
+                **{k: address.get(k) for k in ("street", "number", "box", "postal_code", "city", "nis")}
+            ),
         ),
         household=Household(
             sourced=has_household,

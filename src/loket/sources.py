@@ -179,7 +179,8 @@ def _known(application: Application, person: Person) -> dict[str, Any]:
         known |= {
             "magda.person.first_name": told.get("first_name"),
             "magda.person.last_name": told.get("last_name"),
-            "magda.person.name": f"{told.get('first_name') or ''} {told.get('last_name') or ''}".strip() or None,
+            "magda.person.name": f"{told.get('first_name') or ''} {told.get('last_name') or ''}".strip()
+            or None,
             "magda.person.birth_date": told.get("birth_on"),
         }
         known |= {

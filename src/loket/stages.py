@@ -1,4 +1,7 @@
-"""What a new stage or an end brings with it, before the same commit: the case walks on by itself as far as it can."""
+"""What a new stage or an end brings with it, before the same commit.
+
+So a case walks on by itself as far as it can.
+"""
 
 from collections.abc import Awaitable, Callable
 

@@ -20,7 +20,7 @@ async def fire_due(loket: Loket) -> int:
     """Fire what is due; answers how many did. Any number of workers may do this at once."""
     async with loket.database.transaction() as session:
         found = await session.scalars(
-            select(Timer.id)
+            select(col(Timer.id))
             .where(col(Timer.state) == TimerState.ARMED, col(Timer.due_at) <= datetime.now(UTC))
             .order_by(col(Timer.due_at))
             .limit(BATCH)

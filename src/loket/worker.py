@@ -16,16 +16,17 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from loket import messages, timers
 from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, after_commit
-from loket.effects import Done, carry_out
+from loket.effects import carry_out
 from loket.errors import Declined, Failed, InDoubt, Unavailable
 from loket.lifecycle import EventType
-from loket.records import Attempt, Case, Effect, EffectState, Event, Lane, SystemState
+from loket.outcome import Done
+from loket.records import Attempt, Case, Effect, EffectState, Event, Lane
 from loket.settings import Settings
 from loket.work import the_system
 
@@ -217,7 +218,13 @@ class Worker:
             if again:
                 retry_at = now + wait_before_retry(effect, fault, now)
                 await self._end(
-                    work.session, claim, effect, EffectState.PENDING, "RETRY", error=fault.reason, retry_at=retry_at
+                    work.session,
+                    claim,
+                    effect,
+                    EffectState.PENDING,
+                    "RETRY",
+                    error=fault.reason,
+                    retry_at=retry_at,
                 )
             else:
                 state = EffectState.IN_DOUBT if isinstance(fault, InDoubt) else EffectState.PARKED
@@ -389,4 +396,3 @@ async def run(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
         await worker.run()
-

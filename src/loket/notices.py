@@ -1,0 +1,397 @@
+"""What events make us say: a status to DOSIS for each that is mapped, and few messages to the citizen.
+
+One event row feeds all: subscribers read it from the feed, and here it leaves the effects for DOSIS,
+Mijn Burgerprofiel, e-mail and SMS. Texts are put together in the same transaction, so a message says
+what was true when it was caused, whenever it arrives.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlmodel import col
+from uuid_utils.compat import uuid7
+
+from loket import deliveries, invoices, wording
+from loket.cases import open_task
+from loket.definition import Definition, Rule
+from loket.definition import MessageChannel as Channel
+from loket.letterhead import Picture
+from loket.lifecycle import FINAL, EventType, InvoiceStatus, MessageStatus, RefundStatus, TimerKind
+from loket.numbers import printed_reference
+from loket.records import (
+    Case,
+    Delivery,
+    Effect,
+    EffectKind,
+    Event,
+    Invoice,
+    Message,
+    MessageChannel,
+    Person,
+    Refund,
+    Timer,
+    TimerState,
+)
+from loket.rules import Outcome, Verdict
+from loket.work import Work, the_system
+
+QR = "betaalcode"
+"""Content id of the payment code in an e-mail."""
+_ABOUT_MONEY = frozenset({EventType.PAYMENT_DUE, EventType.PAYMENT_REMINDED})
+_ABOUT_SLOT = frozenset(
+    {
+        EventType.PLANNED,
+        EventType.RESCHEDULED,
+        EventType.SLOT_MOVED,
+        EventType.SLOT_LOST,
+        EventType.MISSED,
+        EventType.WITHDRAWN,
+        EventType.CANCELLED,
+    }
+)
+_SLOT_GONE = frozenset({EventType.SLOT_LOST, EventType.MISSED, EventType.WITHDRAWN, EventType.CANCELLED})
+_KINDS = {
+    MessageChannel.MBP: EffectKind.MESSAGE_MBP,
+    MessageChannel.EMAIL: EffectKind.MESSAGE_EMAIL,
+    MessageChannel.SMS: EffectKind.MESSAGE_SMS,
+}
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """A case with what happened to it in this work, and all that can be said of it."""
+
+    case: Case
+    person: Person
+    definition: Definition
+    events: list[Event]
+    invoice: Invoice | None
+    delivery: Delivery | None
+    values: dict[str, wording.Value]
+
+
+async def tell(work: Work) -> None:
+    """Leave word of what happened in this work; each event is told once."""
+    work = work.as_actor(the_system())
+    while work.happened:
+        happened, work.happened[:] = list(work.happened), []
+        cases = {case.id: case for case, _ in happened}
+        for case in cases.values():
+            await _tell_of(work, case, [event for one, event in happened if one.id == case.id])
+
+
+async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
+    definition = work.definition(case)
+    types = [event.type for event in events]
+    mapped = [event for event in events if event.type in definition.dosis]
+    due = wording.messages_due(definition, types)
+    if not mapped and not due:
+        return
+    person = await work.session.get_one(Person, case.person_id)
+    invoice = await invoices.live(work, case)
+    delivery = await deliveries.of(work, case)
+    values = await _values(work, case, person, definition, events, invoice, delivery)
+    telling = _Telling(case, person, definition, events, invoice, delivery, values)
+    for number, event in enumerate(mapped):
+        await _report(work, telling, event, number)
+    for message in due:
+        cause = next(event for event in reversed(events) if event.type is message.event)
+        await _write_to(work, telling, message, cause)
+
+
+# --- DOSIS ------------------------------------------------------------------------------------
+
+
+async def _report(work: Work, telling: _Telling, event: Event, number: int) -> None:
+    case, definition = telling.case, telling.definition
+    row = definition.dosis[event.type]
+    municipality = work.settings.municipality
+    details = [row.detail] if row.detail else []
+    said = [wording.line(text, "nl", telling.values) for text in details]
+    action = wording.line(row.action, "nl", telling.values) if row.action else None
+    payload = {
+        "person_id": str(case.person_id),
+        "number": case.reference,
+        "name": definition.title.nl,
+        # events of one transaction share an instant; DOSIS orders by this date
+        "changed_at": (event.occurred_at + timedelta(milliseconds=number)).isoformat(),
+        "code": row.code,
+        "phase": row.phase,
+        "details": [one for one in said if one],
+        "action": action,
+        "url": link(work, case, "link_case"),
+        "product_id": definition.ipdc_product_id,
+        "manager": {
+            "name": municipality.name,
+            "service": definition.department.nl,
+            "phone": definition.contact.phone or municipality.phone,
+            "email": definition.contact.email or municipality.email,
+            "website": definition.contact.website or municipality.website,
+        },
+    }
+    skipped = "" if telling.person.insz_sealed else "the applicant has no national number"
+    await work.leave(EffectKind.DOSIS_STATUS, payload, case=case, event_seq=event.seq, skipped=skipped)
+
+
+# --- messages ---------------------------------------------------------------------------------
+
+
+async def _write_to(work: Work, telling: _Telling, due: wording.DueMessage, cause: Event) -> None:
+    channels = telling.definition.texts.messages[due.event].channels
+    person = telling.person
+    wanted: list[tuple[MessageChannel, str]] = []
+    if Channel.MBP in channels:
+        reason = "" if person.insz_sealed else "the applicant has no national number"
+        wanted.append((MessageChannel.MBP, reason))
+    if Channel.EMAIL in channels and person.by_email:
+        wanted.append((MessageChannel.EMAIL, "" if person.email else "no e-mail address is known"))
+    if Channel.SMS in channels and person.by_sms:
+        wanted.append((MessageChannel.SMS, "" if person.phone else "no phone number is known"))
+    if person.deceased_on is not None:
+        wanted = [(channel, "the applicant is deceased") for channel, _ in wanted]
+    for channel, skipped in wanted:
+        await _queue(work, telling, due, cause, channel, skipped)
+    if all(skipped for _, skipped in wanted):
+        await open_task(work, telling.case, "NOT_REACHED", {"about": due.event})
+
+
+async def _queue(
+    work: Work,
+    telling: _Telling,
+    due: wording.DueMessage,
+    cause: Event,
+    channel: MessageChannel,
+    skipped: str,
+) -> None:
+    said = wording.render(
+        telling.definition,
+        due.event,
+        channel,
+        telling.person.language,
+        telling.values,
+        municipality=work.settings.municipality,
+        joined=due.joined,
+    )
+    message = Message(
+        case_id=telling.case.id,
+        person_id=telling.person.id,
+        event_seq=cause.seq or 0,
+        about=due.event,
+        channel=channel,
+        status=MessageStatus.SKIPPED if skipped else MessageStatus.QUEUED,
+        reason=skipped,
+        language=said.language,
+        subject=said.subject,
+        body=said.text,
+        queued_at=work.now,
+        effect_id=None if skipped else uuid7(),
+    )
+    work.session.add(message)
+    if skipped:
+        return
+    payload: dict[str, Any] = {"message_id": str(message.id), "link": said.link}
+    if channel is MessageChannel.EMAIL:
+        payload |= {"html": said.html} | _enclosed(telling, {due.event, *due.joined}, cause)
+    if channel is MessageChannel.MBP:
+        payload |= await _dosis_words(work, telling, due)
+    await work.leave(_KINDS[channel], payload, case=telling.case, event_seq=cause.seq, id=message.effect_id)
+
+
+def _enclosed(telling: _Telling, about: set[EventType], cause: Event) -> dict[str, Any]:
+    """What goes with an e-mail: the invoice with its code, the appointment for the calendar."""
+    enclosed: dict[str, Any] = {}
+    if about & _ABOUT_MONEY and telling.invoice is not None:
+        enclosed["invoice_id"] = str(telling.invoice.id)
+    delivery = telling.delivery
+    if about & _ABOUT_SLOT and delivery is not None:
+        gone = bool(about & _SLOT_GONE)
+        window = cause.data.get("previous") if gone else None
+        starts_at = window["starts_at"] if window else delivery.starts_at and delivery.starts_at.isoformat()
+        ends_at = window["ends_at"] if window else delivery.ends_at and delivery.ends_at.isoformat()
+        if starts_at and ends_at:
+            enclosed["calendar"] = {
+                "uid": f"{delivery.id}",
+                "sequence": delivery.calendar_sequence,
+                "starts_at": starts_at,
+                "ends_at": ends_at,
+                "summary": f"{telling.definition.title.get(telling.person.language)} ({telling.case.reference})",
+                "location": address_line(delivery.address),
+                "cancelled": gone,
+            }
+    return enclosed
+
+
+async def _dosis_words(work: Work, telling: _Telling, due: wording.DueMessage) -> dict[str, Any]:
+    """The code and phase that go with a message in Mijn Burgerprofiel: those that DOSIS heard last."""
+    rows = telling.definition.dosis
+    for event in (*reversed(due.joined), due.event):
+        if event in rows:
+            return {"code": rows[event].code, "phase": rows[event].phase}
+    last = await work.session.scalar(
+        select(Effect.payload)
+        .where(col(Effect.case_id) == telling.case.id, col(Effect.kind) == EffectKind.DOSIS_STATUS)
+        .order_by(col(Effect.seq).desc())
+        .limit(1)
+    )
+    return (
+        {"code": last["code"], "phase": last["phase"]}
+        if last
+        else {"code": "InBehandeling", "phase": "Behandeling"}
+    )
+
+
+# --- what can be said -------------------------------------------------------------------------
+
+
+async def _values(
+    work: Work,
+    case: Case,
+    person: Person,
+    definition: Definition,
+    events: Sequence[Event],
+    invoice: Invoice | None,
+    delivery: Delivery | None,
+) -> dict[str, wording.Value]:
+    municipality = work.settings.municipality
+    data: dict[str, Any] = {}
+    for event in events:
+        data |= event.data
+    values: dict[str, wording.Value] = {
+        "applicant": f"{person.given_name} {person.family_name}".strip(),
+        "reference": case.reference,
+        "submitted_on": case.submitted_at,
+        "decide_by": case.due_on,
+        "items": _items(definition, case, person.language),
+        "question": data.get("question"),
+        "answer_by": _day(data.get("answer_by")),
+    }
+    values |= {
+        name: link(work, case, name) for name in ("link_case", "link_slots", "link_answer", "link_review")
+    }
+    if invoice is not None and invoice.status in (
+        InvoiceStatus.ISSUED,
+        InvoiceStatus.PARTLY_PAID,
+        InvoiceStatus.PAID,
+    ):
+        values |= {"amount": invoice.amount, "invoice_number": invoice.number, "due_on": invoice.due_on}
+        values |= {"paid": invoice.paid or None}
+    if invoice is not None and invoice.status in (InvoiceStatus.ISSUED, InvoiceStatus.PARTLY_PAID):
+        values |= {
+            "outstanding": invoice.amount - invoice.paid,
+            "structured_reference": printed_reference(invoice.reference),
+            "iban": " ".join(municipality.iban[at : at + 4] for at in range(0, len(municipality.iban), 4)),
+            "payee": municipality.name,
+            "qr": Picture(QR, "QR"),
+            "link_pay": link(work, case, "link_pay"),
+        }
+    if delivery is not None:
+        values["address"] = address_line(delivery.address)
+        if delivery.starts_at and delivery.ends_at:
+            values["slot"] = wording.Window(delivery.starts_at, delivery.ends_at)
+        values["choose_by"] = await _choose_by(work, case)
+    values["previous_slot"] = _window(data.get("previous"))
+    values["refund"] = await _refund(work, case, events)
+    values |= _motivation(work, case, definition, person.language, data, values)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _items(definition: Definition, case: Case, language: str) -> list[str]:
+    items: list[str] = []
+    for line in case.facts.get("order", []):
+        product = definition.catalogue.find(line["product"]) if definition.catalogue else None
+        if product is None or line["kind"] == "DISCOUNT":
+            continue
+        named = next((one for one in product.options if one.key == line["option"]), product)
+        items.append(f"{line['quantity']} × {named.title.get(language)}")
+    return items
+
+
+def _motivation(
+    work: Work,
+    case: Case,
+    definition: Definition,
+    language: str,
+    data: dict[str, Any],
+    values: dict[str, wording.Value],
+) -> dict[str, wording.Value]:
+    """The reasons of the rules that said no, in the citizen's language; else what a person wrote."""
+    keys = data.get("rules") or []
+    rules: list[Rule] = [
+        rule for rule in (*definition.rules.screening, *definition.rules.approval) if rule.key in keys
+    ]
+    if rules and data.get("reasons"):
+        verdicts = [
+            Verdict(Outcome.NOT_MET, rule.key, rule.title, rule.message, rule.fact, rule.legal)
+            for rule in rules
+        ]
+        return dict(
+            wording.motivation(
+                definition, verdicts, language, values, municipality=work.settings.municipality
+            )
+        )
+    return {
+        "reason": data.get("reasons") or ([data["reason"]] if data.get("reason") else None),
+        "fact": data.get("facts"),
+        "legal": data.get("legal"),
+    }
+
+
+async def _refund(work: Work, case: Case, events: Sequence[Event]) -> Decimal | None:
+    """What is paid back: what just went back, or what is on its way."""
+    done = [Decimal(event.data["amount"]) for event in events if event.type is EventType.REFUNDED]
+    if done:
+        return sum(done, Decimal(0))
+    amount = await work.session.scalar(
+        select(func.sum(Refund.amount)).where(
+            col(Refund.case_id) == case.id,
+            col(Refund.status).in_((RefundStatus.DUE, RefundStatus.ORDERED)),
+        )
+    )
+    return amount if isinstance(amount, Decimal) and amount > 0 else None
+
+
+async def _choose_by(work: Work, case: Case) -> date | None:
+    if case.status in FINAL:
+        return None
+    return await work.session.scalar(
+        select(Timer.due_at).where(
+            col(Timer.case_id) == case.id,
+            col(Timer.kind) == TimerKind.SLOT_END,
+            col(Timer.state) == TimerState.ARMED,
+        )
+    )
+
+
+def _window(told: dict[str, str] | None) -> wording.Window | None:
+    if not told:
+        return None
+    return wording.Window(datetime.fromisoformat(told["starts_at"]), datetime.fromisoformat(told["ends_at"]))
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def address_line(address: dict[str, Any]) -> str:
+    """Dorpsplein 1 bus 2, 2999 Lindebeke."""
+    box = f" bus {address['box']}" if address.get("box") else ""
+    street = f"{address.get('street', '')} {address.get('number', '')}{box}".strip()
+    return f"{street}, {address.get('postal_code', '')} {address.get('city', '')}".strip(", ")
+
+
+_PAGES = {
+    "link_case": "",
+    "link_pay": "/betalen",
+    "link_slots": "/levering",
+    "link_answer": "/antwoord",
+    "link_review": "/herziening",
+}
+
+
+def link(work: Work, case: Case, name: str) -> str:
+    """A page of the municipality's website about this case."""
+    return f"{work.settings.website_url}/dossiers/{case.reference}{_PAGES[name]}"
