@@ -1,0 +1,477 @@
+"""The schema that answers: documents bounded and kept, reads as one statement, errors fit to be shown.
+
+A query whose root fields all stand in the map is answered from PostgreSQL's JSON, its bytes untouched where
+Python has nothing to finish. Everything else is executed by graphql-core, over the same rows.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Any, Protocol, TypeGuard, cast
+
+import orjson
+import strawberry
+from graphql import (
+    ExecutionResult,
+    Executor,
+    FieldNode,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    OperationType,
+    create_source_event_stream,
+    execute,
+    get_named_type,
+    get_variable_values,
+)
+from graphql.execution.values import VariableValues
+from strawberry.execution import optimized_is_awaitable
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.types.scalar import ScalarDefinition
+
+from loket.api import mapping, plans
+from loket.api.documents import Document, Documents, Kept, Operation
+from loket.api.faults import formatted, input_fault, presentable, wrong_kind
+from loket.api.limits import Limits, too_complex
+from loket.api.pieces import KIND, plain
+from loket.api.plans import Bound, ByName, Compiler, Plan
+from loket.api.reads import Ref
+from loket.api.scalars import SCALARS
+
+_is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
+ResolveInfo = GraphQLResolveInfo[Any]
+
+REF_PLANS = 1_000
+"""Plans kept for rows that payloads and events name."""
+
+
+class Viewer(Protocol):
+    """Who asks. Every other attribute is for the templates of the map.
+
+    `scope` is all that row policies and field policies may look at: equal scopes share their plans.
+    """
+
+    @property
+    def scope(self) -> Any: ...  # noqa: ANN401  # the application's, hashable
+
+    @property
+    def kind(self) -> str:
+        """For the budget: ANONYMOUS, CITIZEN, STAFF or SERVICE."""
+
+    @property
+    def signed_in(self) -> bool: ...
+
+    @property
+    def language(self) -> str: ...
+
+
+class Reader(Protocol):
+    async def fetch_json(self, query: str, params: list[Any], /) -> bytes | None:
+        """The one JSON value that `query` gives; parameters are numbered $1, $2…"""
+
+
+class Context(Protocol):
+    """What the engine needs of the application's. `last_event_id` is set for a stream that resumes."""
+
+    viewer: Any
+    reader: Any
+    last_event_id: str | None
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes back: `data` as JSON, or None where nothing was executed."""
+
+    data: bytes | None = None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    extensions: dict[str, Any] = field(default_factory=dict)
+    cursor: str | None = None
+    """The place in the stream of events after this one."""
+
+    @property
+    def body(self) -> bytes:
+        parts = []
+        if self.data is not None:
+            parts.append(b'"data":' + self.data)
+        if self.errors:
+            parts.append(b'"errors":' + orjson.dumps(self.errors))
+        if self.extensions:
+            parts.append(b'"extensions":' + orjson.dumps(self.extensions))
+        return b"{" + b",".join(parts) + b"}"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One operation under way, handed to the resolvers that read rows."""
+
+    document: Document
+    operation: Operation
+    variables: VariableValues
+    context: Any
+
+    @property
+    def flags(self) -> dict[str, bool]:
+        return {name: bool(self.variables.coerced.get(name)) for name in self.operation.switches}
+
+
+class Schema(strawberry.Schema):
+    """strawberry's schema, with the map, the limits and the cache of documents.
+
+    Raises:
+        SchemaRefused: a root field or a type has no policy, a field no source or no description.
+    """
+
+    def __init__(
+        self,
+        query: type,
+        mutation: type | None = None,
+        subscription: type | None = None,
+        *,
+        types: Iterable[type] = (),
+        scalars: Mapping[object, ScalarDefinition] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        config = StrawberryConfig(scalar_map={**SCALARS, **(scalars or {})}, disable_field_suggestions=True)
+        super().__init__(query, mutation, subscription, types=types, config=config)
+        self.limits = limits or Limits()
+        self.map = mapping.link(self._schema)
+        self.documents = Documents(self._schema, self.limits)
+        self._refs: Kept[Any, tuple[FieldNode, Plan]] = Kept(REF_PLANS)
+        self._introspection: Kept[tuple[str, str | None], bytes] = Kept(20)
+        self._reading: dict[Any, asyncio.Future[bytes | None]] = {}
+        self._install()
+
+    # ------------------------------------------------------------------ one answer
+
+    def document(self, text: str) -> Document | Answer:
+        """The document of `text`, or the answer that refuses it. Asks nothing of anybody."""
+        found = self.documents.get(text)
+        if isinstance(found, Document):
+            return found
+        return Answer(errors=[formatted(fault) for fault in found])
+
+    async def answer(
+        self,
+        text: str,
+        *,
+        context: Context,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        compiled: bool = True,
+    ) -> Answer:
+        """Answer a query or a mutation. `compiled=False` has every query executed, for comparison."""
+        document = self.document(text)
+        if isinstance(document, Answer):
+            return document
+        started = self.start(document, context, variables, operation_name)
+        if isinstance(started, Answer):
+            return started
+        running, extensions = started
+        if running.operation.kind is OperationType.SUBSCRIPTION:
+            return Answer(errors=[formatted(wrong_kind("Subscribe over a socket or an event stream."))])
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                answer = await self._answer(running, variables, operation_name, text, compiled=compiled)
+        except TimeoutError:
+            fault = GraphQLError("This took too long.", extensions={"code": "TIMEOUT"})
+            answer = Answer(b"null", [formatted(fault)])
+        answer.extensions |= extensions
+        return answer
+
+    def start(
+        self,
+        document: Document,
+        context: Context,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+    ) -> tuple[Running, dict[str, Any]] | Answer:
+        """Choose the operation, hold its cost against the viewer's budget and coerce its variables."""
+        try:
+            operation = document.operation(operation_name)
+            cost = operation.cost(variables or {})
+            budget = self.limits.budget_of(context.viewer.kind)
+            extensions = {"cost": {"requested": cost, "budget": budget}}
+            if cost > budget:
+                raise too_complex(f"The document costs {cost}, more than {budget}.", cost=cost, budget=budget)
+        except GraphQLError as fault:
+            return Answer(errors=[formatted(fault)])
+        coerced = get_variable_values(
+            self._schema,
+            operation.node.variable_definitions or (),
+            dict(variables or {}),
+            max_errors=20,
+            hide_suggestions=True,
+        )
+        if isinstance(coerced, list):
+            return Answer(errors=[formatted(input_fault(fault)) for fault in coerced], extensions=extensions)
+        return Running(document, operation, coerced, context), extensions
+
+    async def _answer(
+        self,
+        running: Running,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        text: str,
+        *,
+        compiled: bool,
+    ) -> Answer:
+        root: dict[str, Any] = {}
+        if running.operation.introspective and (known := self._introspection.get((text, operation_name))):
+            return Answer(known)
+        if running.operation.kind is OperationType.QUERY:
+            plan = self._plan(running)
+            if not plan.empty:
+                bound = plan.bind(running.variables, running.context.viewer)
+                try:
+                    read = await running.context.reader.fetch_json(bound.statement.text, bound.parameters)
+                except Exception as fault:  # noqa: BLE001  # every root field that reads fails by it
+                    root = dict.fromkeys(plan.keys, fault)
+                else:
+                    whole = compiled and plan.complete and not bound.failures
+                    if whole and not plan.finished:
+                        return Answer(read)
+                    root = orjson.loads(cast("bytes", read))
+                    fine = plan.finish(root, bound, running.context.viewer)
+                    if whole and plan.direct and fine:
+                        return Answer(orjson.dumps(root))
+                    plan.prepare(root, bound)
+        result = await self._execute(running, root, variables, operation_name)
+        answer = self._presented(result, running.context.viewer.language)
+        if running.operation.introspective and not answer.errors and answer.data:
+            self._introspection.put((text, operation_name), answer.data)
+        return answer
+
+    async def _execute(
+        self, running: Running, root: object, variables: Mapping[str, Any] | None, operation_name: str | None
+    ) -> ExecutionResult:
+        result = execute(
+            self._schema,
+            running.document.tree,
+            root_value=root,
+            context_value=running.context,
+            variable_values=dict(variables or {}),
+            operation_name=operation_name,
+            executor_class=StrawberryGraphQLCoreExecutionContext,
+            is_awaitable=_is_awaitable,
+            hide_suggestions=True,
+            operation_extensions={"running": running},
+        )
+        return await result if isawaitable(result) else result
+
+    def _presented(self, result: ExecutionResult, language: str) -> Answer:
+        errors = [presentable(fault, language) for fault in result.errors or ()]
+        return Answer(orjson.dumps(result.data), errors)
+
+    # ------------------------------------------------------------------ plans
+
+    def _plan(self, running: Running) -> Plan:
+        flags = running.flags
+        scope = running.context.viewer.scope
+        key = (scope, tuple(flags.values()))
+        plan = running.operation.plans.get(key)
+        if plan is None:
+            compiler = Compiler(self.map, plans.Document(running.document.fragments, flags), scope)
+            kind = cast("GraphQLObjectType", self._schema.query_type)
+            top, complete = compiler.roots(kind, running.operation.node.selection_set)
+            plan = Plan(top, complete=complete, direct=compiler.direct)
+            running.operation.plans.put(key, plan)
+        return cast("Plan", plan)
+
+    def _ref_plan(self, running: Running, kind: str, nodes: list[FieldNode], *, several: bool) -> Plan:
+        flags = running.flags
+        scope = running.context.viewer.scope
+        key = (id(nodes[0]), kind, several, scope, tuple(flags.values()))
+        found = self._refs.get(key)
+        if found is not None and found[0] is nodes[0]:
+            return found[1]
+        compiler = Compiler(self.map, plans.Document(running.document.fragments, flags), scope)
+        plan = Plan(compiler.by_keys(kind, nodes, several=several), complete=True, direct=True)
+        plan.direct = compiler.direct
+        self._refs.put(key, (nodes[0], plan))
+        return plan
+
+    async def _read_refs(self, running: Running, value: Ref | list[Ref], nodes: list[FieldNode]) -> Any:  # noqa: ANN401  # rows
+        """The rows that a payload names, read for the selection in `nodes`."""
+        several = isinstance(value, list)
+        refs = value if isinstance(value, list) else [value]
+        if not refs:
+            return []
+        plan = self._ref_plan(running, refs[0].kind, nodes, several=several)
+        keys = [plain(one.key) for one in refs]
+        bound = plan.bind(running.variables, running.context.viewer, keys if several else keys[0])
+        for fault in bound.failures.values():
+            raise fault
+        read = await running.context.reader.fetch_json(bound.statement.text, bound.parameters)
+        data = orjson.loads(cast("bytes", read))
+        plan.finish(data, bound, running.context.viewer)
+        return data["rows"]
+
+    # ------------------------------------------------------------------ events
+
+    async def events(
+        self,
+        document: Document,
+        *,
+        context: Context,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+    ) -> AsyncGenerator[Answer, None]:
+        """The answers of a subscription. What the viewer may not (or no longer) see is left out."""
+        started = self.start(document, context, variables, operation_name)
+        if isinstance(started, Answer):
+            yield started
+            return
+        running, extensions = started
+        if running.operation.kind is not OperationType.SUBSCRIPTION:
+            yield Answer(errors=[formatted(wrong_kind("This is no subscription."))])
+            return
+        executor = Executor.build(
+            self._schema,
+            document.tree,
+            context_value=context,
+            raw_variable_values=dict(variables or {}),
+            operation_name=operation_name,
+            is_awaitable=_is_awaitable,
+            hide_suggestions=True,
+        )
+        assert isinstance(executor, Executor)
+        kind = cast("GraphQLObjectType", self._schema.subscription_type)
+        selected = plans.Document(document.fragments, running.flags).collect(
+            self._schema, kind, [running.operation.node.selection_set]
+        )
+        key, nodes = next(iter(selected.items()))
+        stream = create_source_event_stream(executor)
+        if isawaitable(stream):
+            stream = await stream
+        if isinstance(stream, ExecutionResult):
+            yield Answer(errors=[presentable(one, context.viewer.language) for one in stream.errors or ()])
+            return
+        async with aclosing(cast("AsyncGenerator[Any, None]", stream)) as source:
+            try:
+                async for event in source:
+                    answer = await self._event(running, event, key, nodes, variables, operation_name)
+                    if answer is not None:
+                        answer.extensions |= extensions
+                        extensions = {}
+                        yield answer
+            except Exception as fault:  # noqa: BLE001  # the stream ends with what may be said of it
+                located = GraphQLError(str(fault), nodes, original_error=fault)
+                yield Answer(b"null", [presentable(located, context.viewer.language)])
+
+    async def _event(
+        self,
+        running: Running,
+        event: Any,  # noqa: ANN401  # what the subscription yields
+        key: str,
+        nodes: list[FieldNode],
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+    ) -> Answer | None:
+        """The answer for one event; None where it is not for this viewer."""
+        cursor = getattr(event, "cursor", None)
+        if not isinstance(event, Ref):
+            result = await self._execute(running, event, variables, operation_name)
+            answer = self._presented(result, running.context.viewer.language)
+            answer.cursor = cursor
+            return answer
+        plan = self._ref_plan(running, event.kind, nodes, several=False)
+        bound = plan.bind(running.variables, running.context.viewer, plain(event.key))
+        for fault in bound.failures.values():
+            raise fault
+        read = await self._read_shared(running, bound)
+        if read is None:
+            return None
+        data = orjson.loads(read)
+        if data["rows"] is None:
+            return None
+        row = data["rows"]
+        if plan.finished:
+            fine = plan.finish(data, bound, running.context.viewer)
+            if not (plan.direct and fine):
+                result = await self._execute(running, row, variables, operation_name)
+                answer = self._presented(result, running.context.viewer.language)
+                answer.cursor = cursor
+                return answer
+        return Answer(orjson.dumps({key: row}), cursor=cursor)
+
+    async def _read_shared(self, running: Running, bound: Bound) -> bytes | None:
+        """One event's row; subscribers who ask the same of the same event at once share the statement."""
+        key = (bound.statement.text, repr(bound.parameters))
+        reading = self._reading.get(key)
+        if reading is None:
+            reading = asyncio.ensure_future(
+                running.context.reader.fetch_json(bound.statement.text, bound.parameters)
+            )
+            self._reading[key] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(key, None))
+        return await asyncio.shield(reading)
+
+    # ------------------------------------------------------------------ resolvers
+
+    def _install(self) -> None:
+        """Let every field read rows as well as Python objects, and let payloads name rows."""
+        roots = {self._schema.mutation_type, self._schema.subscription_type}
+        for kind in self._schema.type_map.values():
+            if isinstance(kind, GraphQLEnumType):
+                kind.coerce_output_value = ByName(kind)  # type: ignore[method-assign, assignment]  # a row holds the name
+            elif isinstance(kind, GraphQLInterfaceType):
+                _tell_rows(kind)
+            elif isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
+                if kind.name in self.map.entities or mapping.is_paging(kind):
+                    kind.is_type_of = None
+                for field_definition in kind.fields.values():
+                    target = get_named_type(field_definition.type).name
+                    if kind is self._schema.subscription_type:
+                        continue
+                    if target in self.map.entities and kind.name not in self.map.entities:
+                        field_definition.resolve = self._resolve_refs(field_definition)
+                    elif kind not in roots:
+                        field_definition.resolve = _resolve_row(field_definition)
+
+    def _resolve_refs(self, definition: GraphQLField) -> Callable[..., Any]:
+        from_row = _resolve_row(definition)
+
+        async def read(value: Any, info: ResolveInfo) -> Any:  # noqa: ANN401  # a resolver
+            if isawaitable(value):
+                value = await value
+            if isinstance(value, Ref) or (isinstance(value, list) and value and isinstance(value[0], Ref)):
+                running = info.operation_extensions["running"]  # type: ignore[attr-defined]  # strawberry's info
+                return await self._read_refs(running, value, info.field_nodes)
+            return value
+
+        def resolve(source: Any, info: ResolveInfo, **arguments: Any) -> Any:  # noqa: ANN401  # a resolver
+            value = from_row(source, info, **arguments)
+            if isinstance(value, Ref | list) or optimized_is_awaitable(value):
+                return read(value, info)
+            return value
+
+        return resolve
+
+
+def _tell_rows(kind: GraphQLInterfaceType) -> None:
+    original = kind.resolve_type
+
+    def resolve_type(value: Any, info: ResolveInfo, abstract: Any) -> Any:  # noqa: ANN401  # a resolver
+        if type(value) is dict and KIND in value:
+            return value[KIND]
+        return original(value, info, abstract) if original else None
+
+    kind.resolve_type = resolve_type
+
+
+def _resolve_row(definition: GraphQLField) -> Callable[..., Any]:
+    """A field of a row stands under its response key; of anything else as strawberry has it."""
+    original = definition.resolve
+
+    def resolve(source: Any, info: ResolveInfo, **arguments: Any) -> Any:  # noqa: ANN401  # a resolver
+        if type(source) is dict and info.path.key in source:
+            return source[info.path.key]
+        return original(source, info, **arguments) if original else None
+
+    return resolve

@@ -1,0 +1,57 @@
+"""Errors fit to be shown: what a client did wrong is said, what we did wrong is masked and logged."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from graphql import GraphQLError
+
+from loket.errors import Failed, ManyRefused, Refused
+
+logger = logging.getLogger(__name__)
+
+INTERNAL = "INTERNAL"
+
+
+def presentable(fault: GraphQLError, language: str) -> dict[str, Any]:
+    """`fault` as clients may see it: ours are masked, and logged with the trace id that they get."""
+    cause = fault.original_error
+    while isinstance(cause, GraphQLError) and cause.original_error is not None:
+        cause = cause.original_error
+    if isinstance(cause, ManyRefused):
+        cause = cause.refusals[0]
+    if isinstance(cause, Refused):
+        return _shown(fault, cause.message(language), {"code": cause.code.value})
+    if isinstance(cause, Failed):
+        logger.warning("%s: %s", cause.system, cause.reason)
+        return _shown(fault, "Another system does not answer now.", {"code": "SYSTEM_UNAVAILABLE"})
+    if cause is None or isinstance(cause, GraphQLError):
+        extensions = (
+            {"code": "BAD_REQUEST"} | (getattr(cause, "extensions", None) or {}) | (fault.extensions or {})
+        )
+        return _shown(fault, fault.message, extensions)
+    trace_id = uuid4().hex
+    logger.error("%s at %s [%s]", type(cause).__name__, fault.path, trace_id, exc_info=cause)
+    return _shown(fault, "Internal error", {"code": INTERNAL, "traceId": trace_id})
+
+
+def _shown(fault: GraphQLError, message: str, extensions: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"message": message}
+    if fault.locations:
+        shown["locations"] = [{"line": one.line, "column": one.column} for one in fault.locations]
+    if fault.path is not None:
+        shown["path"] = fault.path
+    return shown | {"extensions": dict(extensions)}
+
+
+def formatted(fault: GraphQLError) -> dict[str, Any]:
+    return _shown(fault, fault.message, {"code": "BAD_REQUEST"} | (fault.extensions or {}))
+
+
+def input_fault(fault: GraphQLError) -> GraphQLError:
+    return GraphQLError(fault.message, fault.nodes, extensions={"code": "BAD_USER_INPUT"})
+
+
+def wrong_kind(message: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": "OPERATION_NOT_ALLOWED"})
