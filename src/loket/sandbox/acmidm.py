@@ -7,18 +7,15 @@ never seen twice.
 
 import base64
 import hashlib
-import json
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, RSAKey
+from joserfc.jwk import RSAKey
 from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
@@ -26,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from loket.sandbox.acmidm_clients import Client, Clients, OAuthError
 from loket.sandbox.page import button, join, page, table
 from loket.sandbox.personas import Citizen, Worker, citizens, everyone, person, workers
 from loket.sandbox.state import State
@@ -34,46 +32,10 @@ from loket.sandbox.system import Config, System
 CODE_SECONDS = 60
 TOKEN_SECONDS = 8 * 3600
 ID_TOKEN_SECONDS = 3600
-ASSERTION_SECONDS = 600
-"""The longest life of a client assertion, from `iat` to `exp`."""
-SKEW_SECONDS = 30
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 CITIZEN_SCOPES = "openid profile rrn"
 WORKER_SCOPES = "openid profile vo loket"
 NO_CLAIMS = {"openid", "profile", "rrn", "vo", "DosisImport", "Notificaties"}
 """Scopes that are not an application's: any other `<app>` gives `<app>_rol_3d`."""
-
-
-class OAuthError(Exception):
-    """The answer that RFC 6749 has for what went wrong."""
-
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
-        super().__init__(description)
-        self.answer = JSONResponse({"error": error, "error_description": description}, status)
-        self.error = error
-
-
-@dataclass(frozen=True)
-class Client:
-    """An application as its integration file describes it."""
-
-    client_id: str
-    redirect_uris: tuple[str, ...]
-    scopes: frozenset[str]
-    keys: KeySet | None
-    secret: str | None
-    logout_uris: tuple[str, ...]
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> "Client":
-        return cls(
-            document["client_id"],
-            tuple(document.get("redirect_uris", ())),
-            frozenset(document.get("scopes", ())),
-            KeySet.import_key_set(document["jwks"]) if document.get("jwks") else None,
-            document.get("client_secret"),
-            tuple(document.get("post_logout_redirect_uris", ())),
-        )
 
 
 class Provider:
@@ -84,8 +46,7 @@ class Provider:
         self.state = state
         self.issuer = config.url("acmidm") + "/op"
         self.token_url = self.issuer + "/v1/token"
-        found = [Client.of(document) for document in config.section("acmidm").get("clients", ())]
-        self.clients = {client.client_id: client for client in found}
+        self.clients = Clients(config.section("acmidm").get("clients", ()), state, self.token_url)
 
     @cached_property
     def key(self) -> RSAKey:
@@ -157,72 +118,6 @@ class Provider:
         claims |= {name: code[name] for name in ("nonce", "acr") if code.get(name)}
         return jwt.encode({"alg": "RS256", "kid": self.key.kid}, claims, self.key, algorithms=["RS256"])
 
-    def client_of(self, request: Request, form: FormData) -> Client:
-        """The client that this request proves to come from.
-
-        Raises:
-            OAuthError: invalid_client, with what is wrong with the assertion or the secret.
-        """
-        if "client_assertion" in form:
-            return self._by_assertion(form)
-        client_id, secret = _secret_of(request, form)
-        client = self.clients.get(client_id)
-        if client is None or client.secret is None or not secrets.compare_digest(client.secret, secret):
-            raise OAuthError("invalid_client", "client authentication failed", 401)
-        return client
-
-    def _by_assertion(self, form: FormData) -> Client:
-        if form.get("client_assertion_type") != ASSERTION_TYPE:
-            raise OAuthError("invalid_client", f"client_assertion_type must be {ASSERTION_TYPE}", 401)
-        text = str(form["client_assertion"])
-        client = self._named_in(text)
-        if form.get("client_id", client.client_id) != client.client_id:
-            raise OAuthError("invalid_client", "client_id is not the assertion's", 401)
-        try:
-            token = jwt.decode(text, client.keys or KeySet([]), algorithms=["RS256"])
-        except (JoseError, ValueError) as wrong:
-            raise OAuthError(
-                "invalid_client", f"assertion is not signed with a known key: {wrong}", 401
-            ) from wrong
-        fault = self._fault_in(token.header, token.claims, client)
-        if fault:
-            raise OAuthError("invalid_client", fault, 401)
-        self.state.put("jti", f"{client.client_id} {token.claims['jti']}", {"exp": token.claims["exp"]})
-        return client
-
-    def _named_in(self, text: str) -> Client:
-        """The client that an assertion says to be; not yet believed."""
-        try:
-            body = text.split(".")[1]
-            claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-            return self.clients[claims["sub"]]
-        except (IndexError, ValueError, KeyError, TypeError) as wrong:
-            raise OAuthError("invalid_client", "assertion names no known client", 401) from wrong
-
-    def _fault_in(self, header: Mapping[str, Any], claims: Mapping[str, Any], client: Client) -> str | None:
-        now = time.time()
-        issued, expires, jti = claims.get("iat"), claims.get("exp"), claims.get("jti")
-        audiences = claims.get("aud")
-        if "kid" not in header:
-            return "kid is missing"
-        if claims.get("iss") != client.client_id or claims.get("sub") != client.client_id:
-            return "iss and sub must both be the client_id"
-        if self.token_url not in ([audiences] if isinstance(audiences, str) else audiences or []):
-            return f"aud must be {self.token_url}"
-        if not isinstance(issued, int) or not isinstance(expires, int):
-            return "iat and exp must be there, in seconds"
-        if issued > now + SKEW_SECONDS:
-            return "iat lies in the future"
-        if expires <= now - SKEW_SECONDS:
-            return "assertion has expired"
-        if expires - issued > ASSERTION_SECONDS:
-            return f"exp lies more than {ASSERTION_SECONDS} seconds after iat"
-        if not isinstance(jti, str) or not jti:
-            return "jti is missing"
-        if self.state.get("jti", f"{client.client_id} {jti}") is not None:
-            return "jti was used before"
-        return None
-
 
 def holder_of(config: Config, authorization: str) -> dict[str, Any] | None:
     """What an API learns of an `Authorization` header: the live token's client, scope and persona."""
@@ -257,7 +152,7 @@ def app(config: Config, state: State) -> Starlette:
 
     async def token(request: Request) -> Response:
         form = await request.form()
-        client = provider.client_of(request, form)
+        client = provider.clients.behind(request, form)
         grant = form.get("grant_type")
         if grant == "authorization_code":
             answer = _exchange(provider, client, form)
@@ -277,7 +172,7 @@ def app(config: Config, state: State) -> Starlette:
 
     async def introspect(request: Request) -> Response:
         form = await request.form()
-        provider.client_of(request, form)
+        provider.clients.behind(request, form)
         known = holder_of(config, f"Bearer {form.get('token', '')}")
         return JSONResponse(_introspected(provider, known) if known else {"active": False})
 
@@ -536,17 +431,6 @@ def _origin(url: str) -> str:
     return f"{scheme}://{host}"
 
 
-def _secret_of(request: Request, form: FormData) -> tuple[str, str]:
-    header = request.headers.get("authorization", "")
-    if header.lower().startswith("basic "):
-        try:
-            name, _, secret = base64.b64decode(header[6:]).decode().partition(":")
-        except ValueError:
-            return "", ""
-        return name, secret
-    return str(form.get("client_id", "")), str(form.get("client_secret", ""))
-
-
 def _half_hash(token: str) -> str:
     digest = hashlib.sha256(token.encode()).digest()
     return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
@@ -588,7 +472,7 @@ def _section(config: Config, state: State) -> Markup:
         for one in clients
     ]
     live = [one for one in state.all("token") if one["exp"] > time.time()]
-    return Markup("{}<p>{} {}</p>").format(
+    return Markup("{}<div>{} {}</div>").format(
         table(("Toepassing", "Terug naar", "Scopes"), rows, empty="Er is geen toepassing ingesteld."),
         Markup("{} geldige toegangstokens.").format(len(live)),
         button(config.url("acmidm") + "/sim/revoke", "Maak alle tokens ongeldig", kind="quiet"),

@@ -15,23 +15,18 @@ from zoneinfo import ZoneInfo
 
 from lxml import etree
 from markupsafe import Markup
-from signxml.algorithms import DigestAlgorithm, SignatureMethod
-from signxml.exceptions import InvalidInput, SignXMLException
-from signxml.verifier import SignatureConfiguration, XMLVerifier
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from loket.sandbox.magda_envelope import SOAP, Fault, Verifier, body_of, fault_element, verifier
 from loket.sandbox.national_register import Element, element, member, person_element
 from loket.sandbox.page import button, fold, join, moment, table, tag
 from loket.sandbox.personas import Citizen, citizen_of, citizens, household, is_insz, person
 from loket.sandbox.state import State, stamp
 from loket.sandbox.system import Config, System
 
-Verifier = Callable[[Element], Element]
-"""From an envelope to its signed Body; raises `Fault`."""
-SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 BRUSSELS = ZoneInfo("Europe/Brussels")
 MESSAGES = {
     "20002": ("MAGDA", "Het INSZ heeft een ongeldige structuur"),
@@ -52,10 +47,6 @@ WHOLE_CALL = {"99996"}
 """Codes that refuse the whole call rather than one question."""
 CHOICES = ("99996", "60006", "99994", "30001", "30002", "30003")
 """What MAGDA can be told to answer about a persona."""
-
-
-class Fault(Exception):
-    """Level 1: the envelope cannot be handled."""
 
 
 class Exceptional(Exception):
@@ -95,7 +86,7 @@ class Service:
 def app(config: Config, state: State) -> Starlette:
     if state.add("switch", "seeded", {}):
         state.put("forced", "els", {"code": "99996"})
-    verify = _verifier(config.section("magda").get("certificate") or "")
+    verify = verifier(config.section("magda").get("certificate") or "")
 
     async def soap(request: Request) -> Response:
         service = request.path_params.get("service")
@@ -144,59 +135,16 @@ def _handle(state: State, verify: Verifier, body: bytes, url: str | None) -> tup
     began = time.monotonic()
     entry: dict[str, Any] = {"at": stamp(), "insz": [], "codes": []}
     try:
-        root = _body(verify, body)
+        root = body_of(verify, body)
         service, name, version = _service(root, url)
         reply = _reply(state, root, service, name, version, entry)
     except Fault as fault:
         entry["codes"].append(str(fault))
-        return _fault(str(fault)), 500
+        return fault_element(str(fault)), 500
     else:
         return reply, 200
     finally:
         state.append("log", entry | {"ms": round((time.monotonic() - began) * 1000, 1)})
-
-
-def _body(verify: Verifier, envelope: bytes) -> Element:
-    """The one element of the Body, of which only the signed form is read."""
-    try:
-        parsed = etree.fromstring(envelope, etree.XMLParser(resolve_entities=False, no_network=True))
-    except etree.XMLSyntaxError as wrong:
-        raise Fault(f"Het bericht is geen XML: {wrong}") from wrong
-    if parsed.tag != f"{{{SOAP}}}Envelope" or parsed.find(f"{{{SOAP}}}Body") is None:
-        raise Fault("Het bericht is geen SOAP 1.1-envelope")
-    body = verify(parsed)
-    if len(body) != 1:
-        raise Fault("De Body moet precies één element bevatten")
-    return body[0]
-
-
-def _verifier(certificate: str) -> Verifier:
-    """Answers the Body of an envelope that `certificate` signed; without a certificate, of any envelope."""
-    allowed = SignatureConfiguration(
-        require_x509=True,
-        signature_methods=frozenset(
-            {SignatureMethod.RSA_SHA1, SignatureMethod.RSA_SHA256, SignatureMethod.RSA_SHA512}
-        ),
-        digest_algorithms=frozenset({DigestAlgorithm.SHA1, DigestAlgorithm.SHA256, DigestAlgorithm.SHA512}),
-    )
-
-    def verify(envelope: Element) -> Element:
-        body = envelope.find(f"{{{SOAP}}}Body")
-        assert body is not None
-        if not certificate:
-            return body
-        if envelope.find(".//{http://www.w3.org/2000/09/xmldsig#}Signature") is None:
-            raise Fault("ERR_025: Verification failure: No signature in message!")
-        try:
-            result = XMLVerifier().verify(envelope, x509_cert=certificate, expect_config=allowed)
-        except (SignXMLException, InvalidInput, ValueError) as wrong:
-            raise Fault(f"Verification failure: {wrong}") from wrong
-        signed = result[0].signed_xml if isinstance(result, list) else result.signed_xml
-        if signed is None or signed.tag != body.tag:
-            raise Fault("Verification failure: the signature does not cover the Body")
-        return signed
-
-    return verify
 
 
 def _service(root: Element, url: str | None) -> tuple[Service, str, str]:
@@ -411,12 +359,6 @@ def _tijdstip() -> Element:
     )
 
 
-def _fault(text: str) -> Element:
-    fault = etree.Element(f"{{{SOAP}}}Fault", nsmap={"soapenv": SOAP})
-    fault.extend([element("faultcode", "soapenv:Client"), element("faultstring", text)])
-    return fault
-
-
 _PERSON = "http://magda.vlaanderen.be/persoon/soap/"
 _REPERTORIUM = "http://webservice.{}dienst-{}.repertorium-{}.vip.vlaanderen.be"
 # fmt: off
@@ -438,7 +380,7 @@ SERVICES = {
 def _section(config: Config, state: State) -> Markup:
     address = config.url("magda") + "/sim/forced"
     told = join(
-        Markup("<p>{} {} {}</p>").format(
+        Markup("<div>{} {} {}</div>").format(
             tag("let op", "wait"),
             f"{_of_key(key)}: {document['code']} {MESSAGES[document['code']][1]}.",
             button(address, "Zet uit", {"persona": key}, kind="quiet"),
