@@ -283,7 +283,7 @@ def _sim_routes(carrier: Carrier) -> list[Route]:
         number = request.path_params["number"]
         found = carrier.messages_to(number)
         if "text/html" in request.headers.get("accept", ""):
-            body = Markup("<h1>{}</h1>{}").format(number, _bubbles(found))
+            body = Markup("<main><h1>{}</h1>{}</main>").format(number, _bubbles(found))
             return page(f"Telefoon {number}", body, kind="card")
         return JSONResponse(found)
 
@@ -374,9 +374,9 @@ def section(config: Config, state: State) -> Markup:
 def citizen(config: Config, state: State, person: Citizen) -> Markup:
     """What is on the person's phone."""
     if person.phone is None:
-        return Markup('<p class="empty">Geen gsm-nummer gekend.</p>')
+        return Markup('<h3>Gsm</h3><p class="empty">Geen gsm-nummer gekend.</p>')
     found = Carrier(config, state).messages_to(person.phone)
-    return Markup("<p><strong>{}</strong></p>{}").format(person.phone, _bubbles(found))
+    return Markup("<h3>Gsm {}</h3>{}").format(person.phone, _bubbles(found))
 
 
 def _bubbles(messages: list[dict[str, Any]]) -> Markup:

@@ -222,7 +222,10 @@ def read(raw: bytes) -> dict[str, Any]:
 def _content(part: Any) -> str | None:  # noqa: ANN401  # get_body's own type is open
     if part is None:
         return None
-    text: str = part.get_content()
+    try:
+        text: str = part.get_content()
+    except LookupError:
+        return f"(onleesbaar: {part.get_content_charset()})"
     return text.replace("\r\n", "\n")
 
 

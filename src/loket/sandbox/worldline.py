@@ -250,7 +250,10 @@ def _payer_routes(bank: Bank) -> list[Route]:
         checkout = bank.checkout(token["checkout"]) if token is not None else None
         if checkout is None:
             return page(
-                "Betaling", Markup("<h1>Deze betaalpagina bestaat niet.</h1>"), kind="card", status=404
+                "Betaling",
+                Markup("<main><h1>Deze betaalpagina bestaat niet.</h1></main>"),
+                kind="card",
+                status=404,
             )
         if request.method == "POST" and checkout["status"] == "IN_PROGRESS":
             form = await request.form()
@@ -268,26 +271,25 @@ def _payer_routes(bank: Bank) -> list[Route]:
 
 def _choice(config: Config, checkout: Mapping[str, Any]) -> Markup:
     until = instant(checkout["expiresAt"]).astimezone(ZoneInfo("Europe/Brussels"))
+    others = (
+        ("pending", "De bank bevestigt pas straks"),
+        ("refuse", "De bank weigert"),
+        ("cancel", "Ik annuleer"),
+        ("expire", "Ik laat de tijd verstrijken"),
+    )
     return Markup(
-        "<h1>Betaling aan {}</h1><p>Referentie <strong>{}</strong></p>"
-        '<p class="amount" style="font-size:2rem;margin:.5rem 0"><strong>{}</strong></p>'
-        "<p>Kies hoe u wilt betalen. Deze pagina blijft open tot {}.</p>{}"
-        "<p><small>Dit is de oefenomgeving van Worldline: er wordt geen echt geld overgeschreven.</small></p>"
+        "<main><h1>Betaling aan {}</h1><p>Mededeling <strong>{}</strong></p>"
+        '<p style="font-size:2rem;margin:.5rem 0"><strong>{}</strong></p>{}'
+        "<p><small>Deze pagina blijft open tot {}.</small></p>"
+        "<details><summary>Het kan ook anders lopen</summary>{}</details>"
+        "<p><small>Oefenomgeving: er wordt geen echt geld overgeschreven.</small></p></main>"
     ).format(
         config.municipality.name,
         checkout["reference"] or "(geen)",
         euro(checkout["amount"]),
+        button("", "Betalen met Bancontact", {"action": "pay"}),
         until.strftime("%H:%M"),
-        join(
-            button("", label, {"action": action}, kind=kind)
-            for action, label, kind in (
-                ("pay", "Betalen met Bancontact", ""),
-                ("pending", "Betalen, maar de bank bevestigt pas straks", "quiet"),
-                ("refuse", "Mijn bank weigert", "quiet"),
-                ("cancel", "Annuleren", "quiet"),
-                ("expire", "De sessie laten verlopen", "quiet"),
-            )
-        ),
+        join(button("", label, {"action": action}, kind="quiet") for action, label in others),
     )
 
 
@@ -303,7 +305,7 @@ def _over(checkout: Mapping[str, Any]) -> Markup:
     back = Markup("")
     if checkout["returnUrl"] is not None:
         back = Markup('<p><a href="{}">Terug naar de gemeente</a></p>').format(_return_url(checkout))
-    return Markup("<h1>{}</h1><p>{}</p>{}").format(text, euro(checkout["amount"]), back)
+    return Markup("<main><h1>{}</h1><p>{}</p>{}</main>").format(text, euro(checkout["amount"]), back)
 
 
 def _return_url(checkout: Mapping[str, Any]) -> str:
@@ -387,7 +389,7 @@ def section(config: Config, state: State) -> Markup:
             moment(checkout["createdAt"]),
             checkout["reference"],
             euro(checkout["amount"]),
-            _fate(state, checkout),
+            _fate(url, state, checkout),
             Markup('<a href="{}/hostedcheckout/PaymentMethods/Selection/{}">Betaalpagina</a>').format(
                 url, checkout["token"]
             ),
@@ -418,7 +420,7 @@ def section(config: Config, state: State) -> Markup:
     )
 
 
-def _fate(state: State, checkout: Mapping[str, Any]) -> Markup:
+def _fate(url: str, state: State, checkout: Mapping[str, Any]) -> Markup:
     payment = state.get("payment", checkout["paymentId"] or "")
     if payment is None:
         over = checkout["status"] != "IN_PROGRESS" or instant(checkout["expiresAt"]) <= now()
@@ -430,8 +432,10 @@ def _fate(state: State, checkout: Mapping[str, Any]) -> Markup:
     shown = tag(f"{standing.status} ({standing.code})", colour)
     if payment["standing"] != "capture_requested":
         return shown
-    settle = f"/sim/payments/{payment['id']}/settle"
-    return join([shown, Markup(" <code>POST {}</code>").format(settle)])
+    settle = f"{url}/sim/payments/{payment['id']}/settle"
+    outcomes = (("captured", "Bank bevestigt"), ("rejected", "Bank weigert"))
+    choice = (button(settle, label, {"outcome": outcome}, kind="quiet") for outcome, label in outcomes)
+    return join([shown, Markup(" "), *choice])
 
 
 def euro(cents: int) -> str:
