@@ -1,0 +1,403 @@
+"""Procedure files: what is published, what is refused, and that the refusal says where."""
+
+import re
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from loket import publishing
+from loket.definition import Definition
+from loket.lifecycle import Stage, StageOrderError, Status, case_machine
+from loket.proofreading import proofread
+from loket.publishing import DefinitionError, Fault
+
+SOURCE = Path(__file__).parents[1] / "src" / "loket"
+FILE = SOURCE / "procedures" / "compost-bin.yaml"
+TEXT = FILE.read_text("utf-8")
+STAGES = "stages: [screening, decision, payment, planning, delivery]"
+
+
+def changed(*changes: tuple[str, str]) -> str:
+    """The shipped file with each `old` replaced by `new`."""
+    text = TEXT
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+def faults(*changes: tuple[str, str]) -> list[Fault]:
+    with pytest.raises(DefinitionError) as refused:
+        publishing.parse(changed(*changes), "file.yaml")
+    return refused.value.faults
+
+
+def fault(*changes: tuple[str, str]) -> Fault:
+    found = faults(*changes)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def line_of(text: str, source: str = TEXT) -> int:
+    return source[: source.index(text)].count("\n") + 1
+
+
+@pytest.fixture(scope="module")
+def definition() -> Definition:
+    return publishing.load(FILE)
+
+
+# --- what is shipped --------------------------------------------------------------------------
+
+
+def test_the_shipped_procedure_is_published(definition: Definition) -> None:
+    assert [str(stage) for stage in definition.stages] == [
+        "screening",
+        "decision",
+        "payment",
+        "planning",
+        "delivery",
+    ]
+    assert definition.catalogue is not None
+    prices = {product.key: str(product.prices[0].amount) for product in definition.catalogue.products}
+    assert prices == {"bak": "40.00", "vat": "30.00"}
+
+
+def test_every_phase_of_the_blueprint_has_its_rows(definition: Definition) -> None:
+    assert [phase.title.nl for phase in definition.phases] == [
+        "Digitale aanvraag",
+        "Dossierbehandeling",
+        "Dossieruitvoering: betalen",
+        "Dossieruitvoering: leveren",
+    ]
+    for phase in definition.phases:
+        rows = [
+            phase.interaction_point,
+            phase.front_office,
+            phase.back_office,
+            phase.difference,
+            *phase.medium,
+        ]
+        assert all(row is not None and len(row.nl) > 4 for row in rows)
+
+
+def test_no_procedure_is_named_in_the_code() -> None:
+    keys = list(publishing.load_all([FILE.parent]))
+    assert keys
+    for path in SOURCE.rglob("*"):
+        if path.is_file() and path.suffix in {".py", ".sql", ".typ", ".html", ".json"}:
+            text = path.read_text("utf-8", errors="replace")
+            for key in keys:
+                assert key not in text, f"{key} is named in {path}"
+
+
+# --- the order of the stages is one line ------------------------------------------------------
+
+
+def makes_sense(order: tuple[Stage, ...]) -> bool:
+    try:
+        return bool(case_machine(order).steps)
+    except StageOrderError:
+        return False
+
+
+ORDERS = list(permutations(Stage(one) for one in re.findall(r"\w+", STAGES)[1:]))
+
+
+@pytest.mark.parametrize("order", [one for one in ORDERS if makes_sense(one)])
+def test_any_order_that_makes_sense_is_one_changed_line(order: tuple[Stage, ...]) -> None:
+    assert publishing.parse(changed((STAGES, f"stages: [{', '.join(order)}]")), "file.yaml").stages == order
+
+
+def test_every_other_order_is_refused(definition: Definition) -> None:
+    refused = [one for one in ORDERS if not makes_sense(one)]
+    assert len(refused) == 105
+    for order in refused:
+        wrong = definition.model_copy(update={"stages": order})
+        found = [place for place, _ in proofread(wrong, frozenset(Definition.model_fields))]
+        assert ("stages",) in found, order
+
+
+def test_a_senseless_order_is_refused_with_file_line_and_reason() -> None:
+    line = "stages: [delivery, screening, decision, payment, planning]"
+    reason = "'delivery' needs 'decision' before it"
+    assert fault((STAGES, line)) == Fault("file.yaml", line_of(STAGES), 1, reason)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "screening, decision, planning, delivery, payment",
+        "screening, decision, planning, payment, delivery",
+        "payment, screening, decision, planning, delivery",
+    ],
+)
+def test_payment_can_come_after_delivery_before_it_or_with_the_application(order: str) -> None:
+    publishing.parse(changed((STAGES, f"stages: [{order}]")), "file.yaml")
+
+
+def test_a_stage_that_stands_twice_is_refused_on_its_line() -> None:
+    found = faults((STAGES, "stages: [screening, decision, decision, payment, planning, delivery]"))
+    assert found[0].line == line_of(STAGES)
+    assert "twice" in found[0].reason
+
+
+def test_a_stage_without_its_settings_is_refused() -> None:
+    found = faults(("delivery: {missed: plan_again, unconfirmed_after_days: 2}\n", ""))
+    assert [one.reason for one in found] == ["the stage 'delivery' needs the part 'delivery'"]
+
+
+# --- every fault, with its place --------------------------------------------------------------
+
+
+def test_faults_of_all_kinds_come_at_once_and_from_top_to_bottom() -> None:
+    found = faults(
+        ("version: 1", "version: zero"),
+        ("term: {days: 30", "term: {dayz: 30"),
+        ("format: email", "format: e-mail"),
+        ("quota.within_maximum", "quota.within"),
+        ("{reference}: u kunt", "{refrence}: u kunt")
+        if "{reference}: u kunt" in TEXT
+        else ("{items}", "{itemz}"),
+        ("code: Ingediend", "code: Ontvangen"),
+    )
+    reasons = "\n".join(one.reason for one in found)
+    for word in ("version", "dayz", "days", "e-mail", "within_maximum", "itemz", "Ontvangen"):
+        assert word in reasons
+    assert [one.line for one in found] == sorted(one.line for one in found)
+
+
+def test_a_fault_prints_file_line_column_and_reason() -> None:
+    assert str(fault(("version: 1", "version: 0"))).startswith(
+        f"file.yaml:{line_of('version: 1')}:1: version: "
+    )
+
+
+def test_broken_yaml_is_refused_with_its_line() -> None:
+    one = fault(("version: 1", "version: [1"))
+    assert one.reason.startswith("not YAML")
+    assert one.line >= line_of("version: 1")
+
+
+def test_a_key_that_stands_twice_is_refused_on_the_second_line() -> None:
+    one = fault(("version: 1\n", "version: 1\nversion: 2\n"))
+    assert (one.line, one.column) == (line_of("version: 1") + 1, 1)
+    assert "twice" in one.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: &x 1\nb: *x\n", "anchors"),
+        ("a: !!python/object:os.system 1\n", "not"),
+        ("[" * 2000, "nested too deep"),
+        ("- 1\n", "words with values"),
+        ("", "words with values"),
+        ("x: " + "y" * 600_000, "larger"),
+        ("a: 2026-02-30\n", "not a day"),
+        ("\x00", "not YAML"),
+    ],
+)
+def test_what_is_no_plain_yaml_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(DefinitionError) as refused:
+        publishing.parse(text, "file.yaml")
+    assert any(reason in one.reason for one in refused.value.faults), refused.value.faults
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="cannot be read"):
+        publishing.load(tmp_path / "none.yaml")
+
+
+CASES = {
+    "unknown word": (
+        ("reference_prefix: CB", "reference_prefix: CB\ncolour: blue"),
+        "'colour' is not known here",
+    ),
+    "missing word": (('ipdc_product_id: "1446"\n', ""), "'ipdc_product_id' is missing"),
+    "schema keyword": (("maxLength: 140", "maxLenght: 140"), "not a keyword of a form"),
+    "schema value": (("maxLength: 140", "maxLength: many"), "not JSON Schema"),
+    "schema pattern": (("pattern: ^[1-9][0-9]{3}$", "pattern: '^(?=1)x$'"), "not a pattern"),
+    "schema reference": (
+        ('{$ref: "#/$defs/address", title: Leveradres}', '{$ref: "#/$defs/adres"}'),
+        "leads nowhere",
+    ),
+    "far reference": (
+        ('{$ref: "#/$defs/address", title: Leveradres}', '{$ref: "http://x/y"}'),
+        "leads nowhere",
+    ),
+    "required field": (
+        ("required: [applicant, contact", "required: [aplicant, contact"),
+        "not a field of the form",
+    ),
+    "ui field": (('remark: {"ui:widget"', 'remarkk: {"ui:widget"'), "no field 'remarkk'"),
+    "translation": (("/properties/contact/title:", "/properties/contract/title:"), "no text stands at"),
+    "prefill field": (("field: /contact/email", "field: /contact/mail"), "no field /contact/mail"),
+    "prefill source": (("source: contact.phone", "source: magda.phone"), "unknown source 'magda.phone'"),
+    "rule syntax": (("when: quota.within_maximum", "when: quota.within_maximum &&"), "not CEL"),
+    "rule fact": (("when: quota.within_maximum", "when: qota.within_maximum"), "unknown fact 'qota'"),
+    "rule member": (("applicant.address.nis ==", "applicant.adress.nis =="), "has no 'adress'"),
+    "rule answer": (
+        ("application.delivery.place == 'home'", "application.delivery.plaats == 'home'"),
+        "no 'plaats'",
+    ),
+    "rule type": (("when: cart.size() > 0", "when: cart.size() > '0'"), "fails on complete facts"),
+    "rule result": (("when: cart.size() > 0", "when: cart.size()"), "not true, false or 'REFER'"),
+    "rule twice": (("key: within-maximum", "key: resident"), "stands 2 times"),
+    "price overlap": (
+        (
+            "- {from: 2026-01-01, amount: 40.00}",
+            "- {from: 2026-01-01, amount: 40.00}\n        - {from: 2026-06-01, amount: 45.00}",
+        ),
+        "two prices on 2026-06-01",
+    ),
+    "price gap": (
+        (
+            "- {from: 2026-01-01, amount: 40.00}",
+            "- {from: 2026-01-01, to: 2026-05-30, amount: 40}\n        - {from: 2026-06-01, amount: 45}",
+        ),
+        "no price from 2026-05-31 until 2026-05-31",
+    ),
+    "price ends": (
+        ("{from: 2026-01-01, amount: 40.00}", "{from: 2026-01-01, to: 2026-12-31, amount: 40.00}"),
+        "no price after",
+    ),
+    "price begins": (
+        ("{from: 2026-01-01, amount: 40.00}", "{from: 2026-02-01, amount: 40.00}"),
+        "no price from 2026-01-01",
+    ),
+    "price of thirds": (("amount: 40.00", "amount: 40.005"), "decimal places"),
+    "discount": (
+        ("first_unit_discount: {amount: 12.00", "first_unit_discount: {amount: 42.00"),
+        "more than the price",
+    ),
+    "product twice": (("- key: vat\n", "- key: bak\n"), "'bak' stands twice"),
+    "vat": (
+        (
+            "        rate: 0\n        exemption_reason:",
+            "        rate: 0\n        exemption_reason: null\n        exemption:",
+        ),
+        "exemption",
+    ),
+    "placeholder": (
+        ("Uw factuur staat klaar.", "Uw factuur {number} staat klaar."),
+        "placeholder '{number}' is not known",
+    ),
+    "placeholder code": (
+        ("Uw factuur staat klaar.", "Uw factuur {amount.real} staat klaar."),
+        "is not known",
+    ),
+    "placeholder subject": (
+        ("nl: Uw levering is gepland ({reference})", "nl: Uw levering is gepland {slot}"),
+        "cannot stand here",
+    ),
+    "brace": (("Uw factuur staat klaar.", "Uw factuur {staat klaar."), "braces (nl)"),
+    "unmotivated": (("          - {legal}\n\n          U hoeft", "          U hoeft"), "must name {legal}"),
+    "no appeal": (
+        (
+            "          {appeal}\n        en: |\n          On {submitted_on}",
+            "        en: |\n          On {submitted_on}",
+        ),
+        "{appeal}",
+    ),
+    "unknown event": (("    REFUNDED:\n", "    REFUNDD:\n"), "REFUNDD"),
+    "joins nothing": (
+        ("joins: [SUBMITTED, APPROVED, PAID]", "joins: [SUBMITTED, ASSIGNED]"),
+        "ASSIGNED has no message",
+    ),
+    "dosis code": (("code: Ingediend", "code: Binnen"), "DOSIS has no code 'Binnen'"),
+    "dosis phase": (("phase: Samenstelling", "phase: Begin"), "DOSIS has no phase 'Begin'"),
+    "dosis end": (
+        (
+            "DELIVERED: {code: Uitgevoerd, phase: Uitvoering}",
+            "DELIVERED: {code: Uitgevoerd, phase: Afgerond}",
+        ),
+        "the case goes on",
+    ),
+    "retention": (("  WITHDRAWN: {years: 2}\n", ""), "ended as WITHDRAWN"),
+    "retention open": (
+        ("  WITHDRAWN: {years: 2}\n", "  WITHDRAWN: {years: 2}\n  RECEIVED: {years: 2}\n"),
+        "not the end of a case",
+    ),
+    "phase": (("stages: [screening, decision]\n", "stages: [screening]\n"), "'decision' belongs to no phase"),
+    "drafts": (("    drafts: true\n", ""), "exactly one phase"),
+    "validity": (
+        ("valid_from: 2026-01-01\n", "valid_from: 2026-01-01\nvalid_to: 2025-01-01\n"),
+        "lies before",
+    ),
+    "reminder": (("reminders_days: [5, 15]", "reminders_days: [5, 45]"), "after unpaid_after_days"),
+    "slot reminder": (("reminder_days: 7\n  hold", "reminder_days: 70\n  hold"), "too late to choose"),
+    "no rules": (("  approval:\n", "  approvals:\n"), "'approvals' is not known"),
+}
+
+
+ABSENT = {"missing word", "unmotivated", "no appeal", "phase"}
+"""What is not there has no line: the fault names the part in which it is missing."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_wrong_file_is_refused_and_says_where_and_why(name: str) -> None:
+    change, reason = CASES[name]
+    found = [one for one in faults(change) if reason in one.reason]
+    assert found, faults(change)
+    both = zip(TEXT.split("\n"), changed(change).split("\n"), strict=False)
+    at = next(number for number, (old, new) in enumerate(both, 1) if old != new)
+    assert min(abs(one.line - at) for one in found) <= (25 if name in ABSENT else 3)
+
+
+def test_a_text_that_is_only_half_translated_is_refused() -> None:
+    dutch = "        nl: Uw bestelling is geleverd ({reference})"
+    one = fault((dutch, f"        de: Ihre Bestellung ist da ({{reference}})\n{dutch}"))
+    assert (one.line, one.reason) == (line_of("    DELIVERED:\n"), "the text is in 'de' only in part")
+
+
+# --- versions ---------------------------------------------------------------------------------
+
+
+def test_comments_and_layout_do_not_change_the_hash_but_words_do(definition: Definition) -> None:
+    same = publishing.parse("# a remark\n" + TEXT.replace("{years: 10}", "{  years:  10  }"), "other.yaml")
+    other = publishing.parse(changed(("amount: 40.00", "amount: 41.00")), "file.yaml")
+    assert same.sha256 == definition.sha256 != other.sha256
+    assert re.fullmatch(r"[0-9a-f]{64}", definition.sha256)
+    assert definition.source == TEXT
+
+
+def test_of_several_versions_the_one_valid_on_the_day_counts(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(
+        changed(("valid_from: 2026-01-01\n", "valid_from: 2026-01-01\nvalid_to: 2026-12-31\n")), "utf-8"
+    )
+    (tmp_path / "two.yaml").write_text(
+        changed(("version: 1", "version: 2"), ("valid_from: 2026-01-01", "valid_from: 2027-01-01")), "utf-8"
+    )
+    versions = publishing.load_all([tmp_path])["compost-bin"]
+    assert [one.version for one in versions] == [2, 1]
+    day = versions[0].valid_from
+    chosen = [
+        publishing.current(versions, on) for on in (day, day.replace(year=2026), day.replace(year=2025))
+    ]
+    assert [one.version if one else None for one in chosen] == [2, 1, None]
+
+
+def test_the_same_version_in_two_files_is_refused(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(TEXT, "utf-8")
+    with pytest.raises(DefinitionError, match="is also in"):
+        publishing.load_all([tmp_path])
+
+
+def test_the_faults_of_all_files_come_together(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(changed(("version: 1", "version: 0")), "utf-8")
+    (tmp_path / "two.yaml").write_text(changed(("code: Ingediend", "code: Binnen")), "utf-8")
+    with pytest.raises(DefinitionError) as refused:
+        publishing.load_all([tmp_path])
+    assert {Path(one.file).name for one in refused.value.faults} == {"one.yaml", "two.yaml"}
+
+
+def test_a_published_definition_cannot_be_changed(definition: Definition) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        definition.version = 2  # type: ignore[misc]  # that is the point
+
+
+def test_every_end_of_a_case_says_how_long_it_is_kept(definition: Definition) -> None:
+    assert definition.retention[Status.COMPLETED].years == 10
