@@ -14,6 +14,11 @@ logger = logging.getLogger(__name__)
 INTERNAL = "INTERNAL"
 
 
+def refusal(fault: Refused, language: str) -> dict[str, Any]:
+    """A refusal that concerns the whole request."""
+    return {"message": fault.message(language), "extensions": {"code": fault.code.value}}
+
+
 def presentable(fault: GraphQLError, language: str) -> dict[str, Any]:
     """`fault` as clients may see it: ours are masked, and logged with the trace id that they get."""
     cause = fault.original_error
