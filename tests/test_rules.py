@@ -1,0 +1,229 @@
+"""Rules over facts: yes, no, or a person; never a yes out of ignorance."""
+
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from loket import publishing
+from loket.definition import Definition, Rule
+from loket.factcheck import faults_of
+from loket.rules import (
+    Address,
+    Applicant,
+    CartLine,
+    Facts,
+    Household,
+    Municipality,
+    Outcome,
+    Quota,
+    conclude,
+    evaluate,
+    evaluate_all,
+)
+
+FILE = Path(__file__).parents[1] / "src" / "loket" / "procedures" / "compost-bin.yaml"
+RESIDENT = Facts(
+    municipality=Municipality("13999", "Gemeente Lindebeke", "2999"),
+    today=date(2026, 11, 27),
+    channel="ONLINE",
+    application={"delivery": {"place": "home"}},
+    applicant=Applicant(True, 40, False, Address(postal_code="2999", nis="13999")),
+    household=Household(True, 2, {"bak": 0}, {"bak": 0}),
+    cart=(CartLine("bak", 1),),
+    quota=Quota(True, True),
+    sources_complete=True,
+)
+FORM = {
+    "type": "object",
+    "properties": {
+        "floors": {"type": "integer"},
+        "rooms": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"size": {"type": "number"}}},
+        },
+    },
+}
+
+
+def rule(when: str) -> Rule:
+    return Rule.model_validate(
+        {"key": "r", "title": "t", "when": when, "message": "m", "fact": "f", "legal": "l"}
+    )
+
+
+def ask(when: str, facts: Facts = RESIDENT) -> Outcome:
+    return evaluate(rule(when), facts).outcome
+
+
+@pytest.fixture(scope="module")
+def definition() -> Definition:
+    return publishing.load(FILE)
+
+
+def screened(definition: Definition, facts: Facts) -> Outcome:
+    return conclude(evaluate_all(definition.rules.screening, facts))
+
+
+def approved(definition: Definition, facts: Facts) -> Outcome:
+    return conclude(evaluate_all(definition.rules.approval, facts))
+
+
+# --- the shipped rules ------------------------------------------------------------------------
+
+
+def test_a_resident_within_the_maximum_passes_without_a_person(definition: Definition) -> None:
+    assert screened(definition, RESIDENT) is Outcome.MET
+    assert approved(definition, RESIDENT) is Outcome.MET
+
+
+def test_who_lives_elsewhere_is_refused_with_a_motivation_in_fact_and_in_law(definition: Definition) -> None:
+    elsewhere = replace(RESIDENT, applicant=replace(RESIDENT.applicant, address=Address(nis="13025")))
+    verdicts = evaluate_all(definition.rules.screening, elsewhere)
+    assert conclude(verdicts) is Outcome.NOT_MET
+    [refusal] = [one for one in verdicts if one.outcome is Outcome.NOT_MET]
+    assert refusal.rule_key == "resident"
+    assert "inwoners" in refusal.message.nl
+    assert "Rijksregister" in refusal.fact.nl
+    assert "artikel 2" in refusal.legal.nl
+
+
+def test_more_than_the_maximum_is_refused(definition: Definition) -> None:
+    assert screened(definition, replace(RESIDENT, quota=Quota(True, False))) is Outcome.NOT_MET
+
+
+def test_without_a_source_a_person_looks_even_if_the_typed_address_is_right(definition: Definition) -> None:
+    typed = replace(RESIDENT, applicant=replace(RESIDENT.applicant, sourced=False))
+    assert screened(definition, typed) is Outcome.REFER
+    unknown_household = replace(RESIDENT, quota=Quota(False, True))
+    assert screened(definition, unknown_household) is Outcome.REFER
+
+
+def test_without_a_source_nothing_is_refused_either(definition: Definition) -> None:
+    typed = replace(RESIDENT, applicant=Applicant(False, 40, None, Address(nis="13025")))
+    assert screened(definition, typed) is Outcome.REFER
+
+
+def test_a_deceased_applicant_goes_to_a_person(definition: Definition) -> None:
+    assert screened(definition, replace(RESIDENT, applicant=replace(RESIDENT.applicant, deceased=True))) is (
+        Outcome.REFER
+    )
+
+
+@pytest.mark.parametrize(
+    ("delivery", "outcome"),
+    [
+        ({"place": "home"}, Outcome.MET),
+        ({"place": "other", "address": {"postal_code": "2999"}}, Outcome.MET),
+        ({"place": "other", "address": {"postal_code": "2400"}}, Outcome.REFER),
+        ({"place": "other"}, Outcome.REFER),
+        ({}, Outcome.REFER),
+    ],
+)
+def test_delivery_elsewhere_goes_to_a_person(
+    definition: Definition, delivery: dict[str, object], outcome: Outcome
+) -> None:
+    assert approved(definition, replace(RESIDENT, application={"delivery": delivery})) is outcome
+
+
+def test_one_clear_no_weighs_more_than_a_doubt(definition: Definition) -> None:
+    both = replace(RESIDENT, applicant=Applicant(False), quota=Quota(True, False))
+    assert screened(definition, both) is Outcome.NOT_MET
+
+
+# --- evaluation -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "application.missing == 'x'",
+        "1 / 0 == 1",
+        "9223372036854775807 + 1 > 0",
+        "applicant.age > '18'",
+        "nonsense(",
+        "nowhere == 1",
+        "'text'",
+        "applicant.age",
+        "[1][3] == 1",
+        "household.ordered_this_year['unknown'] == 0",
+    ],
+)
+def test_a_rule_that_cannot_answer_refers(when: str) -> None:
+    verdict = evaluate(rule(when), RESIDENT)
+    assert verdict.outcome is Outcome.REFER
+    assert verdict.why
+
+
+def test_what_is_unknown_is_absent_and_not_unequal() -> None:
+    unknown = replace(RESIDENT, applicant=Applicant(True, None, None, Address()))
+    assert ask("applicant.address.nis == municipality.nis", unknown) is Outcome.REFER
+    assert ask("has(applicant.age)", unknown) is Outcome.NOT_MET
+
+
+def test_a_day_is_compared_as_a_timestamp() -> None:
+    assert ask("today < timestamp('2026-12-01T00:00:00Z') && today.getFullYear() == 2026") is Outcome.MET
+
+
+def test_too_many_facts_go_to_a_person() -> None:
+    full = replace(RESIDENT, cart=tuple(CartLine("bak", 1) for _ in range(101)))
+    assert ask("cart.all(line, line.quantity == 1)", full) is Outcome.REFER
+
+
+def test_the_longest_rule_that_can_be_published_is_quick() -> None:
+    full = replace(
+        RESIDENT,
+        application={"rooms": [{"size": 1.0}] * 100},
+        cart=tuple(CartLine("bak", 1) for _ in range(100)),
+    )
+    inner = " && ".join(["room.size > 0.5", "line.quantity > 0"] * 13)
+    when = f"cart.all(line, application.rooms.all(room, {inner}))"
+    assert not faults_of(rule(when), FORM, ["bak"])
+    started = time.monotonic()
+    assert ask(when, full) is Outcome.MET
+    assert time.monotonic() - started < 5
+
+
+# --- what may be published --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "applicant.age >= 18 ? true : 'REFER'",
+        "cart.all(line, line.product in household.ordered_ever)",
+        "cart.all(line, household.ordered_this_year[line.product] + line.quantity <= 3)",
+        "has(application.floors) && application.floors > 2",
+        "application.rooms.exists(room, room.size > 10.0)",
+        "channel in ['ONLINE', 'COUNTER'] && municipality.name.startsWith('Gemeente')",
+        "applicant.address.postal_code.matches('^2[0-9]{3}$')",
+    ],
+)
+def test_rules_over_known_facts_are_accepted(when: str) -> None:
+    assert faults_of(rule(when), FORM, ["bak", "vat"]) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "reason"),
+    [
+        ("true || aplicant.age > 3", "unknown fact 'aplicant'"),
+        ("true || applicant.adress.nis == 'x'", "has no 'adress'"),
+        ("true || application.flors > 1", "has no 'flors'"),
+        ("application.rooms.all(room, room.siz > 1.0)", "'room' has no 'siz'"),
+        ("cart.all(line, line.options[line.produkt] > 1)", "'line' has no 'produkt'"),
+        ("cart.all(a, cart.all(b, cart.all(c, true)))", "3 times"),
+        ("[1, 2].all(x, x > 0)", "not over something computed"),
+        ("cart.filter(a, true).all(b, true)", "not over something computed"),
+        ("true || shell('x')", "unknown function 'shell'"),
+        ("true || channel.eval()", "unknown method 'eval'"),
+        ("applicant.age > 'x'", "fails on complete facts"),
+        ("applicant.age", "not true, false or 'REFER'"),
+        ("applicant.age >", "not CEL"),
+    ],
+)
+def test_rules_that_would_fail_some_day_are_refused_now(when: str, reason: str) -> None:
+    assert any(reason in one for one in faults_of(rule(when), FORM, ["bak"])), faults_of(
+        rule(when), FORM, ["bak"]
+    )
