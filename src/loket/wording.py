@@ -113,7 +113,7 @@ def render(
     untold = _Voice(spoken, {**known, "qr": None})  # plain text cannot show a picture, nor announce one
     text = _body(messages, untold)
     if over is MessageChannel.MBP:
-        return Wording(subject, plain(text), None, spoken, link)
+        return Wording(subject, plain(text) or subject, None, spoken, link)
     salutation = _blocks(definition.texts.salutation.get(spoken), voice)
     closing = _blocks(definition.texts.closing.get(spoken), voice)
     html = None
@@ -230,8 +230,8 @@ def _sms(definition: Definition, messages: Sequence[Message], voice: "_Voice") -
 def _blocks(template: str, voice: "_Voice", button: Button | None = None) -> list[Block]:
     """A text's paragraphs and lists, without those that name what is not there.
 
-    A paragraph that ends in a colon announces what follows; it goes when that goes. The button stands where
-    the text says `{button}`, else at the end.
+    A paragraph that ends in a colon or asks something announces what follows and goes with it. The button
+    stands where the text says `{button}`, else at the end.
     """
     blocks: list[Block] = []
     kept = False
@@ -241,7 +241,7 @@ def _blocks(template: str, voice: "_Voice", button: Button | None = None) -> lis
         kept = block is not None
         if block is not None:
             blocks.append(block)
-        elif isinstance(announcement, Paragraph) and announcement.text.endswith(":"):
+        elif isinstance(announcement, Paragraph) and announcement.text.endswith((":", "?")):
             blocks.pop()
     return blocks if button is None or button in blocks else [*blocks, button]
 
