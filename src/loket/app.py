@@ -1,4 +1,4 @@
-"""Puts the parts together: settings → `Loket` → a Starlette application, or a worker."""
+"""Puts the parts together: settings → `Loket`, which a web application (`web`) or a worker then serves."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +17,7 @@ from loket.definition import Definition
 from loket.feed import Feed
 from loket.settings import Settings, SettingsError
 from loket.systems.accounting import Accounting
-from loket.systems.acmidm import AcmIdm, MachineTokens
+from loket.systems.acmidm import AcmIdm, MachineTokens, TokenFacts
 from loket.systems.dosis import Dosis
 from loket.systems.magda import Magda
 from loket.systems.payments import PaymentModule, Worldline
@@ -66,6 +66,8 @@ class Loket:
         self.database = Database(settings.database_url)
         self.feed = Feed(self.database)
         self.systems = connect(settings, self.database)
+        self.bearers: dict[bytes, tuple[TokenFacts, Actor]] = {}
+        """Who carries which access token, by its hash: so that a request with a known one costs no SQL."""
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
