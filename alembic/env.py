@@ -12,13 +12,20 @@ from loket import records
 XID8 = type(records.Event.__table__.c.xid.type)  # type: ignore[attr-defined]  # SQLModel's stubs hide it
 ischema_names["xid8"] = XID8
 
+for table in SQLModel.metadata.tables.values():
+    for column in table.primary_key.columns:
+        if isinstance(column.type, sa.Integer) and column.default is not None:
+            column.autoincrement = False  # SQLAlchemy knows by the default, which a revision does not carry
+    for key in table.foreign_key_constraints:
+        key.use_alter = False  # alembic leaves those out of a revision
+
 
 def run(connection: sa.Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=SQLModel.metadata,
         render_item=_render,
-        process_revision_directives=_with_sequences,
+        process_revision_directives=_with_the_rest,
         compare_server_default=False,  # '{}'::jsonb and its like; the test of drift compares the catalogues
     )
     with context.begin_transaction():
@@ -36,16 +43,21 @@ def _render(kind: str, item: object, autogen: AutogenContext) -> str | bool:
     return False
 
 
-def _with_sequences(_context: object, _revision: object, directives: list[ops.MigrationScript]) -> None:
-    """Alembic compares tables only: the records' own sequences are added here."""
-    found = set(sa.inspect(context.get_bind()).get_sequence_names())
+def _with_the_rest(_context: object, _revision: object, directives: list[ops.MigrationScript]) -> None:
+    """Alembic compares tables only: the records' sequences, and the one row of the feed, are added here."""
+    if not directives:
+        return
+    up, down = directives[0].upgrade_ops, directives[0].downgrade_ops
+    assert up is not None
+    assert down is not None
+    inspector = sa.inspect(context.get_bind())
+    found = set(inspector.get_sequence_names())
     for name in sorted(one.name for one in vars(records).values() if isinstance(one, sa.Sequence)):
-        if directives and name not in found:
-            script = directives[0]
-            assert script.upgrade_ops is not None
-            assert script.downgrade_ops is not None
-            script.upgrade_ops.ops.insert(0, ops.ExecuteSQLOp(f'CREATE SEQUENCE "{name}"'))
-            script.downgrade_ops.ops.append(ops.ExecuteSQLOp(f'DROP SEQUENCE "{name}"'))
+        if name not in found:
+            up.ops.insert(0, ops.ExecuteSQLOp(f'CREATE SEQUENCE "{name}"'))
+            down.ops.append(ops.ExecuteSQLOp(f'DROP SEQUENCE "{name}"'))
+    if not inspector.has_table("feedepoch"):
+        up.ops.append(ops.ExecuteSQLOp("INSERT INTO feedepoch (id, epoch) VALUES (1, 1)"))
 
 
 run(context.config.attributes["connection"])

@@ -69,7 +69,7 @@ def hold(path: Path) -> io.TextIOWrapper:
         InUseError: another process has it; the message gives the pid that it wrote.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+", encoding="ascii")
+    file = path.open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
