@@ -21,7 +21,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ UNREGISTER = "http://webservice.registreeruitschrijvingdienst-02_00.repertorium-
 class Papers:
     """A key with its certificate, as MAGDA wants them."""
 
-    key: bytes
+    key: rsa.RSAPrivateKey
     certificate: bytes
 
     @classmethod
@@ -61,8 +61,7 @@ class Papers:
         builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
         builder = builder.serial_number(7).not_valid_before(now - timedelta(days=1))
         certificate = builder.not_valid_after(now + timedelta(days=9)).sign(key, hashes.SHA256())
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return cls(pem, certificate.public_bytes(Encoding.PEM))
+        return cls(key, certificate.public_bytes(Encoding.PEM))
 
 
 FLEMISH = (acmidm.SYSTEM, magda.SYSTEM, dosis.SYSTEM, notificaties.SYSTEM)
