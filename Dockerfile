@@ -1,8 +1,7 @@
 # One image, three commands: `loket serve` (API), `loket work` (worker), `loket migrate` (once per release).
 # Give each LOKET_DATABASE_URL, LOKET_SECRET_KEY_FILE and the settings of the systems (README). `loket run` tries all
 # of it in one container, with a PostgreSQL of its own; keep /var/lib/loket then.
-# This file was not built where it was written, for want of a container engine; what its RUN lines call is run by
-# the tests (tests/test_start.py).
+# No image was built where this was written, for want of a container engine; scripts/test runs what the RUN lines run.
 FROM python:3.11-slim AS build
 COPY pyproject.toml constraints.txt README.md LICENSE /source/
 COPY scripts/image /source/scripts/image
