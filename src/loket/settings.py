@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
+from urllib.parse import urlsplit
 
 
 class SettingsError(Exception):
@@ -144,6 +145,8 @@ class Settings:
     port: int = 8000
     procedures: str = ""
     """A folder of definition files beside the shipped ones."""
+    scanner: str = ""
+    """`clamd://host:3310` looks for malware in uploads. Empty: nobody looks, something else must."""
     secret_key: str = field(default="", repr=False)
     """32 bytes, hex: cookies, upload and document links, blind indexes, encryption at rest."""
     municipality: Municipality = field(default_factory=Municipality)
@@ -215,3 +218,12 @@ def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object
         return _SWITCH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as fault:
         raise SettingsError(f"{name}: {text!r} is not a {kind.__name__}") from fault
+
+
+def is_ours(settings: Settings, url: str) -> bool:
+    """Whether `url` leads to the municipality's website or to Loket itself, and nowhere else."""
+    wanted = urlsplit(url)
+    return any(
+        (wanted.scheme, wanted.netloc) == urlsplit(own)[:2]
+        for own in (settings.website_url, settings.public_url)
+    )
