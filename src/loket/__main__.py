@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 def serve(arguments: argparse.Namespace) -> int:
     settings = _settings()
     config = uvicorn.Config(
-        "loket.app:asgi",
+        "loket.web:asgi",
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -86,6 +86,7 @@ def serve(arguments: argparse.Namespace) -> int:
         ws_per_message_deflate=False,  # triples the memory of an idle subscriber
         server_header=False,
         access_log=False,
+        log_config=None,  # the application writes all lines alike
         timeout_graceful_shutdown=int(supervisor.DRAIN_SECONDS) - 1,
     )
     sockets = None if arguments.fd is None else [socket.socket(fileno=arguments.fd)]
