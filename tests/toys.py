@@ -96,7 +96,7 @@ persons = Table(
     Column("secret", LargeBinary),
 )
 dossiers = Table(
-    "order",  # a word that SQL reserves
+    "table",  # a word that SQL reserves
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("reference", String, nullable=False, unique=True),
@@ -121,7 +121,7 @@ notes = Table(
     "toy_note",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("dossier_id", ForeignKey("order.id"), nullable=False),
+    Column("dossier_id", ForeignKey("table.id"), nullable=False),
     Column("number", Integer, nullable=False),
     Column("text", String, nullable=False),
     Column("internal", Boolean, nullable=False),
@@ -196,9 +196,9 @@ class Memory:
     """Idempotency keys in a table."""
 
     async def recall(
-        self, session: AsyncSession, *, actor: str, key: str, request_hash: bytes
+        self, work: AsyncSession, *, actor: str, key: str, request_hash: bytes
     ) -> bytes | None:
-        connection = await session.connection()
+        connection = await work.connection()
         found = (
             await connection.exec_driver_sql(
                 "INSERT INTO toy_remembered (actor, key, hash) VALUES (%s, %s, %s)"
@@ -217,8 +217,8 @@ class Memory:
             raise Refused(ErrorCode.IDEMPOTENCY_MISMATCH, path=["idempotencyKey"])
         return bytes(row.answer)
 
-    async def remember(self, session: AsyncSession, *, actor: str, key: str, answer: bytes) -> None:
-        connection = await session.connection()
+    async def remember(self, work: AsyncSession, *, actor: str, key: str, answer: bytes) -> None:
+        connection = await work.connection()
         await connection.exec_driver_sql(
             "UPDATE toy_remembered SET answer = %s WHERE actor = %s AND key = %s", (answer, actor, key)
         )
@@ -264,7 +264,7 @@ def own_or_department(scope: Scope) -> str:
             return NOBODY
 
 
-OF_A_DOSSIER = 'EXISTS (SELECT 1 FROM "order" d WHERE d.id = {t}.dossier_id AND {policy})'
+OF_A_DOSSIER = 'EXISTS (SELECT 1 FROM "table" d WHERE d.id = {t}.dossier_id AND {policy})'
 
 
 def of_a_dossier(scope: Scope) -> str:
@@ -537,14 +537,14 @@ class Mutation:
     @mutation(policy=signed_in)
     async def note_add(
         self,
-        session: AsyncSession,
+        work: AsyncSession,
         info: strawberry.Info,
         id: Annotated[ID, described_argument("On which dossier.")],
         input: Annotated[NoteInput, described_argument("What.")],
         idempotency_key: str,
     ) -> NoteAddPayload:
         """Write a note."""
-        return await write_note(session, id, input)
+        return await write_note(work, id, input)
 
     @mutation(policy=only_staff)
     async def staff_only(self, info: strawberry.Info) -> NoteAddPayload:

@@ -1,7 +1,7 @@
 """What a citizen fills in: started, prefilled, saved, resumed anywhere, handed in once (aanvraag)."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -108,7 +108,6 @@ async def get(
         raise Refused(
             ErrorCode.VERSION_CONFLICT,
             current=application.version,
-            extra={"current_version": application.version},
         )
     return application
 
@@ -156,19 +155,18 @@ async def set_cart(work: Work, application: Application, cart: list[Json]) -> No
     _touch(work, application)
 
 
-def faults_of(work: Work, application: Application) -> list[FieldFault]:
+def faults_in(
+    definition: Definition, answers: Json, cart: list[Json], today: date, language: str
+) -> list[FieldFault]:
     """All that still stands in the way of handing it in; paths lead from the application."""
-    definition = definition_of(work, application)
-    language = work.actor.language
     faults = [
         FieldFault(["answers", *fault.path], fault.code, fault.message)
-        for fault in forms.validate_answers(definition, application.answers, language)
+        for fault in forms.validate_answers(definition, answers, language)
     ]
     if definition.catalogue is not None:
-        lines = orders.cart_lines(application.cart)
         faults += [
             FieldFault(["cart", *fault.path], fault.code, fault.message)
-            for fault in pricing.check_cart(definition, lines, work.today, language)
+            for fault in pricing.check_cart(definition, orders.cart_lines(cart), today, language)
         ]
     return faults
 
@@ -179,10 +177,10 @@ async def submit(work: Work, application: Application) -> Case:
     Raises:
         ManyRefused: every fault of the form and the cart, each with its path.
     """
-    faults = faults_of(work, application)
+    definition = definition_of(work, application)
+    faults = faults_in(definition, application.answers, application.cart, work.today, work.actor.language)
     if faults:
         raise refusals(faults)
-    definition = definition_of(work, application)
     person = await work.session.get_one(Person, application.person_id, with_for_update=True)
     _move(application, PartAction.SUBMIT)
     application.submitted_at = work.now

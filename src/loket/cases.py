@@ -67,7 +67,7 @@ async def get(
         raise Refused(
             ErrorCode.VERSION_CONFLICT,
             current=case.version,
-            extra={"current_version": case.version, "case_id": case.id},
+            extra={"current": case.version},
         )
     return case
 
@@ -113,6 +113,17 @@ async def arm_term(work: Work, case: Case) -> None:
     alarm_days = work.definition(case).term.alarm_days
     await work.arm(TimerKind.TERM, _end_of(case.due_on), case=case)
     await work.arm(TimerKind.TERM_ALARM, _end_of(case.due_on) - timedelta(days=alarm_days), case=case)
+
+
+async def end_suspension(work: Work, case: Case) -> None:
+    """The term runs on; the days that it stood still are added to it."""
+    periods = [dict(period) for period in case.suspensions]
+    for period in periods:
+        if period["to"] is None:
+            period["to"] = work.today.isoformat()
+            case.due_on += work.today - date.fromisoformat(period["from"])
+    case.suspensions = periods
+    await arm_term(work, case)
 
 
 async def pass_on(work: Work, case: Case) -> None:
@@ -205,7 +216,7 @@ def not_allowed(work: Work, case: Case) -> Refused:
     return Refused(
         ErrorCode.TRANSITION_NOT_ALLOWED,
         status=case.status,
-        extra={"current_status": case.status, "allowed_actions": [str(action) for action in allowed]},
+        extra={"status": case.status, "allowed_actions": [str(action) for action in allowed]},
     )
 
 

@@ -3,6 +3,7 @@
 Outside any transaction: MAGDA may take its time. What it answers is kept by the verbs.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from loket.work import Actor
 
 logger = logging.getLogger(__name__)
 
+BRIEF_SECONDS = 4.0
 REGISTERED_FOR = timedelta(days=365)
 
 
@@ -36,9 +38,18 @@ class Consultation:
 
 
 async def consult(
-    loket: Loket, actor: Actor, person_id: UUID, purpose: str, *, case_id: UUID | None = None
+    loket: Loket,
+    actor: Actor,
+    person_id: UUID,
+    purpose: str,
+    *,
+    case_id: UUID | None = None,
+    briefly: bool = False,
 ) -> Consultation:
-    """Ask MAGDA about a citizen for one procedure. Never raises `Failed`: that is a value here."""
+    """Ask MAGDA about a citizen for one procedure. Never raises `Failed`: that is a value here.
+
+    `briefly`: a citizen waits for the answer, so after `BRIEF_SECONDS` the form is filled in by hand.
+    """
     async with loket.database.transaction() as session:
         person = await session.get_one(Person, person_id)
         found = await session.scalars(
@@ -57,13 +68,16 @@ async def consult(
     reference = str(uuid4())
     with consulting(Purpose(person_id, actor, purpose, case_id)):
         try:
-            if registration is None or registration.state is not RegistrationState.REGISTERED:
-                await _register(loket, insz, person_id, purpose)
-            try:
-                told, family, replaced_by = await _ask(loket, insz, reference)
-            except NotRegistered:
-                await _register(loket, insz, person_id, purpose)
-                told, family, replaced_by = await _ask(loket, insz, reference)
+            async with asyncio.timeout(BRIEF_SECONDS if briefly else None):
+                if registration is None or registration.state is not RegistrationState.REGISTERED:
+                    await _register(loket, insz, person_id, purpose)
+                try:
+                    told, family, replaced_by = await _ask(loket, insz, reference)
+                except NotRegistered:
+                    await _register(loket, insz, person_id, purpose)
+                    told, family, replaced_by = await _ask(loket, insz, reference)
+        except TimeoutError:
+            return Consultation(nothing, "TIMEOUT", reference, unavailable=Unavailable("magda", "too slow"))
         except Unavailable as fault:
             logger.info("MAGDA is not available: %s", fault.reason)
             return Consultation(nothing, "UNAVAILABLE", reference, unavailable=fault)

@@ -40,7 +40,7 @@ from loket.records import (
     Slot,
 )
 from loket.systems.planning import SlotOffer
-from loket.work import BRUSSELS, Work
+from loket.work import BRUSSELS, Work, the_system
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _LIVE = (SlotStatus.HELD, SlotStatus.BOOKED)
@@ -322,9 +322,15 @@ async def refused_by_tool(work: Work, delivery_id: UUID, reason: str) -> None:
         slot.capacity = max(slot.taken, 1)
 
 
-async def delivered(work: Work, delivery_id: UUID, at: datetime, by: str) -> None:
-    """The goods were handed over: a fact, also when the case cannot move any more."""
+async def delivered(work: Work, delivery_id: UUID, at: datetime, by: str, *, by_hand: bool = False) -> None:
+    """The goods were handed over: a fact, also when the case cannot move any more.
+
+    Raises:
+        Refused: said by hand (`by_hand`) where nothing is to be delivered.
+    """
     delivery, case = await _locked(work, delivery_id)
+    if by_hand and case.status is not Status.AWAITING_DELIVERY:
+        raise cases.not_allowed(work, case)
     if delivery.status is DeliveryStatus.DELIVERED:
         return
     data = {"delivered_at": at.isoformat(), "delivered_by": by}
@@ -340,10 +346,16 @@ async def delivered(work: Work, delivery_id: UUID, at: datetime, by: str) -> Non
     await cases.advance(work, case, Action.CONFIRM_DELIVERY, data=data)
 
 
-async def missed(work: Work, delivery_id: UUID, reason: str) -> None:
-    """Nobody was there, or the van did not come: the citizen chooses again."""
+async def missed(work: Work, delivery_id: UUID, reason: str, *, by_hand: bool = False) -> None:
+    """Nobody was there, or the van did not come: the citizen chooses again.
+
+    Raises:
+        Refused: said by hand (`by_hand`) where nothing is to be delivered.
+    """
     delivery, case = await _locked(work, delivery_id)
     if delivery.status is not DeliveryStatus.PLANNED or case.status is not Status.AWAITING_DELIVERY:
+        if by_hand:
+            raise cases.not_allowed(work, case)
         return
     before = _window(delivery)
     live = await _live(work, delivery)
@@ -355,6 +367,18 @@ async def missed(work: Work, delivery_id: UUID, reason: str) -> None:
     await work.disarm(TimerKind.DELIVERY_UNCONFIRMED, case=case)
     await cases.advance(work, case, Action.REPORT_MISSED, data={"reason": reason, "previous": before})
     await _wait_for_choice(work, case)
+
+
+async def call_off(work: Work, delivery_id: UUID, reason: str) -> None:
+    """A handler calls an agreed delivery off: the citizen is told and chooses again."""
+    if not reason.strip():
+        raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
+    delivery, case = await _locked(work, delivery_id)
+    live = await _live(work, delivery)
+    if live is None or live.status is not SlotStatus.BOOKED or case.status in FINAL:
+        raise cases.not_allowed(work, case)
+    await lose(work.as_actor(the_system(work.actor.name)), case, delivery, live, reason.strip()[:500])
+    await work.leave(EffectKind.PLANNING_CANCEL, {"delivery_id": str(delivery.id)}, case=case)
 
 
 async def cancel(work: Work, case: Case) -> None:
@@ -412,11 +436,13 @@ async def _new_delivery(work: Work, case: Case) -> Delivery:
         {"product": line["product"], "quantity": line["quantity"], "description": line["description"]}
         for line in goods(case)
     ]
+    address = delivery_address(application.answers, person.address or {})
     return Delivery(
         case_id=case.id,
         round=case.round,
         items=items,
-        address=delivery_address(application.answers, person.address or {}),
+        address=address,
+        route=" ".join(str(address.get(name, "")) for name in ("postal_code", "street", "number")),
         contact={
             "name": f"{person.given_name} {person.family_name}".strip(),
             "phone": person.phone,
@@ -466,7 +492,12 @@ async def _take(work: Work, case: Case, delivery: Delivery, slot_id: UUID, statu
 
 
 async def _alternatives(work: Work, case: Case) -> dict[str, Any]:
-    return {"alternatives": [slot.id for slot in await free_slots(work, case, limit=5)]}
+    return {
+        "alternatives": [
+            {"id": slot.id, "starts_at": slot.starts_at, "ends_at": slot.ends_at}
+            for slot in await free_slots(work, case, limit=5)
+        ]
+    }
 
 
 async def _release(work: Work, booking: Booking) -> None:

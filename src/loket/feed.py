@@ -9,7 +9,7 @@ import asyncio
 import base64
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
@@ -122,7 +122,7 @@ class Feed:
         assert row is not None
         return Cursor(*row)
 
-    async def subscribe(self, interest: Interest, after: Cursor | None) -> AsyncIterator[Happening]:
+    async def subscribe(self, interest: Interest, after: Cursor | None) -> AsyncGenerator[Happening, None]:
         """What happened after `after`, then what happens; only what is new when `after` is None.
 
         Raises:
@@ -148,6 +148,17 @@ class Feed:
                     yield happening
         finally:
             self._subscribers.discard(subscriber)
+
+    async def page(self, interest: Interest, after: Cursor | None, most: int) -> list[Happening]:
+        """What happened after `after`, from the beginning without it; at most `most`.
+
+        Raises:
+            Refused: CURSOR_EXPIRED for a cursor of another epoch.
+        """
+        here = await self.position()
+        if after is not None and after.epoch != here.epoch:
+            raise Refused(ErrorCode.CURSOR_EXPIRED, path=["after"])
+        return (await self._fetch(after or Cursor(here.epoch, 0, 0), here, interest))[:most]
 
     async def _replay(self, interest: Interest, after: Cursor, until: Cursor) -> AsyncIterator[Happening]:
         while True:

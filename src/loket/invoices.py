@@ -48,8 +48,9 @@ from loket.records import (
 )
 from loket.systems import accounting
 from loket.systems.contract import Address
-from loket.systems.payments import CheckoutState, CheckoutStatus, RefundState
+from loket.systems.payments import Checkout, CheckoutState, CheckoutStatus, RefundState
 from loket.systems.payments import RefundStatus as ProviderRefundStatus
+from loket.settings import is_ours
 from loket.work import BRUSSELS, Work
 
 POLL_FIRST = timedelta(minutes=2)
@@ -211,12 +212,15 @@ class CheckoutOrder:
     url: str | None
 
 
-async def start_payment(work: Work, invoice_id: UUID) -> CheckoutOrder:
+async def start_payment(work: Work, invoice_id: UUID, return_url: str | None = None) -> CheckoutOrder:
     """Begin an online payment of what is still open; an attempt that can still be paid is used again.
 
     Raises:
-        Refused: NOT_FOUND; NOTHING_DUE when the invoice is paid or taken back.
+        Refused: NOT_FOUND; NOTHING_DUE when the invoice is paid or taken back; VALIDATION for a
+            `return_url` that is not on the municipality's website.
     """
+    if return_url is not None and not is_ours(work.settings, return_url):
+        raise Refused(ErrorCode.VALIDATION, path=["returnUrl"], reason="not on our website")
     invoice = await get_locked(work, invoice_id)
     case = await work.session.get_one(Case, invoice.case_id)
     if INVOICE.find(invoice.status, PartAction.PAY_FULL) is None or case.status in FINAL:
@@ -234,6 +238,7 @@ async def start_payment(work: Work, invoice_id: UUID) -> CheckoutOrder:
         method=PaymentMethod.ONLINE,
         module="worldline",
         amount=outstanding,
+        return_url=return_url,
         started_at=work.now,
         expires_at=work.now + CHECKOUT_LIFE,
     )
@@ -243,12 +248,12 @@ async def start_payment(work: Work, invoice_id: UUID) -> CheckoutOrder:
     return CheckoutOrder(payment.id, case.id, case.reference, outstanding, CHECKOUT_LIFE, None)
 
 
-async def checkout_opened(work: Work, payment_id: UUID, checkout_id: str, url: str) -> Payment:
+async def checkout_opened(work: Work, payment_id: UUID, checkout: Checkout) -> Payment:
     """The payment module gave a page for this payment."""
     payment = await work.session.get_one(Payment, payment_id)
     case = await cases.get(work, payment.case_id)
-    payment.checkout_id = checkout_id
-    payment.checkout_url = url
+    payment.checkout_id, payment.checkout_url = checkout.id, checkout.url
+    payment.return_mac = checkout.return_mac
     if case.status in FINAL:
         await void_checkouts(work, case)
     return payment

@@ -16,7 +16,7 @@ from loket import pricing
 from loket.definition import Definition, Maximum
 from loket.records import Case, Json, Quota, QuotaClaim
 from loket.rules import CartLine
-from loket.work import Work
+from loket.work import BRUSSELS, Work
 
 EVER = 0
 """The period of a count over all years."""
@@ -32,19 +32,21 @@ async def place(work: Work, case: Case, cart: Sequence[Json]) -> None:
     if definition.catalogue is None or await _is_counted(work, case):
         return
     household = case.household_index
-    year = case.submitted_at.year
+    submitted_on = case.submitted_at.astimezone(BRUSSELS).date()
+    year = submitted_on.year
     this_year: dict[str, int] = {}
     ever: dict[str, int] | None = None
     if household is not None:
         await work.lock_household(household)
-        this_year = await _counts(work, definition.key, household, year)
-        ever = await _counts(work, definition.key, household, EVER)
+        products = [product.key for product in definition.catalogue.products]
+        this_year = dict.fromkeys(products, 0) | await _counts(work, definition.key, household, year)
+        ever = dict.fromkeys(products, 0) | await _counts(work, definition.key, household, EVER)
         within = not pricing.exceeded(definition, lines, this_year, ever)
         if within:
             await _claim(work, case, definition, lines, household, year)
         quota = {"within_maximum": within, "ordered_this_year": this_year, "ordered_ever": ever}
         case.facts = {**case.facts, "quota": quota}
-    priced = pricing.price(definition, lines, case.submitted_at.date(), ever)
+    priced = pricing.price(definition, lines, submitted_on, ever)
     case.facts = {**case.facts, "order": [_as_json(line) for line in priced]}
 
 

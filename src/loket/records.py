@@ -516,6 +516,9 @@ class Payment(SQLModel, table=True):
     amount: Decimal = Field(sa_type=_Money)
     checkout_id: str | None = Field(default=None, unique=True)
     checkout_url: str | None = None
+    return_mac: str | None = None
+    return_url: str | None = None
+    """Where on the municipality's website the citizen goes after paying."""
     provider_payment_id: str | None = None
     """The other side's own name for it: one payment there is one payment here."""
     payer_name: str = ""
@@ -578,6 +581,8 @@ class Delivery(SQLModel, table=True):
     items: list[Json] = Field(default_factory=list, sa_column=_json("[]"))
     address: Json = Field(default_factory=dict, sa_column=_json("{}"))
     contact: Json = Field(default_factory=dict, sa_column=_json("{}"))
+    route: str = ""
+    """Postal code, street and number: in what order a van drives."""
     starts_at: datetime | None = Field(default=None, sa_type=_Instant, index=True)
     ends_at: datetime | None = Field(default=None, sa_type=_Instant)
     calendar_sequence: int = 0

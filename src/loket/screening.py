@@ -123,28 +123,17 @@ async def request_information(work: Work, case: Case, question: str) -> None:
 
 async def supply_information(work: Work, case: Case, answer: str) -> None:
     await cases.advance(work, case, Action.SUPPLY_INFORMATION, data={"answer": _text(answer, "answer")})
-    await _resume(work, case)
+    await work.disarm(TimerKind.ANSWER, case=case)
+    await cases.end_suspension(work, case)
     await cases.open_task(work, case, "REFERRED", {"why": "the applicant answered"})
 
 
 async def answer_lapsed(work: Work, case: Case) -> None:
     """No answer came: a handler decides on what there is."""
     await cases.advance(work, case, Action.STOP_WAITING)
-    await _resume(work, case)
-    await cases.open_task(work, case, "ANSWER_LAPSED")
-
-
-async def _resume(work: Work, case: Case) -> None:
-    """The term runs on; the days that it stood still are added to it."""
     await work.disarm(TimerKind.ANSWER, case=case)
-    periods = [dict(period) for period in case.suspensions]
-    for period in periods:
-        if period["to"] is None:
-            period["to"] = work.today.isoformat()
-            stood_still = work.today - date.fromisoformat(period["from"])
-            case.due_on += stood_still
-    case.suspensions = periods
-    await cases.arm_term(work, case)
+    await cases.end_suspension(work, case)
+    await cases.open_task(work, case, "ANSWER_LAPSED")
 
 
 # --- facts and motivations --------------------------------------------------------------------

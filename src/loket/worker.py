@@ -25,10 +25,11 @@ from loket.database import EFFECTS, EVENTS, after_commit
 from loket.effects import carry_out
 from loket.errors import Declined, Failed, InDoubt, Unavailable
 from loket.lifecycle import EventType
+from loket.operations import effect_event
 from loket.outcome import Done
-from loket.records import Attempt, Case, Effect, EffectState, Event, Lane
+from loket.records import Attempt, Case, Effect, EffectState, Lane
 from loket.settings import Settings
-from loket.work import the_system
+from loket.work import Work, the_system
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ class Worker:
             if effect.case_id is not None and done.then is not None:
                 # the case first, then its effects and lanes: the order in which every verb locks them
                 await work.session.get_one(Case, effect.case_id, with_for_update=True)
-            await self._end(work.session, claim, effect, EffectState.DONE, "DONE", receipt=done.receipt)
+            await self._end(work, claim, effect, EffectState.DONE, "DONE", receipt=done.receipt)
             if done.then is not None:
                 await done.then(work)
             recovered = await work.session.execute(RECOVERED, {"name": effect.system})
@@ -218,7 +219,7 @@ class Worker:
             if again:
                 retry_at = now + wait_before_retry(effect, fault, now)
                 await self._end(
-                    work.session,
+                    work,
                     claim,
                     effect,
                     EffectState.PENDING,
@@ -228,7 +229,7 @@ class Worker:
                 )
             else:
                 state = EffectState.IN_DOUBT if isinstance(fault, InDoubt) else EffectState.PARKED
-                await self._end(work.session, claim, effect, state, state, error=fault.reason)
+                await self._end(work, claim, effect, state, state, error=fault.reason)
                 if isinstance(fault, Declined):
                     await messages.failed(work, effect, fault.reason)
             if isinstance(fault, Unavailable):
@@ -239,7 +240,7 @@ class Worker:
 
     async def _end(
         self,
-        session: AsyncSession,
+        work: Work,
         claim: Claim,
         effect: Effect,
         state: EffectState,
@@ -249,7 +250,8 @@ class Worker:
         error: str = "",
         retry_at: datetime | None = None,
     ) -> None:
-        """Write down how an attempt ended, and say so on the feed."""
+        """Write down how an attempt ended, and say so on the feed: subscribers watch it."""
+        session = work.session
         lane = await self._lane(session, claim)
         now = datetime.now(UTC)
         lane.due_at = now + LEASE
@@ -275,7 +277,9 @@ class Worker:
         )
         kind = _TOLD.get(state, EventType.EFFECT_RETRIED)
         if effect.case_id is not None and (kind is not EventType.EFFECT_RETRIED or effect.attempts == 1):
-            await announce(session, effect, kind, now)
+            case = await session.get_one(Case, effect.case_id)
+            session.add(effect_event(work, case, effect, kind))
+            after_commit(session, EVENTS)
 
     async def _lane(self, session: AsyncSession, claim: Claim) -> Lane:
         found = await session.scalars(
@@ -290,28 +294,6 @@ class Worker:
         async with self._loket.database.transaction() as session:
             lane = await self._lane(session, claim)
             lane.due_at, lane.token = due_at, None
-
-
-async def announce(session: AsyncSession, effect: Effect, kind: EventType, now: datetime) -> None:
-    """Put what became of an effect on the feed, so that subscribers watch the notifiers at work."""
-    case = await session.get_one(Case, effect.case_id)
-    actor = the_system(effect.system)
-    session.add(
-        Event(
-            case_id=case.id,
-            person_id=case.person_id,
-            type=kind,
-            stage=case.stage,
-            status=case.status,
-            previous_status=case.status,
-            occurred_at=now,
-            actor_kind=actor.kind,
-            actor_name=actor.name,
-            data={"effect": str(effect.id), "kind": effect.kind, "system": effect.system},
-            chain=b"",
-        )
-    )
-    after_commit(session, EVENTS)
 
 
 def wait_before_retry(effect: Effect, fault: Failed, now: datetime) -> timedelta:

@@ -1,12 +1,12 @@
 """Mutations, subscriptions and root fields: who may use them, and how a refusal comes back.
 
     @mutation(policy=signed_in)
-    async def case_assign(self, session: AsyncSession, info: Info, id: Annotated[ID, …]) -> CaseAssignPayload:
+    async def case_assign(self, work: Work, id: Annotated[ID, …]) -> CaseAssignPayload:
         \"\"\"Take a case on.\"\"\"
-        case = await cases.assign(session, decode_id(id, "Case"), by=info.context.actor)
+        case = await cases.assign(work, decode_id(id, "Case"))
         return CaseAssignPayload(case=Case.of(case.id))
 
-A mutation that takes a `session` runs in one transaction, which is committed when it returns and rolled back
+A mutation that takes a `work` runs in one transaction, which is committed when it returns and rolled back
 when it raises. With an `idempotency_key` its answer is remembered in that same transaction.
 """
 
@@ -65,14 +65,14 @@ enumeration(
 class Memory(Protocol):
     """Answers by idempotency key, per actor, kept in the transaction of the effect."""
 
-    async def recall(self, session: Any, *, actor: str, key: str, request_hash: bytes) -> bytes | None:  # noqa: ANN401  # the application's session
+    async def recall(self, work: Any, *, actor: str, key: str, request_hash: bytes) -> bytes | None:  # noqa: ANN401  # the application's
         """Claim `key`, or give the answer that it already had; waits for whoever is using it now.
 
         Raises:
             Refused: IDEMPOTENCY_MISMATCH, the key was used for another request.
         """
 
-    async def remember(self, session: Any, *, actor: str, key: str, answer: bytes) -> None:  # noqa: ANN401  # as above
+    async def remember(self, work: Any, *, actor: str, key: str, answer: bytes) -> None:  # noqa: ANN401  # as above
         """Keep `answer` under the claimed key."""
 
 
@@ -246,16 +246,16 @@ def root(*, policy: Allowed) -> Callable[[Callable[..., Any]], Field]:
 def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[..., Any]], Field]:
     """A business action. Refusals become the payload's `errors`, in the caller's language.
 
-    A function that calls another system opens its own transactions and takes no `session`; it then keeps its
+    A function that calls another system opens its own transactions and takes no `work`; it then keeps its
     idempotency key itself, and says so with `remembers=False`.
     """
 
     def declare(function: Callable[..., Any]) -> Field:
         parameters = inspect.signature(function).parameters
         payload = function.__annotations__["return"]
-        if KEY in parameters and remembers and "session" not in parameters:
+        if KEY in parameters and remembers and "work" not in parameters:
             raise TypeError(
-                f"{function.__name__}: an idempotency key is kept in the transaction of a `session`"
+                f"{function.__name__}: an idempotency key is kept in the transaction of its `work`"
             )
 
         async def resolve(self: Any, info: strawberry.Info, **arguments: Any) -> Any:  # noqa: ANN401  # a resolver
@@ -264,13 +264,13 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
             try:
                 permit(policy, context.viewer)
                 _check_key(arguments.get(KEY))
-                if "session" not in parameters:
+                if "work" not in parameters:
                     return await function(self, **given)
-                async with context.transaction() as session:
-                    given["session"] = session
+                async with context.transaction() as work:
+                    given["work"] = work
                     if not (remembers and KEY in arguments):
                         return await function(self, **given)
-                    return await once(context, session, arguments, partial(function, self, **given), payload)
+                    return await once(context, work, arguments, partial(function, self, **given), payload)
             except (Refused, ManyRefused) as fault:
                 return payload(errors=user_errors(fault, context.viewer.language))
             except Unavailable as fault:
@@ -316,7 +316,7 @@ def _field(
     """`resolve` as strawberry's resolver, with the signature of `function` as clients see it."""
     wraps(function)(resolve)
     signature = inspect.signature(function)
-    shown = [one for name, one in signature.parameters.items() if name != "session"]
+    shown = [one for name, one in signature.parameters.items() if name != "work"]
     if "info" not in signature.parameters:
         shown.append(inspect.Parameter("info", inspect.Parameter.KEYWORD_ONLY, annotation=strawberry.Info))
     shown = [_known(one) for one in shown]
@@ -351,7 +351,7 @@ def _check_key(key: str | None) -> None:
 
 async def once(
     context: MutationContext,
-    session: Any,  # noqa: ANN401  # the application's
+    work: Any,  # noqa: ANN401  # the application's
     arguments: Mapping[str, Any],
     act: "partial[Any]",
     payload: type[Any],
@@ -359,11 +359,11 @@ async def once(
     """What `act` answers; where its key was used before for the same wish, what it answered then."""
     actor, key = context.actor_key, arguments[KEY]
     asked = request_hash(act.func.__name__, arguments)
-    known = await context.memory.recall(session, actor=actor, key=key, request_hash=asked)
+    known = await context.memory.recall(work, actor=actor, key=key, request_hash=asked)
     if known is not None:
         return restore(payload, known)
     answer = await act()
-    await context.memory.remember(session, actor=actor, key=key, answer=store(answer))
+    await context.memory.remember(work, actor=actor, key=key, answer=store(answer))
     return answer
 
 

@@ -1,0 +1,198 @@
+"""Who asks, over what: what every resolver and every row policy may look at."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from loket import applications
+from loket.app import Loket
+from loket.definition import Definition
+from loket.errors import ErrorCode, Refused
+from loket.feed import Interest
+from loket.forms import FieldFault
+from loket.lifecycle import Role
+from loket.records import ActorKind, IdempotentRequest, Json
+from loket.work import BRUSSELS, Actor, Work
+
+FILE_LIFE = timedelta(minutes=15)
+
+SEES_EVERY_CASE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.OPERATOR})
+_NOBODY = UUID(int=0)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """All that a policy may look at; viewers with equal scopes share their compiled plans."""
+
+    kind: ActorKind | None
+    roles: frozenset[Role]
+
+    @property
+    def is_citizen(self) -> bool:
+        return self.kind is ActorKind.CITIZEN
+
+    @property
+    def is_staff(self) -> bool:
+        """A member of staff with a task: somebody of another municipality signs in, but has none."""
+        return self.kind is ActorKind.STAFF and bool(self.roles & SEES_EVERY_CASE)
+
+    def has(self, *roles: Role) -> bool:
+        return self.kind is ActorKind.STAFF and bool(self.roles & set(roles))
+
+
+class Viewer:
+    """Who asks; `person_id` and `staff_id` stand in the templates of the map."""
+
+    def __init__(self, loket: Loket, actor: Actor | None, language: str) -> None:
+        self.loket = loket
+        self.actor = actor
+        self.language = language
+        self.scope = Scope(actor.kind if actor else None, actor.roles if actor else frozenset())
+        mine = actor.id if actor and actor.id else _NOBODY
+        self.person_id = mine if self.scope.is_citizen else _NOBODY
+        self.staff_id = mine if self.scope.kind is ActorKind.STAFF else _NOBODY
+
+    @property
+    def kind(self) -> str:
+        return self.actor.kind if self.actor else "ANONYMOUS"
+
+    @property
+    def today(self) -> date:
+        return datetime.now(BRUSSELS).date()
+
+    @property
+    def interest(self) -> Interest:
+        """Whose events are this viewer's."""
+        return Interest() if self.scope.is_staff else Interest(person_id=self.person_id)
+
+    def file_link(self, document_id: UUID) -> str:
+        """A short-lived address for a file that this viewer may see."""
+        token = self.loket.vault.link("document", document_id, datetime.now(UTC) + FILE_LIFE)
+        return f"{self.loket.settings.public_url}/files/{token}"
+
+    def faults_of(self, definition: Definition, answers: Json, cart: list[Json]) -> list[FieldFault]:
+        """What still stands in the way of handing an application in."""
+        return applications.faults_in(definition, answers, cart, self.today, self.language)
+
+    @property
+    def signed_in(self) -> bool:
+        return self.actor is not None
+
+
+class Memory:
+    """Answers by idempotency key, per actor, kept in the transaction of the effect."""
+
+    async def recall(self, work: Work, *, actor: str, key: str, request_hash: bytes) -> bytes | None:
+        """Claim `key`, or give the answer that it already had; waits for whoever is using it now.
+
+        Raises:
+            Refused: IDEMPOTENCY_MISMATCH, the key was used for another request.
+        """
+        row = insert(IdempotentRequest).values(
+            actor=actor, key=key, request_hash=request_hash, created_at=work.now
+        )
+        claimed = await work.session.execute(
+            row.on_conflict_do_nothing().returning(col(IdempotentRequest.key))
+        )
+        if claimed.first() is not None:
+            return None
+        known = await work.session.get_one(IdempotentRequest, (actor, key))
+        if known.request_hash != request_hash:
+            raise Refused(ErrorCode.IDEMPOTENCY_MISMATCH, path=["idempotencyKey"])
+        return orjson.dumps(known.answer)
+
+    async def remember(self, work: Work, *, actor: str, key: str, answer: bytes) -> None:
+        """Keep `answer` under the claimed key."""
+        known = await work.session.get_one(IdempotentRequest, (actor, key))
+        known.answer = orjson.loads(answer)
+
+
+@dataclass
+class Context:
+    """Of one request, or of one connection for its whole life."""
+
+    loket: Loket
+    viewer: Viewer
+    reader: Any
+    expires_at: datetime | None = None
+    last_event_id: str | None = None
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def actor_key(self) -> str:
+        return self.viewer.actor.key if self.viewer.actor else "ANONYMOUS"
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Work]:
+        """The one piece of work of a mutation, with all that follows from it."""
+        if self.viewer.actor is None:
+            raise Refused(ErrorCode.SIGN_IN_REQUIRED)
+        async with self.loket.work(replace(self.viewer.actor, language=self.viewer.language)) as work:
+            yield work
+
+
+# --- policies: who may ask for a field at all -------------------------------------------------
+
+
+def citizen(scope: Scope) -> bool:
+    return scope.is_citizen
+
+
+def staff(scope: Scope) -> bool:
+    return scope.is_staff
+
+
+def signed_in(scope: Scope) -> bool:
+    return scope.is_citizen or scope.is_staff
+
+
+def handler(scope: Scope) -> bool:
+    return scope.has(Role.HANDLER, Role.OPERATOR)
+
+
+def finance(scope: Scope) -> bool:
+    return scope.has(Role.FINANCE, Role.HANDLER, Role.OPERATOR)
+
+
+def operator(scope: Scope) -> bool:
+    return scope.has(Role.OPERATOR)
+
+
+def field_team(scope: Scope) -> bool:
+    return scope.has(Role.FIELD_WORKER, Role.HANDLER, Role.OPERATOR)
+
+
+# --- policies: which rows somebody may see ----------------------------------------------------
+
+
+def of_person(column: str = "person_id") -> Any:  # noqa: ANN401  # a row policy
+    """The citizen's own rows; all of them for staff with a task."""
+
+    def policy(scope: Scope) -> str:
+        if scope.is_citizen:
+            return f"{{t}}.{column} = {{viewer.person_id}}"
+        return "TRUE" if scope.is_staff else "FALSE"
+
+    return policy
+
+
+def of_case(scope: Scope) -> str:
+    """Rows that hang on a case: who sees the case sees these."""
+    if scope.is_citizen:
+        return '{t}.case_id IN (SELECT id FROM "case" WHERE person_id = {viewer.person_id})'
+    return "TRUE" if scope.is_staff else "FALSE"
+
+
+def staff_only(scope: Scope) -> str:
+    return "TRUE" if scope.is_staff else "FALSE"
+
+
+def operators_only(scope: Scope) -> str:
+    return "TRUE" if scope.has(Role.OPERATOR, Role.HANDLER) else "FALSE"

@@ -1,0 +1,967 @@
+"""The types of the schema and what stands behind each field: the one map from schema to SQL."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from strawberry import ID
+from strawberry.scalars import JSON
+
+from loket import forms, lifecycle, records, summaries
+from loket.api.context import Viewer, of_case, of_person, staff, staff_only
+from loket.api.enums import CaseAction, PhaseState
+from loket.api.mapping import base64url
+from loket.api.naming import Field, described, input_type, output
+from loket.api.offers import offers
+from loket.api.reads import (
+    Connection,
+    Node,
+    column,
+    computed,
+    condition,
+    entity,
+    expression,
+    listed,
+    many,
+    newest,
+    oldest,
+    one,
+    orders,
+    part,
+    parts,
+)
+from loket.api.scalars import Cursor, EmailAddress, Money, PhoneNumber, eur
+from loket.definition import Definition
+from loket.lifecycle import (
+    ApplicationStatus,
+    CheckStatus,
+    DecisionStatus,
+    DeliveryStatus,
+    EventType,
+    InvoiceStatus,
+    MessageStatus,
+    PaymentStatus,
+    RefundStatus,
+    SlotStatus,
+    Stage,
+    Status,
+    TaskStatus,
+)
+from loket.records import (
+    ActorKind,
+    CalendarState,
+    Channel,
+    EffectKind,
+    EffectState,
+    MessageChannel,
+    PaymentMethod,
+)
+
+Row = dict[str, Any]
+
+
+def _euro(text: str, name: str) -> Field:
+    """A column of whole cents that is never empty, as Money."""
+    return part(text, {"amount": f"{{t}}.{name}", "currency": "'EUR'"})
+
+
+EPOCH = "(SELECT epoch FROM feedepoch)::text || '.' || "
+HERE_AND_NOW = base64url(
+    f"convert_to({EPOCH}(pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)::text"
+    " || '.9223372036854775807', 'UTF8')"
+)
+"""Where the stream stood when this answer was read."""
+OF_EVENT = base64url(f"convert_to({EPOCH}{{t}}.xid::text || '.' || {{t}}.seq::text, 'UTF8')")
+
+
+def definition_of(row: Row, viewer: Viewer) -> Definition:
+    return viewer.loket.procedures[row["procedure_key"], row["procedure_version"]]
+
+
+# --- procedures -------------------------------------------------------------------------------
+
+
+@output
+class Phase:
+    """A column of the blueprint (fase)."""
+
+    key: str = described("Its key.")
+    title: str = described("Its title, in your language.")
+    stages: list[Stage] = described("The stages that belong to it.")
+    interaction_point: str = described("What the citizen does (interactiepunt).")
+    medium: list[str] = described("Through which systems.")
+    front_office: str = described("What happens in the front office.")
+    back_office: str = described("What happens in the back office.")
+    difference: str | None = described("What got better (verschil met de huidige aanpak).")
+
+
+@output
+class ProductOption:
+    """What can be ordered with a product."""
+
+    key: str = described("Its key, for the cart.")
+    title: str = described("Its title.")
+    price: Money | None = described("The price today, VAT included.")
+    per_unit: int = described("At most so many with each unit.")
+
+
+@output
+class Product:
+    """Something in the catalogue."""
+
+    key: str = described("Its key, for the cart.")
+    title: str = described("Its title.")
+    description: str | None = described("What it is.")
+    price: Money | None = described("The price today, VAT included.")
+    first_unit_discount: Money | None = described(
+        "The first one that a household ever orders is so much cheaper."
+    )
+    maximum_per_household: int | None = described("At most so many per household and year.")
+    options: list[ProductOption] = described("What can be ordered with it.")
+
+
+@output
+class Term:
+    """Within how long there is a decision."""
+
+    days: int = described("How many days.")
+    working_days: bool = described("Whether these are working days.")
+    suspendable: bool = described("Whether the clock stops while the applicant is asked for more.")
+
+
+@output
+class Form:
+    """What is asked."""
+
+    schema: JSON = described("JSON Schema 2020-12 of the answers, in your language.")
+    ui_schema: JSON = described("How to show it (uiSchema).")
+
+
+@output
+class Procedure:
+    """A service of the municipality, as its definition describes it."""
+
+    key: str = described("Its key.")
+    version: int = described("Its version; a case stays for life on the version that it started with.")
+    title: str = described("Its title, in your language.")
+    description: str = described("What it is, in your language.")
+    department: str = described("Who handles it.")
+    ipdc_product_id: str = described("The product in the Flemish catalogue (IPDC).")
+    legal_basis: list[str] = described("On what it rests.")
+    phases: list[Phase] = described("The columns of the blueprint.")
+    stages: list[Stage] = described("The stages of a case, in order.")
+    form: Form = described("What is asked.")
+    catalogue: list[Product] = described("What can be ordered.")
+    term: Term = described("Within how long there is a decision.")
+
+
+def present(definition: Definition, language: str, today: date) -> Procedure:
+    """A definition as the schema shows it."""
+    return Procedure(
+        key=definition.key,
+        version=definition.version,
+        title=definition.title.get(language),
+        description=definition.description.get(language),
+        department=definition.department.get(language),
+        ipdc_product_id=definition.ipdc_product_id,
+        legal_basis=[one.get(language) for one in definition.legal_basis],
+        phases=[
+            Phase(
+                key=phase.key,
+                title=phase.title.get(language),
+                stages=list(phase.stages),
+                interaction_point=phase.interaction_point.get(language),
+                medium=[one.get(language) for one in phase.medium],
+                front_office=phase.front_office.get(language),
+                back_office=phase.back_office.get(language),
+                difference=phase.difference.get(language) if phase.difference else None,
+            )
+            for phase in definition.phases
+        ],
+        stages=list(definition.stages),
+        form=Form(schema=JSON(forms.form_in(definition.form, language)), ui_schema=JSON(definition.form.ui)),
+        catalogue=_catalogue(definition, language, today),
+        term=Term(
+            days=definition.term.days,
+            working_days=definition.term.counting == "working",
+            suspendable=definition.term.suspendable,
+        ),
+    )
+
+
+def _catalogue(definition: Definition, language: str, today: date) -> list[Product]:
+    products = definition.catalogue.products if definition.catalogue else ()
+    return [
+        Product(
+            key=product.key,
+            title=product.title.get(language),
+            description=product.description.get(language) if product.description else None,
+            price=_price(product.prices, today),
+            first_unit_discount=eur(product.first_unit_discount.amount)
+            if product.first_unit_discount and product.first_unit_discount.holds(today)
+            else None,
+            maximum_per_household=product.maximum.quantity if product.maximum else None,
+            options=[
+                ProductOption(
+                    key=option.key,
+                    title=option.title.get(language),
+                    price=_price(option.prices, today),
+                    per_unit=option.per_unit,
+                )
+                for option in product.options
+            ],
+        )
+        for product in products
+    ]
+
+
+def _price(prices: Any, today: date) -> Money | None:  # noqa: ANN401  # prices of the definition
+    return next((eur(price.amount) for price in prices if price.holds(today)), None)
+
+
+# --- people -----------------------------------------------------------------------------------
+
+
+@entity(records.Person, policy=of_person("id"))
+class Person(Node):
+    """A citizen."""
+
+    given_name: str = column("Given name.")
+    family_name: str = column("Family name.")
+    name: str = expression("Both names.", "btrim({t}.given_name || ' ' || {t}.family_name)")
+    birth_date: date | None = column("Date of birth.", "birth_on")
+    email: EmailAddress | None = column("Where e-mail goes.")
+    phone: PhoneNumber | None = column("Where text messages go.")
+    language: str = column("The language of messages: nl, en, fr or de.")
+
+    @computed("insz_sealed")
+    def national_number(row: Row, viewer: Viewer) -> str | None:  # noqa: N805  # no self
+        """The national number, masked."""
+        if row["insz_sealed"] is None:
+            return None
+        number = viewer.loket.vault.open(bytes.fromhex(row["insz_sealed"]))
+        return f"{number[:2]}.**.**-***.{number[-2:]}"
+
+
+@entity(records.Staff, policy=lambda scope: "TRUE" if scope.is_citizen or scope.is_staff else "FALSE")
+class StaffMember(Node):
+    """Somebody who works for the municipality."""
+
+    name: str = expression("Given and family name.", "btrim({t}.given_name || ' ' || {t}.family_name)")
+
+
+@output
+class Actor:
+    """Who did something."""
+
+    kind: ActorKind = described("What kind.")
+    name: str = described("The name; for another system its own.")
+
+
+# --- applications -----------------------------------------------------------------------------
+
+
+@output
+class PrefilledField:
+    """A field of the form that was filled from a source."""
+
+    field: str = described("JSON pointer into the answers.")
+    value: JSON = described("What the source said.")
+    source: str = described("Which source.")
+    fetched_at: datetime = described("When it said so.")
+    editable: bool = described("Whether the applicant may change it.")
+
+
+@output
+class CartOption:
+    """How many of an option."""
+
+    option: str = described("Its key.")
+    quantity: int = described("How many.")
+
+
+@output
+class CartLine:
+    """A line of the cart."""
+
+    product: str = described("Which product.")
+    title: str = described("Its title, in your language.")
+    quantity: int = described("How many.")
+    options: list[CartOption] = described("With what.")
+
+
+@output
+class Cart:
+    """What is ordered, at the prices of today; the household's discount is settled at submission."""
+
+    lines: list[CartLine] = described("The lines.")
+    total: Money = described("What it costs without discounts.")
+
+
+@output
+class Issue:
+    """What still stands in the way of handing an application in."""
+
+    path: list[str] = described("Where, from the application on: answers or cart.")
+    code: str = described("For programs.")
+    message: str = described("For people, in your language.")
+
+
+@entity(records.Document, policy=of_person())
+class Document(Node):
+    """A file of an application or a case."""
+
+    kind: str = column("ATTACHMENT or INVOICE.")
+    filename: str = column("Its name.")
+    media_type: str = column("Its media type.")
+    size: int = column("In bytes.")
+    created_at: datetime = column("Since when.")
+
+    @computed("id", "stored_at")
+    def url(row: Row, viewer: Viewer) -> str | None:  # noqa: N805  # no self
+        """Where to get it, for a quarter of an hour; null until its content is there."""
+        return viewer.file_link(UUID(row["id"])) if row["stored_at"] else None
+
+
+@entity(records.Application, policy=lambda scope: of_person()(scope) if scope.is_citizen else "FALSE")
+class Application(Node):
+    """What a citizen fills in (aanvraag): a draft until handed in."""
+
+    status: ApplicationStatus = column("Where it stands.")
+    version: int = column("Raised by every change.")
+    answers: JSON = column("What was filled in, in the shape of the form.")
+    started_at: datetime = column("When it was begun.")
+    updated_at: datetime = column("When it was last changed.")
+    submitted_at: datetime | None = column("When it was handed in.")
+    expires_at: datetime = column("Until when a draft is kept.")
+    prefill: list[PrefilledField] = parts(
+        "What was filled in from authentic sources.",
+        "{t}.prefill",
+        {
+            "field": "{t} ->> 'field'",
+            "value": "{t} -> 'value'",
+            "source": "{t} ->> 'source'",
+            "fetched_at": "({t} ->> 'fetched_at')::timestamptz",
+            "editable": "coalesce(({t} ->> 'editable')::boolean, true)",
+        },
+    )
+    documents: list[Document] = listed(
+        "Its files.", where="{t}.application_id = {parent}.id", order="{t}.id", with_parent=True
+    )
+    case: "Case | None" = one(
+        "The case that it became.", where="{t}.application_id = {parent}.id", order="{t}.id"
+    )
+
+    @computed("procedure_key", "procedure_version")
+    def procedure(row: Row, viewer: Viewer) -> Procedure:  # noqa: N805  # no self
+        """The procedure, in the version that it was begun with."""
+        return present(definition_of(row, viewer), viewer.language, viewer.today)
+
+    @computed("procedure_key", "procedure_version", "cart")
+    def cart(row: Row, viewer: Viewer) -> Cart:  # noqa: N805  # no self
+        """What is ordered."""
+        return _cart(definition_of(row, viewer), row["cart"], viewer)
+
+    @computed("procedure_key", "procedure_version", "answers", "cart", "status")
+    def issues(row: Row, viewer: Viewer) -> list[Issue]:  # noqa: N805  # no self
+        """All that still stands in the way of handing it in; empty when nothing does."""
+        if row["status"] != ApplicationStatus.DRAFT:
+            return []
+        faults = viewer.faults_of(definition_of(row, viewer), row["answers"], row["cart"])
+        return [Issue(path=fault.path, code=fault.code, message=fault.message) for fault in faults]
+
+
+def _cart(definition: Definition, lines: list[Row], viewer: Viewer) -> Cart:
+    total = Decimal(0)
+    shown: list[CartLine] = []
+    for line in lines:
+        product = definition.catalogue.find(line["product"]) if definition.catalogue else None
+        if product is None:
+            continue
+        price = _price(product.prices, viewer.today)
+        total += price.amount * line["quantity"] if price else 0
+        chosen = []
+        for option in product.options:
+            quantity = (line.get("options") or {}).get(option.key)
+            if quantity:
+                price = _price(option.prices, viewer.today)
+                total += price.amount * quantity if price else 0
+                chosen.append(CartOption(option=option.key, quantity=quantity))
+        shown.append(
+            CartLine(
+                product=product.key,
+                title=product.title.get(viewer.language),
+                quantity=line["quantity"],
+                options=chosen,
+            )
+        )
+    return Cart(lines=shown, total=eur(total))
+
+
+# --- money ------------------------------------------------------------------------------------
+
+
+@output
+class InvoiceLine:
+    """A line of an invoice."""
+
+    description: str = described("What for.")
+    quantity: int = described("How many.")
+    unit_amount: Decimal = described("Each, in EUR, VAT included.")
+    amount: Decimal = described("Together, in EUR; below zero for a discount.")
+
+
+@entity(records.Payment, policy=of_case)
+class Payment(Node):
+    """What came in, or an attempt at it (betaling)."""
+
+    status: PaymentStatus = column("Where it stands.")
+    method: PaymentMethod = column("How the money came.")
+    amount: Money = _euro("How much.", "amount")
+    value_date: date | None = column("The day on which it counts.", "value_on")
+    started_at: datetime = column("When it was begun.")
+    ended_at: datetime | None = column("When it was settled.")
+    invoice: "Invoice" = one("What it pays.", on="invoice_id", with_parent=True)
+
+
+@entity(records.Refund, policy=of_case)
+class Refund(Node):
+    """Money that goes back."""
+
+    status: RefundStatus = column("Where it stands.")
+    amount: Money = _euro("How much.", "amount")
+    reason: str = column("Why.")
+    ordered_at: datetime | None = column("When it was ordered.")
+    ended_at: datetime | None = column("When it was done.")
+
+
+@entity(records.Invoice, policy=of_person())
+class Invoice(Node):
+    """What a citizen owes (factuur)."""
+
+    number: str = column("Its number, without gaps per journal and year.")
+    status: InvoiceStatus = column("Where it stands.")
+    version: int = column("Raised by every change.")
+    amount: Money = _euro("What is due, VAT included.", "amount")
+    paid: Money = _euro("What came in on it.", "paid")
+    outstanding: Money = part(
+        "What is still to be paid.",
+        {"amount": "greatest({t}.amount - {t}.paid, 0)", "currency": "'EUR'"},
+    )
+    structured_reference: str = expression(
+        "The structured communication, printed.",
+        "'+++' || substr({t}.reference, 1, 3) || '/' || substr({t}.reference, 4, 4) || '/'"
+        " || substr({t}.reference, 8) || '+++'",
+    )
+    issued_on: date = column("The day of issue.")
+    due_on: date = column("The last day to pay.")
+    lines: list[InvoiceLine] = parts(
+        "What for.",
+        "{t}.lines",
+        {
+            "description": "{t} ->> 'description'",
+            "quantity": "({t} ->> 'quantity')::int",
+            "unit_amount": "({t} ->> 'unit_amount')::numeric",
+            "amount": "({t} ->> 'amount')::numeric",
+        },
+    )
+    document: Document | None = one("The PDF.", on="document_id", with_parent=True)
+    payments: list[Payment] = listed(
+        "What came in.", where="{t}.invoice_id = {parent}.id", order="{t}.id", with_parent=True
+    )
+    case: "Case" = one("Of which case.", on="case_id", with_parent=True)
+
+
+# --- deliveries -------------------------------------------------------------------------------
+
+
+@output
+class Address:
+    """An address in Belgium."""
+
+    street: str | None = described("Street.")
+    number: str | None = described("House number.")
+    box: str | None = described("Box number.")
+    postal_code: str | None = described("Postal code.")
+    city: str | None = described("Municipality.")
+
+
+@output
+class DeliveryItem:
+    """Something that is handed over."""
+
+    product: str = described("Which product.")
+    description: str = described("In words.")
+    quantity: int = described("How many.")
+
+
+@entity(records.Slot, policy=lambda scope: "TRUE" if scope.is_citizen or scope.is_staff else "FALSE")
+class Slot(Node):
+    """A delivery slot of the planning tool."""
+
+    starts_at: datetime = column("From when.")
+    ends_at: datetime = column("Until when.")
+    state: CalendarState = column("What the planning tool says of it.")
+    free: int = expression("How many places are left.", "{t}.capacity - {t}.taken")
+
+
+@entity(records.Booking, policy=of_case)
+class Booking(Node):
+    """A place in a slot: held for a while, or agreed."""
+
+    status: SlotStatus = column("Held, booked or given back.")
+    expires_at: datetime | None = column("Until when it is held.")
+    slot: Slot = one("Which slot.", on="slot_id", with_parent=True)
+
+
+@entity(records.Delivery, policy=of_case)
+class Delivery(Node):
+    """The hand-over of goods (levering)."""
+
+    status: DeliveryStatus = column("Where it stands.")
+    version: int = column("Raised by every change.")
+    starts_at: datetime | None = column("Planned from when.")
+    ends_at: datetime | None = column("Planned until when.")
+    calendar_sequence: int = column("Which version of the appointment calendars have heard.")
+    delivered_at: datetime | None = column("When it was handed over.")
+    address: Address = part(
+        "Where.",
+        {name: f"{{t}}.address ->> '{name}'" for name in ("street", "number", "box", "postal_code", "city")},
+    )
+    items: list[DeliveryItem] = parts(
+        "What.",
+        "{t}.items",
+        {
+            "product": "{t} ->> 'product'",
+            "description": "{t} ->> 'description'",
+            "quantity": "({t} ->> 'quantity')::int",
+        },
+    )
+    booking: Booking | None = one(
+        "The place that it holds or has.",
+        where="{t}.delivery_id = {parent}.id AND {t}.status IN ('HELD', 'BOOKED')",
+        order="{t}.id",
+        with_parent=True,
+    )
+    case: "Case" = one("Of which case.", on="case_id", with_parent=True)
+
+
+# --- what was said and done -------------------------------------------------------------------
+
+
+@entity(records.Message, policy=of_person())
+class Message(Node):
+    """One message to one person over one channel (bericht)."""
+
+    about: str = column("Which event it tells.")
+    channel: MessageChannel = column("Over what.")
+    status: MessageStatus = column("What became of it.")
+    reason: str = column("Why it was skipped or failed.")
+    language: str = column("In which language.")
+    subject: str = column("Its subject; empty for a text message.")
+    body: str = column("Its text.")
+    legal_value: bool = column("Whether it is a legal delivery; else it only announces.")
+    queued_at: datetime = column("When it was written.")
+    sent_at: datetime | None = column("When the channel took it.")
+    delivered_at: datetime | None = column("When it arrived, where the channel tells.")
+    case: "Case" = one("About which case.", on="case_id", with_parent=True)
+
+
+@entity(records.Attempt, policy=staff_only)
+class Attempt(Node):
+    """One call to another system."""
+
+    number: int = column("The how manieth.")
+    started_at: datetime = column("When it began.")
+    ended_at: datetime | None = column("When it ended; null while it runs, or when its worker died.")
+    outcome: str = column("DONE, RETRY, PARKED or IN_DOUBT.")
+    error: str = column("What was wrong.")
+
+
+@entity(records.Effect, policy=of_case)
+class Effect(Node):
+    """Something that another system must hear or do."""
+
+    system: str = column("Which system.")
+    kind: EffectKind = column("What.")
+    state: EffectState = column("What became of it.")
+    attempts_made: int = column("How often it was tried.", "attempts")
+    created_at: datetime = column("Since when.")
+    next_attempt_at: datetime | None = column("When it is tried again.", "retry_at")
+    done_at: datetime | None = column("When the other side had it.")
+    last_error: str | None = column("What was wrong last.", allowed=lambda scope: scope.is_staff)
+    attempts: list[Attempt] = listed(
+        "Every call.",
+        where="{t}.effect_id = {parent}.id",
+        order="{t}.number",
+        policy=lambda scope: scope.is_staff,
+    )
+    case: "Case | None" = one("Of which case.", on="case_id", with_parent=True)
+
+
+@entity(records.Event, policy=of_person())
+class CaseEvent(Node):
+    """Something that happened to a case."""
+
+    cursor: Cursor = expression("Its place in the stream: subscribe `after` it.", OF_EVENT)
+    type: EventType = column("What happened.")
+    status: Status = column("The status after it.")
+    previous_status: Status | None = column("The status before it.")
+    stage: Stage = column("The stage after it.")
+    occurred_at: datetime = column("When.")
+    actor: Actor = part("Who did it.", {"kind": "{t}.actor_kind", "name": "{t}.actor_name"})
+    case: "Case" = one("Of which case.", on="case_id", with_parent=True)
+    effects: list[Effect] = listed(
+        "What other systems were to hear of it.",
+        where="{t}.event_seq = {parent}.seq",
+        order="{t}.seq",
+        with_parent=True,
+    )
+
+    @computed("type", "data")
+    def summary(row: Row, viewer: Viewer) -> str:  # noqa: N805  # no self
+        """In words, for the citizen, in your language."""
+        return summaries.of_event(EventType(row["type"]), row["data"], viewer.language)
+
+
+@entity(records.Task, policy=staff_only)
+class Task(Node):
+    """Something on a case that only a person can settle (taak)."""
+
+    kind: str = column("What it is about.")
+    status: TaskStatus = column("Whether it is settled.")
+    data: JSON = column("What there is to know.")
+    opened_at: datetime = column("Since when.")
+    done_at: datetime | None = column("When it was settled.")
+    remark: str = column("How it was settled.")
+    done_by: StaffMember | None = one("Who settled it.", on="done_by_id")
+    case: "Case" = one("On which case.", on="case_id", with_parent=True)
+
+
+@entity(records.Note, policy=staff_only)
+class Note(Node):
+    """A handler's own words on a case."""
+
+    text: str = column("The words.")
+    created_at: datetime = column("When.")
+    author: StaffMember = one("Whose.", on="staff_id", with_parent=True)
+
+
+@entity(records.Check, policy=of_case)
+class Check(Node):
+    """An automatic look-up: yes or no with its reference, never the data itself."""
+
+    kind: str = column("What was looked up.")
+    status: CheckStatus = column("What came of it.")
+    code: str = column("The source's own word.")
+    reference: str = column("Under which the source knows the question.")
+    started_at: datetime = column("Since when.")
+    ended_at: datetime | None = column("Until when.")
+
+
+@entity(records.Decision, policy=of_case)
+class Decision(Node):
+    """What was decided (besluit)."""
+
+    status: DecisionStatus = column("What.")
+    by_rule: bool = column("Whether a rule decided.")
+    motivation_legal: str = column("Why, in law.")
+    motivation_factual: str = column("Why, in fact.")
+    decided_at: datetime = column("When.")
+    decided_by: StaffMember | None = one("Who, where a person did.", on="staff_id")
+
+
+@entity(records.AccessLog, policy=of_person())
+class Access(Node):
+    """Somebody or something looked at a person's data."""
+
+    at: datetime = column("When.")
+    actor: Actor = part("Who.", {"kind": "{t}.actor_kind", "name": "{t}.actor_name"})
+    service: str = column("Which service of MAGDA; `loket` for a look in Loket itself.")
+    purpose: str = column("What for.")
+    reference: str = column("Under which the source keeps it.")
+    outcome: str = column("What came of it.")
+
+
+# --- the case ---------------------------------------------------------------------------------
+
+
+@output
+class CasePhase:
+    """A phase of the blueprint, and how far the case is in it."""
+
+    key: str = described("Its key.")
+    title: str = described("Its title, in your language.")
+    state: PhaseState = described("Behind it, in it, or ahead of it.")
+
+
+@output
+class Suspension:
+    """A period in which the term stands still."""
+
+    reason: str = described("Why.")
+    started_on: date = described("From when.")
+    ended_on: date | None = described("Until when; null while it lasts.")
+
+
+@output
+class AvailableAction:
+    """Something that you may do with a case."""
+
+    action: CaseAction = described("Which mutation.")
+    enabled: bool = described("Whether it is possible now.")
+    reason_disabled: str | None = described("Why not, in your language.")
+
+
+@input_type
+class MessageFilter:
+    """Which messages."""
+
+    channel: MessageChannel | None = condition("Over this channel.", "{t}.channel = {value}")
+    status: MessageStatus | None = condition("With this fate.", "{t}.status = {value}")
+
+
+TIMELINE_ORDER = orders(
+    "TimelineOrder",
+    "In which order events come.",
+    OLDEST=(oldest("seq"), "As they happened."),
+    NEWEST=(newest("seq"), "Last first."),
+)
+EVENTS_OF_THE_CASE = "{t}.case_id = {parent}.id AND {t}.case_version IS NOT NULL"
+
+
+@entity(records.Case, policy=of_person())
+class Case(Node):
+    """What the municipality handles (dossier), from submission on."""
+
+    reference: str = column("Its public reference.")
+    status: Status = column("Where it stands.")
+    stage: Stage = column("In which stage it is.")
+    version: int = column("The number of its events; for `expectedVersion`.")
+    round: int = column("Raised by a reopening.")
+    cursor: Cursor = expression("Subscribe `after` this: nothing is lost in between.", HERE_AND_NOW)
+    submitted_at: datetime = column("When it was handed in.")
+    due: date = column("The last day to decide.", "due_on")
+    overdue: bool = column("Whether that day has passed without a decision.")
+    channel: Channel = column("How the application came in.")
+    department: str = column("Who handles it.")
+    outcome: str | None = column("How it ended.")
+    closed_at: datetime | None = column("When it ended.")
+    suspensions: list[Suspension] = parts(
+        "Periods in which the term stood still.",
+        "{t}.suspensions",
+        {
+            "reason": "{t} ->> 'reason'",
+            "started_on": "({t} ->> 'from')::date",
+            "ended_on": "({t} ->> 'to')::date",
+        },
+    )
+    applicant: Person = one("Who applied.", on="person_id", with_parent=True)
+    handler: StaffMember | None = one("Who handles it.", on="handler_id", with_parent=True)
+    application: Application = one("What was filled in.", on="application_id", with_parent=True)
+    decision: Decision | None = one(
+        "What was decided in this round.",
+        where="{t}.case_id = {parent}.id AND {t}.round = {parent}.round",
+        order="{t}.id",
+        with_parent=True,
+    )
+    invoice: Invoice | None = one(
+        "What is to be paid; the last one.",
+        where="{t}.case_id = {parent}.id",
+        order="{t}.status = 'CREDITED', {t}.id DESC",
+        with_parent=True,
+    )
+    delivery: Delivery | None = one(
+        "The hand-over.",
+        where="{t}.case_id = {parent}.id",
+        order="{t}.round DESC",
+        with_parent=True,
+    )
+    refunds: list[Refund] = listed(
+        "What goes back.", where="{t}.case_id = {parent}.id", order="{t}.id", with_parent=True
+    )
+    checks: list[Check] = listed(
+        "What was looked up.", where="{t}.case_id = {parent}.id", order="{t}.id", with_parent=True
+    )
+    documents: list[Document] = listed(
+        "Its files.", where="{t}.case_id = {parent}.id", order="{t}.id", with_parent=True
+    )
+    messages: Connection[Message] = many(
+        "What was said about it.", on="case_id", filter=MessageFilter, with_parent=True
+    )
+    notes: list[Note] = listed(
+        "Handlers' notes.", where="{t}.case_id = {parent}.id", order="{t}.id", policy=staff
+    )
+    tasks: list[Task] = listed(
+        "What a person has to settle.", where="{t}.case_id = {parent}.id", order="{t}.id", policy=staff
+    )
+    effects: list[Effect] = listed(
+        "What other systems were to hear; the latest hundred.",
+        where="{t}.case_id = {parent}.id",
+        order="{t}.seq DESC",
+        policy=staff,
+    )
+    last_event: CaseEvent | None = one(
+        "What happened last.", where=EVENTS_OF_THE_CASE, order="{t}.seq DESC", with_parent=True
+    )
+    timeline: Connection[CaseEvent] = many(
+        "What happened.", where=EVENTS_OF_THE_CASE, orders=TIMELINE_ORDER, with_parent=True
+    )
+
+    @computed("procedure_key", "procedure_version")
+    def procedure(row: Row, viewer: Viewer) -> Procedure:  # noqa: N805  # no self
+        """The procedure, in the version that the case began with."""
+        return present(definition_of(row, viewer), viewer.language, viewer.today)
+
+    @computed("procedure_key", "procedure_version", "stage", "status")
+    def phases(row: Row, viewer: Viewer) -> list[CasePhase]:  # noqa: N805  # no self
+        """The phases of the blueprint, and how far the case is."""
+        return _phases(
+            definition_of(row, viewer), Stage(row["stage"]), Status(row["status"]), viewer.language
+        )
+
+    @computed(
+        "procedure_key",
+        "procedure_version",
+        "stage",
+        "status",
+        "person_id",
+        "handler_id",
+        delivery="(SELECT status FROM delivery d WHERE d.case_id = {t}.id ORDER BY d.round DESC LIMIT 1)",
+        invoice="(SELECT status FROM invoice i WHERE i.case_id = {t}.id AND i.status <> 'CREDITED' LIMIT 1)",
+    )
+    def viewer_available_actions(row: Row, viewer: Viewer) -> list[AvailableAction]:  # noqa: N805  # no self
+        """What you may do with it, as the published tables say; never a list of your own."""
+        return [
+            AvailableAction(action=offer.action, enabled=offer.enabled, reason_disabled=offer.reason)
+            for offer in offers(definition_of(row, viewer), row, viewer)
+        ]
+
+
+def _phases(definition: Definition, stage: Stage, status: Status, language: str) -> list[CasePhase]:
+    current = definition.phase_of(stage)
+    done = status is Status.COMPLETED
+    shown: list[CasePhase] = []
+    state = PhaseState.PAST
+    for phase in definition.phases:
+        if phase.key == current.key and not done:
+            state = PhaseState.CURRENT
+        shown.append(CasePhase(key=phase.key, title=phase.title.get(language), state=state))
+        if state is PhaseState.CURRENT:
+            state = PhaseState.AHEAD
+    return shown
+
+
+@input_type
+class CaseFilter:
+    """Which cases; all conditions together."""
+
+    status: list[Status] | None = condition("In one of these statuses.", "{t}.status = ANY({value}::text[])")
+    procedure: str | None = condition("Of this procedure.", "{t}.procedure_key = {value}")
+    assigned: bool | None = condition("With a handler, or without.", "({t}.handler_id IS NOT NULL) = {value}")
+    handler: ID | None = condition("With this handler.", "{t}.handler_id = {value}", by_id="StaffMember")
+    mine: bool | None = condition(
+        "That you handle.", "({t}.handler_id = {viewer.staff_id}) IS NOT DISTINCT FROM {value}"
+    )
+    open: bool | None = condition("That have not ended, or have.", "({t}.closed_at IS NULL) = {value}")
+    overdue: bool | None = condition("Whose term has lapsed.", "{t}.overdue = {value}")
+    due_before: date | None = condition("To be decided before this day.", "{t}.due_on < {value}")
+    submitted_from: datetime | None = condition("Handed in since.", "{t}.submitted_at >= {value}")
+    submitted_until: datetime | None = condition("Handed in before.", "{t}.submitted_at < {value}")
+    reference: str | None = condition(
+        "With this in the reference.", "{t}.reference ILIKE '%%' || {value} || '%%'"
+    )
+    applicant_name: str | None = condition(
+        "With this in the applicant's name.",
+        "{t}.person_id IN (SELECT p.id FROM person p"
+        " WHERE p.given_name || ' ' || p.family_name ILIKE '%%' || {value} || '%%')",
+    )
+    with_open_task: bool | None = condition(
+        "With something that a person has to settle.",
+        "EXISTS (SELECT FROM task k WHERE k.case_id = {t}.id AND k.status = 'OPEN') = {value}",
+    )
+
+
+CASE_ORDER = orders(
+    "CaseOrder",
+    "In which order cases come.",
+    NEWEST=(newest("submitted_at"), "Last handed in first."),
+    OLDEST=(oldest("submitted_at"), "First handed in first."),
+    DUE=(oldest("due_on"), "First due first."),
+)
+
+
+# --- the viewer -------------------------------------------------------------------------------
+
+
+@output
+class ContactPreferences:
+    """Over what the citizen wants to hear from us, beside Mijn Burgerprofiel."""
+
+    email: EmailAddress | None = described("Where e-mail goes.")
+    email_verified: bool = described("Whether the address is proved.")
+    by_email: bool = described("Whether e-mail is wanted.")
+    phone: PhoneNumber | None = described("Where text messages go.")
+    phone_verified: bool = described("Whether the number is proved.")
+    by_sms: bool = described("Whether text messages are wanted.")
+    language: str = described("The language of messages.")
+
+
+def preferences_of(person: records.Person) -> ContactPreferences:
+    return ContactPreferences(
+        email=EmailAddress(person.email) if person.email else None,
+        email_verified=person.email_verified_at is not None,
+        by_email=person.by_email,
+        phone=PhoneNumber(person.phone) if person.phone else None,
+        phone_verified=person.phone_verified_at is not None,
+        by_sms=person.by_sms,
+        language=person.language,
+    )
+
+
+@entity(None, policy=lambda scope: "TRUE" if scope.kind is not None else "FALSE")
+class ViewerInfo:
+    """You."""
+
+    kind: ActorKind = expression("What kind of actor you are.", "{viewer.kind}::text")
+    cursor: Cursor = expression("Subscribe `after` this: nothing is lost in between.", HERE_AND_NOW)
+    person: Person | None = one("You, as a citizen.", where="{t}.id = {viewer.person_id}", order="{t}.id")
+    staff_member: StaffMember | None = one(
+        "You, as a member of staff.", where="{t}.id = {viewer.staff_id}", order="{t}.id"
+    )
+    applications: Connection[Application] = many(
+        "Your applications, drafts included.",
+        where="{t}.person_id = {viewer.person_id}",
+        orders=orders(
+            "ApplicationOrder",
+            "In which order applications come.",
+            NEWEST=(newest("started_at"), "Last begun first."),
+        ),
+    )
+    cases: Connection[Case] = many(
+        "Your cases as a citizen; as a handler those that you handle.",
+        where="({t}.person_id = {viewer.person_id} OR {t}.handler_id = {viewer.staff_id})",
+        filter=CaseFilter,
+        orders=CASE_ORDER,
+    )
+    messages: Connection[Message] = many("What was said to you.", where="{t}.person_id = {viewer.person_id}")
+    access_log: Connection[Access] = many(
+        "Who saw your data.",
+        where="{t}.person_id = {viewer.person_id}",
+        orders=orders("AccessOrder", "In which order looks come.", NEWEST=(newest("at"), "Last first.")),
+    )
+
+    @computed()
+    def roles(row: Row, viewer: Viewer) -> list[lifecycle.Role]:  # noqa: N805  # no self
+        """In which roles you may act."""
+        return sorted(viewer.scope.roles)
+
+    @computed(
+        contact="(SELECT jsonb_build_object('email', p.email, 'email_verified', p.email_verified_at IS NOT NULL,"
+        " 'by_email', p.by_email, 'phone', p.phone, 'phone_verified', p.phone_verified_at IS NOT NULL,"
+        " 'by_sms', p.by_sms, 'language', p.language) FROM person p WHERE p.id = {viewer.person_id})"
+    )
+    def contact_preferences(row: Row, viewer: Viewer) -> ContactPreferences | None:  # noqa: N805  # no self
+        """How you hear from us."""
+        return ContactPreferences(**row["contact"]) if row["contact"] else None

@@ -1,0 +1,284 @@
+"""The root fields that read; each with its policy."""
+
+from datetime import date, timedelta
+from typing import Annotated
+
+import strawberry
+from sqlalchemy import select
+from sqlmodel import col
+from strawberry import ID
+
+from loket import cases, deliveries, records
+from loket.api.context import (
+    citizen,
+    field_team,
+    finance,
+    handler,
+    operator,
+    signed_in,
+    staff,
+)
+from loket.api.naming import decode_id, described_argument, input_type
+from loket.api.objects import (
+    CASE_ORDER,
+    Application,
+    Case,
+    CaseEvent,
+    CaseFilter,
+    Decision,
+    Delivery,
+    Effect,
+    Invoice,
+    Message,
+    MessageFilter,
+    Payment,
+    Procedure,
+    Slot,
+    Task,
+    ViewerInfo,
+    present,
+)
+from loket.api.payloads import root
+from loket.api.reads import (
+    Connection,
+    Node,
+    anyone,
+    by_column,
+    by_id,
+    condition,
+    many,
+    newest,
+    object_by_id,
+    objects_by_id,
+    oldest,
+    one,
+    orders,
+)
+from loket.api.scalars import Cursor
+from loket.errors import Failed
+from loket.feed import Cursor as FeedCursor
+from loket.lifecycle import (
+    ApplicationStatus,
+    DeliveryStatus,
+    InvoiceStatus,
+    PaymentStatus,
+    TaskStatus,
+)
+from loket.records import EffectState
+
+FRESH_SLOTS = timedelta(seconds=30)
+"""Slots that were read from the planning tool so recently are not asked again."""
+
+
+@input_type
+class ApplicationFilter:
+    """Which applications."""
+
+    status: list[ApplicationStatus] | None = condition(
+        "In one of these.", "{t}.status = ANY({value}::text[])"
+    )
+    procedure: str | None = condition("Of this procedure.", "{t}.procedure_key = {value}")
+
+
+@input_type
+class InvoiceFilter:
+    """Which invoices."""
+
+    status: list[InvoiceStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
+    reference: str | None = condition(
+        "With this structured communication, 12 digits.", "{t}.reference = {value}"
+    )
+    due_before: date | None = condition("Due before this day.", "{t}.due_on < {value}")
+
+
+@input_type
+class PaymentFilter:
+    """Which payments."""
+
+    status: list[PaymentStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
+
+
+@input_type
+class DeliveryFilter:
+    """Which deliveries."""
+
+    status: list[DeliveryStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
+    on: date | None = condition(
+        "On this day in Belgium.", "({t}.starts_at AT TIME ZONE 'Europe/Brussels')::date = {value}"
+    )
+    postal_code: str | None = condition(
+        "In this part of the municipality.", "{t}.address ->> 'postal_code' = {value}"
+    )
+
+
+@input_type
+class TaskFilter:
+    """Which tasks."""
+
+    status: TaskStatus | None = condition("Open or done.", "{t}.status = {value}")
+    kind: str | None = condition("About this.", "{t}.kind = {value}")
+
+
+@input_type
+class EffectFilter:
+    """Which effects."""
+
+    system: str | None = condition("For this system.", "{t}.system = {value}")
+    state: EffectState | None = condition("In this state.", "{t}.state = {value}")
+
+
+@strawberry.type(description="What can be read.")
+class Query:
+    viewer: ViewerInfo | None = one("You; null when you are not signed in.", policy=anyone)
+    node: Node | None = object_by_id(policy=anyone)
+    nodes: list[Node | None] = objects_by_id(policy=anyone)
+    case: Case | None = one(
+        "One case by its reference.",
+        by=by_column("reference", str, "The public reference, such as CB-2026-7KQ3M9-X."),
+        policy=signed_in,
+    )
+    cases: Connection[Case] = many(
+        "The cases that you may see: the work queue for staff, your own as a citizen.",
+        filter=CaseFilter,
+        orders=CASE_ORDER,
+        policy=signed_in,
+    )
+    application: Application | None = one(
+        "One of your applications.", by=by_id("Application", "Its id."), policy=citizen
+    )
+    applications: Connection[Application] = many(
+        "Your applications.",
+        filter=ApplicationFilter,
+        orders=orders(
+            "ApplicationsOrder",
+            "In which order applications come.",
+            NEWEST=(newest("started_at"), "Last begun first."),
+        ),
+        policy=citizen,
+    )
+    invoice: Invoice | None = one(
+        "One invoice by its number.", by=by_column("number", str, "Its number."), policy=signed_in
+    )
+    invoices: Connection[Invoice] = many(
+        "Invoices, last issued first.",
+        filter=InvoiceFilter,
+        orders=orders(
+            "InvoiceOrder",
+            "In which order invoices come.",
+            NEWEST=(newest("issued_on"), "Last issued first."),
+            DUE=(oldest("due_on"), "First due first."),
+        ),
+        policy=signed_in,
+    )
+    payments: Connection[Payment] = many(
+        "Payments, last begun first.",
+        filter=PaymentFilter,
+        orders=orders(
+            "PaymentOrder",
+            "In which order payments come.",
+            NEWEST=(newest("started_at"), "Last begun first."),
+        ),
+        policy=finance,
+    )
+    deliveries: Connection[Delivery] = many(
+        "Deliveries: the field team's list.",
+        filter=DeliveryFilter,
+        orders=orders(
+            "DeliveryOrder",
+            "In which order deliveries come.",
+            ROUTE=(oldest("route"), "Street by street."),
+        ),
+        policy=field_team,
+    )
+    decisions: Connection[Decision] = many("Decisions.", policy=handler)
+    tasks: Connection[Task] = many(
+        "What people have to settle, longest waiting first.",
+        filter=TaskFilter,
+        orders=orders(
+            "TaskOrder", "In which order tasks come.", OLDEST=(oldest("opened_at"), "Longest waiting first.")
+        ),
+        policy=staff,
+    )
+    messages: Connection[Message] = many(
+        "What was said, last first.",
+        filter=MessageFilter,
+        orders=orders(
+            "MessageOrder", "In which order messages come.", NEWEST=(newest("queued_at"), "Last first.")
+        ),
+        policy=signed_in,
+    )
+    failed_effects: Connection[Effect] = many(
+        "What other systems refused, or what is in doubt.",
+        where="{t}.state IN ('PARKED', 'IN_DOUBT')",
+        filter=EffectFilter,
+        policy=operator,
+    )
+
+    @root(policy=anyone)
+    def procedures(self, info: strawberry.Info) -> list[Procedure]:
+        """The services that can be applied for today."""
+        viewer = info.context.viewer
+        newest_valid = {
+            key: definition
+            for (key, _), definition in sorted(viewer.loket.procedures.items())
+            if definition.valid_on(viewer.today)
+        }
+        return [present(one, viewer.language, viewer.today) for one in newest_valid.values()]
+
+    @root(policy=anyone)
+    def procedure(
+        self, info: strawberry.Info, key: Annotated[str, described_argument("Its key.")]
+    ) -> Procedure | None:
+        """One service, as it is today."""
+        viewer = info.context.viewer
+        valid = [
+            one
+            for (name, _), one in viewer.loket.procedures.items()
+            if name == key and one.valid_on(viewer.today)
+        ]
+        newest_one = max(valid, key=lambda one: one.version, default=None)
+        return present(newest_one, viewer.language, viewer.today) if newest_one else None
+
+    @root(policy=signed_in)
+    async def delivery_slots(
+        self, info: strawberry.Info, case_id: Annotated[ID, described_argument("For which case.")]
+    ) -> list[Slot]:
+        """The slots that can be chosen for a case now, as the planning tool offers them."""
+        context = info.context
+        async with context.transaction() as work:
+            case = await cases.get(work, decode_id(case_id, "Case"))
+            settings = work.definition(case).planning
+            newest_read = await work.session.scalar(
+                select(records.Slot.refreshed_at).order_by(col(records.Slot.refreshed_at).desc()).limit(1)
+            )
+            delivery = await deliveries.of(work, case)
+            stale = newest_read is None or work.now - newest_read > FRESH_SLOTS
+            today = work.today
+            postal_code = (delivery.address.get("postal_code") if delivery else None) or (
+                work.settings.municipality.postal_code
+            )
+        if stale and settings is not None:
+            try:
+                offers = await context.loket.systems.planning.slots(
+                    today, today + timedelta(days=settings.horizon_days), postal_code
+                )
+            except Failed:
+                offers = []  # what we knew is better than nothing; booking asks the tool anyway
+            async with context.transaction() as work:
+                await deliveries.refresh(work, offers)
+        async with context.transaction() as work:
+            case = await cases.get(work, decode_id(case_id, "Case"))
+            return [Slot.of(slot.id) for slot in await deliveries.free_slots(work, case, limit=50)]
+
+    @root(policy=signed_in)
+    async def events(
+        self,
+        info: strawberry.Info,
+        after: Annotated[Cursor | None, described_argument("Only what came after this cursor.")] = None,
+        first: Annotated[int, described_argument("How many, at most 100.")] = 50,
+    ) -> list[CaseEvent]:
+        """Events that you may see, as they happened: to read on from a cursor without a socket."""
+        context = info.context
+        since = FeedCursor.parse(after) if after else None
+        found = await context.loket.feed.page(context.viewer.interest, since, min(max(first, 1), 100))
+        return [CaseEvent.of(one.event_id, cursor=str(one.cursor)) for one in found]

@@ -1,0 +1,52 @@
+"""The whole schema, and the routes that serve it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from loket import identity
+from loket.api import playground
+from loket.api.context import Context, Viewer
+from loket.api.endpoint import Endpoint
+from loket.api.engine import Schema
+from loket.api.mutations import Mutation
+from loket.api.payloads import USER_ERRORS
+from loket.api.queries import Query
+from loket.api.subscriptions import Subscription
+from loket.app import Loket
+
+schema = Schema(query=Query, mutation=Mutation, subscription=Subscription, types=USER_ERRORS)
+
+
+def sdl() -> str:
+    """The schema as text: what `schema.graphql` must be."""
+    return schema.as_str().rstrip() + "\n"
+
+
+def routes(loket: Loket) -> list[BaseRoute]:
+    async def context(connection: HTTPConnection, said: Mapping[str, Any] | None) -> Context:
+        headers = dict(connection.headers)
+        for name, header in (("authorization", "authorization"), ("language", "accept-language")):
+            if said and isinstance(said.get(name), str):
+                headers[header] = said[name]
+        found = await identity.actor_of(loket, headers)
+        if found is None:
+            return Context(loket, Viewer(loket, None, identity.language_of(headers)), loket.database)
+        viewer = Viewer(loket, found.actor, found.actor.language)
+        return Context(loket, viewer, loket.database, expires_at=found.expires_at)
+
+    def page(request: Request) -> Response | None:
+        return playground.page() if playground.wants_page(request) else None
+
+    settings = loket.settings
+    endpoint = Endpoint(
+        schema, context=context, page=page, allowed_origins=(settings.public_url, settings.website_url)
+    )
+    return [
+        Route("/graphql", endpoint),
+        WebSocketRoute("/graphql", endpoint),
+        *playground.routes(),
+    ]

@@ -1,0 +1,97 @@
+"""What staff do with a case beside deciding on it: take it on, note, suspend, settle tasks."""
+
+from datetime import date, timedelta
+from uuid import UUID
+
+from loket import cases
+from loket.errors import ErrorCode, Refused
+from loket.lifecycle import Action, TaskStatus
+from loket.records import Case, Note, Staff, Task
+from loket.work import Work
+
+MAX_NOTE = 10_000
+MAX_EXTENSION_DAYS = 365
+
+
+async def assign(work: Work, case: Case, staff_id: UUID | None) -> None:
+    """Give the case to a handler; without `staff_id` to oneself.
+
+    Raises:
+        Refused: NOT_FOUND for somebody unknown.
+    """
+    handler = await work.session.get(Staff, staff_id or work.actor.id)
+    if handler is None:
+        raise Refused(ErrorCode.NOT_FOUND, path=["handlerId"])
+    case.handler_id = handler.id
+    name = f"{handler.given_name} {handler.family_name}".strip()
+    await cases.advance(work, case, Action.ASSIGN, data={"handler": name})
+
+
+async def release(work: Work, case: Case) -> None:
+    """Give the case back to the queue."""
+    case.handler_id = None
+    await cases.advance(work, case, Action.RELEASE)
+
+
+async def suspend(work: Work, case: Case, reason: str) -> None:
+    """Stop the clock.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED when it stands still already, or the procedure's never does.
+    """
+    standing = any(period["to"] is None for period in case.suspensions)
+    if standing or not work.definition(case).term.suspendable:
+        raise cases.not_allowed(work, case)
+    if not reason.strip():
+        raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
+    await cases.advance(work, case, Action.SUSPEND, data={"reasons": [reason.strip()[:1000]]})
+    case.suspensions = [
+        *case.suspensions,
+        {"reason": reason.strip()[:1000], "from": work.today.isoformat(), "to": None},
+    ]
+
+
+async def resume(work: Work, case: Case) -> None:
+    """Let the clock run on; the days that it stood still are added to the term."""
+    if all(period["to"] is not None for period in case.suspensions):
+        raise cases.not_allowed(work, case)
+    await cases.advance(work, case, Action.RESUME)
+    await cases.end_suspension(work, case)
+
+
+async def extend_term(work: Work, case: Case, until: date, reason: str) -> None:
+    """Raises `Refused` VALIDATION for a day that is not later than the present term, or too far away."""
+    if not case.due_on < until <= case.due_on + timedelta(days=MAX_EXTENSION_DAYS):
+        raise Refused(ErrorCode.VALIDATION, path=["input", "until"], reason=f"later than {case.due_on}")
+    if not reason.strip():
+        raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
+    case.due_on = until
+    case.overdue = False
+    await cases.advance(work, case, Action.EXTEND_TERM, data={"reasons": [reason.strip()[:1000]]})
+    await cases.arm_term(work, case)
+
+
+async def add_note(work: Work, case: Case, text: str) -> Note:
+    if not text.strip():
+        raise Refused(ErrorCode.REQUIRED, path=["input", "text"])
+    if len(text) > MAX_NOTE:
+        raise Refused(ErrorCode.TOO_LARGE, path=["input", "text"], limit=f"{MAX_NOTE} characters")
+    if work.actor.id is None or not work.actor.is_staff:
+        raise cases.not_allowed(work, case)
+    await cases.advance(work, case, Action.ADD_NOTE)
+    note = Note(case_id=case.id, staff_id=work.actor.id, text=text.strip(), created_at=work.now)
+    work.session.add(note)
+    return note
+
+
+async def complete_task(work: Work, task_id: UUID, remark: str) -> Task:
+    """Raises `Refused` NOT_FOUND, or TRANSITION_NOT_ALLOWED when it is settled already."""
+    task = await work.session.get(Task, task_id)
+    if task is None:
+        raise Refused(ErrorCode.NOT_FOUND)
+    case = await cases.get(work, task.case_id)
+    await work.session.refresh(task)
+    if task.status is not TaskStatus.OPEN:
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=task.status)
+    await cases.complete_tasks(work, case, task.kind, remark=remark.strip()[:1000])
+    return task

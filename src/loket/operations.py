@@ -1,0 +1,88 @@
+"""Keeping Loket running: effects that failed, systems that need a pause, timers that need not wait."""
+
+from uuid import UUID
+
+from sqlalchemy.dialects.postgresql import insert
+
+from loket import cases
+from loket.database import EVENTS, after_commit
+from loket.errors import ErrorCode, Refused
+from loket.lifecycle import EventType
+from loket.records import Case, Effect, EffectState, Event, SystemState
+from loket.work import SYSTEM_OF, Work
+
+SYSTEMS = frozenset(SYSTEM_OF.values())
+
+
+async def retry(work: Work, effect_id: UUID) -> Effect:
+    """Try a failed or waiting effect again now, with the same key.
+
+    Raises:
+        Refused: NOT_FOUND; TRANSITION_NOT_ALLOWED for one that is done or skipped.
+    """
+    effect = await _open(work, effect_id)
+    effect.state, effect.retry_at = EffectState.PENDING, None
+    await work.wake_lane(effect.lane, effect.system, work.now)
+    return effect
+
+
+async def skip(work: Work, effect_id: UUID, reason: str) -> Effect:
+    """Leave an effect undone, with a reason; what waits behind it goes on."""
+    if not reason.strip():
+        raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
+    effect = await _open(work, effect_id)
+    effect.state, effect.done_at = EffectState.SKIPPED, work.now
+    effect.last_error = f"skipped by {work.actor.name}: {reason.strip()[:500]}"
+    if effect.case_id is not None:
+        case = await work.session.get_one(Case, effect.case_id)
+        work.session.add(effect_event(work, case, effect, EventType.EFFECT_SKIPPED))
+        after_commit(work.session, EVENTS)
+    await work.wake_lane(effect.lane, effect.system, work.now)
+    return effect
+
+
+async def pause(work: Work, system: str, *, paused: bool) -> SystemState:
+    """Send nothing to a system for a while, or go on.
+
+    Raises:
+        Refused: NOT_FOUND for a system that Loket does not know.
+    """
+    if system not in SYSTEMS:
+        raise Refused(ErrorCode.NOT_FOUND, path=["system"])
+    row = insert(SystemState).values(name=system, paused=paused, rate_per_second=50, burst=20, failures=0)
+    await work.session.execute(
+        row.on_conflict_do_update(
+            index_elements=["name"], set_={"paused": paused, "open_until": None, "failures": 0}
+        )
+    )
+    return await work.session.get_one(SystemState, system, populate_existing=True)
+
+
+def effect_event(work: Work, case: Case, effect: Effect, kind: EventType) -> Event:
+    """What became of an effect, for the feed: no version of the case."""
+    return Event(
+        case_id=case.id,
+        person_id=case.person_id,
+        type=kind,
+        stage=case.stage,
+        status=case.status,
+        previous_status=case.status,
+        occurred_at=work.now,
+        actor_kind=work.actor.kind,
+        actor_id=work.actor.id,
+        actor_name=work.actor.name,
+        data={"effect": str(effect.id), "kind": effect.kind, "system": effect.system},
+        chain=b"",
+    )
+
+
+async def _open(work: Work, effect_id: UUID) -> Effect:
+    effect = await work.session.get(Effect, effect_id)
+    if effect is None:
+        raise Refused(ErrorCode.NOT_FOUND)
+    if effect.case_id is not None:
+        await cases.get(work, effect.case_id)
+    await work.session.refresh(effect, with_for_update=True)
+    if effect.state in (EffectState.DONE, EffectState.SKIPPED):
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=effect.state)
+    return effect

@@ -1,0 +1,84 @@
+"""What happened, in one line for the citizen's timeline."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from loket import wording
+from loket.lifecycle import EventType as E
+
+# fmt: off
+LINES: dict[E, tuple[str, str]] = {
+    E.SUBMITTED:             ("U diende uw aanvraag in.",                            "You handed in your application."),
+    E.SCREENING_STARTED:     ("Wij kijken na of wij uw aanvraag kunnen behandelen.", "We check whether we can handle your application."),
+    E.REFERRED:              ("Een medewerker bekijkt uw aanvraag.",                 "A member of staff looks at your application."),
+    E.ADMISSIBLE:            ("Uw aanvraag is ontvankelijk.",                        "Your application is admissible."),
+    E.INADMISSIBLE:          ("Uw aanvraag is niet ontvankelijk.",                   "Your application is not admissible."),
+    E.INFORMATION_REQUESTED: ("Wij vroegen u om meer informatie.",                   "We asked you for more information."),
+    E.INFORMATION_SUPPLIED:  ("U gaf ons meer informatie.",                          "You gave us more information."),
+    E.INFORMATION_LAPSED:    ("Wij kregen op tijd geen antwoord.",                   "We got no answer in time."),
+    E.DECISION_PENDING:      ("Uw aanvraag is klaar voor een beslissing.",           "Your application is ready for a decision."),
+    E.APPROVED:              ("Uw aanvraag is goedgekeurd.",                         "Your application is approved."),
+    E.REJECTED:              ("Uw aanvraag is geweigerd.",                           "Your application is refused."),
+    E.STAGE_PASSED:          ("Deze stap is afgerond.",                              "This step is done."),
+    E.PAYMENT_DUE:           ("Uw factuur staat klaar.",                             "Your invoice is ready."),
+    E.PAYMENT_RECEIVED:      ("Wij ontvingen {amount}.",                             "We received {amount}."),
+    E.PAID:                  ("Wij ontvingen uw betaling.",                          "We received your payment."),
+    E.PAYMENT_REMINDED:      ("Wij herinnerden u aan uw factuur.",                   "We reminded you of your invoice."),
+    E.HANDED_OVER:           ("Uw factuur is overgedragen voor invordering.",        "Your invoice was handed over for recovery."),
+    E.REFUND_DUE:            ("U krijgt {amount} terug.",                            "You get {amount} back."),
+    E.REFUNDED:              ("Wij stortten {amount} terug.",                        "We paid {amount} back."),
+    E.SLOT_NEEDED:           ("Kies een leverdag.",                                  "Choose a delivery day."),
+    E.SLOT_REMINDED:         ("Wij vroegen u nog eens om een leverdag te kiezen.",   "We asked you again to choose a delivery day."),
+    E.SLOT_HELD:             ("U reserveerde een leverdag.",                         "You reserved a delivery day."),
+    E.PLANNED:               ("De levering is gepland op {window}.",                 "The delivery is planned for {window}."),
+    E.RESCHEDULED:           ("De levering is verplaatst naar {window}.",            "The delivery is moved to {window}."),
+    E.SLOT_MOVED:            ("Wij moesten de levering verplaatsen naar {window}.",  "We had to move the delivery to {window}."),
+    E.SLOT_LOST:             ("De geplande levering gaat niet door.",                "The planned delivery does not take place."),
+    E.DELIVERY_PENDING:      ("Wij komen leveren.",                                  "We will deliver."),
+    E.DELIVERED:             ("Wij hebben geleverd.",                                "We have delivered."),
+    E.MISSED:                ("De levering is niet gelukt.",                         "The delivery did not succeed."),
+    E.COMPLETED:             ("Uw dossier is afgerond.",                             "Your case is completed."),
+    E.WITHDRAWN:             ("De aanvraag is ingetrokken.",                         "The application is withdrawn."),
+    E.CANCELLED:             ("Uw dossier is stopgezet.",                            "Your case is stopped."),
+    E.REOPENED:              ("Uw dossier is heropend.",                             "Your case is reopened."),
+    E.ASSIGNED:              ("Een medewerker behandelt uw dossier.",                "A member of staff handles your case."),
+    E.RELEASED:              ("Uw dossier wacht op een andere medewerker.",          "Your case waits for another member of staff."),
+    E.NOTE_ADDED:            ("Er is een interne nota gemaakt.",                     "An internal note was made."),
+    E.SUSPENDED:             ("De termijn staat stil.",                              "The term stands still."),
+    E.RESUMED:               ("De termijn loopt verder.",                            "The term runs on."),
+    E.TERM_EXTENDED:         ("De termijn is verlengd.",                             "The term is extended."),
+    E.TERM_LAPSED:           ("De termijn is verstreken.",                           "The term has lapsed."),
+    E.TASK_OPENED:           ("Een medewerker kijkt iets na.",                       "A member of staff looks into something."),
+    E.TASK_DONE:             ("Een medewerker keek iets na.",                        "A member of staff looked into something."),
+    E.EFFECT_DONE:           ("{system} is op de hoogte.",                           "{system} was told."),
+    E.EFFECT_RETRIED:        ("{system} antwoordt nog niet; wij proberen opnieuw.",  "{system} does not answer yet; we try again."),
+    E.EFFECT_PARKED:         ("{system} kon dit niet verwerken; wij kijken het na.", "{system} could not process this; we look into it."),
+    E.EFFECT_SKIPPED:        ("{system} werd niet op de hoogte gebracht.",           "{system} was not told."),
+}
+# fmt: on
+"""Dutch and English."""
+
+SYSTEMS = {
+    "dosis": "DOSIS",
+    "mbp": "Mijn Burgerprofiel",
+    "email": "E-mail",
+    "sms": "SMS",
+    "accounting": "De boekhouding",
+    "planning": "De planning",
+    "payments": "De betaalmodule",
+    "magda": "MAGDA",
+    "paper": "De factuur",
+}
+
+
+def of_event(type: E, data: dict[str, Any], language: str) -> str:
+    """The line for an event, in `language` where it is nl or en, else in Dutch."""
+    spoken = "en" if language == "en" else "nl"
+    values = {"amount": "", "window": "", "system": SYSTEMS.get(data.get("system", ""), "")}
+    if data.get("amount"):
+        values["amount"] = wording.amount(Decimal(data["amount"]), spoken)
+    if data.get("starts_at"):
+        moments = (datetime.fromisoformat(data[name]) for name in ("starts_at", "ends_at"))
+        values["window"] = wording.window(wording.Window(*moments), spoken)
+    return LINES[type][spoken == "en"].format_map(values)
