@@ -1,0 +1,24 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vite'
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url))
+
+export default defineConfig({
+  base: '/graphiql/',
+  resolve: {
+    alias: [{ find: 'monaco-editor/esm/vs/editor/edcore.main.js', replacement: here('./editor.js') }],
+    dedupe: ['graphql', 'react', 'react-dom', 'monaco-editor'],
+  },
+  worker: { format: 'es' },
+  build: {
+    outDir: here('./bundle'),
+    assetsDir: 'assets',
+    // Nothing inlined as data: the page's policy then needs no exception for images or scripts.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 3000,
+    license: { fileName: 'LICENSES.md' },
+    target: 'es2022',
+    rolldownOptions: { checks: { moduleLevelDirective: false } },
+  },
+})
