@@ -44,11 +44,12 @@ class Systems:
     tokens: tuple[MachineTokens, ...]
 
     async def aclose(self) -> None:
-        for one in (
-            self.acmidm, self.magda, self.dosis, self.mbp, self.payments, self.accounting, self.planning,
-            self.email, self.sms, *self.tokens,
+        for close in (
+            self.acmidm.aclose, self.magda.aclose, self.dosis.aclose, self.mbp.aclose, self.payments.aclose,
+            self.accounting.aclose, self.planning.aclose, self.email.aclose, self.sms.aclose,
+            *(one.aclose for one in self.tokens),
         ):  # fmt: skip
-            await one.aclose()
+            await close()
 
 
 class Loket:

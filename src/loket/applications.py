@@ -50,7 +50,7 @@ async def start(work: Work, procedure_key: str) -> Application:
         raise Refused(ErrorCode.SIGN_IN_REQUIRED)
     definition = offered(work, procedure_key)
     drafts = await work.session.scalars(
-        select(Application.id)
+        select(col(Application.id))
         .where(
             col(Application.person_id) == work.actor.id,
             col(Application.procedure_key) == procedure_key,
@@ -204,7 +204,7 @@ async def end_draft(work: Work, application: Application, action: PartAction) ->
     application.answers, application.prefill, application.cart, application.facts = {}, [], [], {}
     application.household_index = None
     _touch(work, application)
-    documents = select(Document.id).where(col(Document.application_id) == application.id)
+    documents = select(col(Document.id)).where(col(Document.application_id) == application.id)
     await work.session.execute(delete(DocumentContent).where(col(DocumentContent.document_id).in_(documents)))
     await work.session.execute(delete(Document).where(col(Document.application_id) == application.id))
     await work.disarm(TimerKind.DRAFT_END, subject=application.id)
@@ -282,7 +282,7 @@ async def attach(work: Work, application: Application, document_id: UUID) -> Doc
     if document.application_id not in (None, application.id) or document.case_id is not None:
         raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
     attached = await work.session.scalars(
-        select(Document.id).where(col(Document.application_id) == application.id)
+        select(col(Document.id)).where(col(Document.application_id) == application.id)
     )
     if len(attached.all()) >= MAX_DOCUMENTS:
         raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_DOCUMENTS} documents")

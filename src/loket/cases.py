@@ -255,7 +255,7 @@ async def _write(
 ) -> Event:
     """Append to the case's history; the version is the number of its events."""
     last = await work.session.scalar(
-        select(Event.chain).where(col(Event.case_id) == case.id, col(Event.case_version) == case.version)
+        select(col(Event.chain)).where(col(Event.case_id) == case.id, col(Event.case_version) == case.version)
     )
     case.version += 1
     case.updated_at = work.now

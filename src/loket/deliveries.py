@@ -242,7 +242,7 @@ async def plan_by_itself(work: Work, case: Case) -> None:
 async def cases_in(work: Work, external_ids: Sequence[str]) -> list[UUID]:
     """The cases with a live place in these slots, in the order in which they must be locked."""
     found = await work.session.scalars(
-        select(Booking.case_id)
+        select(col(Booking.case_id))
         .join(Slot, col(Slot.id) == col(Booking.slot_id))
         .where(col(Slot.external_id).in_(external_ids), col(Booking.status).in_(_LIVE))
         .distinct()

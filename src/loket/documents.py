@@ -116,7 +116,9 @@ async def _read(loket: Loket, invoice_id: UUID) -> _Invoiced:
         content = None
         if invoice.document_id is not None:
             found = await session.scalars(
-                select(DocumentContent.content).where(col(DocumentContent.document_id) == invoice.document_id)
+                select(col(DocumentContent.content)).where(
+                    col(DocumentContent.document_id) == invoice.document_id
+                )
             )
             content = found.one_or_none()
         return _Invoiced(

@@ -232,7 +232,7 @@ async def _dosis_words(work: Work, telling: _Telling, due: wording.DueMessage) -
         if event in rows:
             return {"code": rows[event].code, "phase": rows[event].phase}
     last = await work.session.scalar(
-        select(Effect.payload)
+        select(col(Effect.payload))
         .where(col(Effect.case_id) == telling.case.id, col(Effect.kind) == EffectKind.DOSIS_STATUS)
         .order_by(col(Effect.seq).desc())
         .limit(1)
@@ -358,7 +358,7 @@ async def _choose_by(work: Work, case: Case) -> date | None:
     if case.status in FINAL:
         return None
     return await work.session.scalar(
-        select(Timer.due_at).where(
+        select(col(Timer.due_at)).where(
             col(Timer.case_id) == case.id,
             col(Timer.kind) == TimerKind.SLOT_END,
             col(Timer.state) == TimerState.ARMED,

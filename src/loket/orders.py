@@ -75,7 +75,7 @@ def cart_lines(cart: Sequence[Json]) -> list[CartLine]:
 
 async def _is_counted(work: Work, case: Case) -> bool:
     found = await work.session.scalar(
-        select(QuotaClaim.case_id)
+        select(col(QuotaClaim.case_id))
         .where(col(QuotaClaim.case_id) == case.id, ~col(QuotaClaim.released))
         .limit(1)
     )
@@ -84,7 +84,7 @@ async def _is_counted(work: Work, case: Case) -> bool:
 
 async def _counts(work: Work, procedure: str, household: bytes, period: int) -> dict[str, int]:
     found = await work.session.execute(
-        select(Quota.product, Quota.quantity).where(
+        select(col(Quota.product), col(Quota.quantity)).where(
             col(Quota.procedure_key) == procedure,
             col(Quota.household_index) == household,
             col(Quota.period) == period,

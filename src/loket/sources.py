@@ -82,7 +82,7 @@ async def let_go(work: Work, person_id: UUID, purpose: str, subject: UUID) -> No
         )
     )
     still = await work.session.scalar(
-        select(MagdaUse.subject_id).where(col(MagdaUse.registration_id) == registration.id).limit(1)
+        select(col(MagdaUse.subject_id)).where(col(MagdaUse.registration_id) == registration.id).limit(1)
     )
     if still is None and registration.state is not RegistrationState.ENDED:
         was_registered = registration.state is RegistrationState.REGISTERED
@@ -118,7 +118,7 @@ def remember(work: Work, subject: Application | Case, answers: Answers) -> None:
 
 def fresh(facts: Json, part: str, now: datetime) -> bool:
     told = facts.get(part)
-    return bool(told) and now - datetime.fromisoformat(told["fetched_at"]) < FRESH
+    return told is not None and now - datetime.fromisoformat(told["fetched_at"]) < FRESH
 
 
 def prefill(definition: Definition, application: Application, person: Person, at: datetime) -> None:

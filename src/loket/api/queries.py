@@ -249,7 +249,9 @@ class Query:
             case = await cases.get(work, decode_id(case_id, "Case"))
             settings = work.definition(case).planning
             newest_read = await work.session.scalar(
-                select(records.Slot.refreshed_at).order_by(col(records.Slot.refreshed_at).desc()).limit(1)
+                select(col(records.Slot.refreshed_at))
+                .order_by(col(records.Slot.refreshed_at).desc())
+                .limit(1)
             )
             delivery = await deliveries.of(work, case)
             stale = newest_read is None or work.now - newest_read > FRESH_SLOTS

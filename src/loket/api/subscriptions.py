@@ -15,7 +15,7 @@ from loket.api.payloads import subscription
 from loket.api.reads import condition
 from loket.api.scalars import Cursor as CursorText
 from loket.errors import ErrorCode, Refused
-from loket.feed import Cursor, Happening, Interest
+from loket.feed import Cursor, Feed, Happening, Interest
 from loket.lifecycle import EFFECT_EVENTS
 from loket.records import Case
 
@@ -79,7 +79,8 @@ class Subscription:
 
 
 def _follow(info: strawberry.Info, interest: Interest, after: str | None) -> AsyncGenerator[Happening, None]:
-    return info.context.loket.feed.subscribe(interest, Cursor.parse(after) if after else None)
+    feed: Feed = info.context.loket.feed
+    return feed.subscribe(interest, Cursor.parse(after) if after else None)
 
 
 def _shown(event: Happening) -> CaseEvent:

@@ -3,9 +3,9 @@
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -57,6 +57,8 @@ class Mail:
     html: str
     language: str
     attachments: tuple[tuple[str, str, bytes], ...] = ()
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """PNG pictures that the HTML shows, by content id."""
     calendar: CalendarEvent | None = None
     in_reply_to_case: str = ""
 
@@ -154,6 +156,8 @@ def compose(mail: Mail, settings: Settings) -> EmailMessage:
         message["References"] = thread
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")
+    if mail.pictures:
+        _show_pictures(message, mail.pictures)
     if mail.calendar is not None:
         _add_calendar(message, mail.calendar, organiser=sender, attendee=_recipient(mail.to))
     for filename, media_type, content in mail.attachments:
@@ -164,6 +168,16 @@ def compose(mail: Mail, settings: Settings) -> EmailMessage:
     # Last: the parts above take Content-* headers that already stand here along with them.
     message["Content-Language"] = _one_line(mail.language)
     return message
+
+
+def _show_pictures(message: EmailMessage, pictures: Mapping[str, bytes]) -> None:
+    """Put PNG pictures beside the HTML part, where its `cid:` references find them (RFC 2392)."""
+    shown = message.get_body(("html",))
+    assert isinstance(shown, EmailMessage)
+    for content_id, content in pictures.items():
+        shown.add_related(
+            content, maintype="image", subtype="png", cid=f"<{content_id}>", disposition="inline"
+        )
 
 
 def calendar_file(event: CalendarEvent, *, organiser: str, attendee: str) -> bytes:
