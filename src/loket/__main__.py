@@ -25,7 +25,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from loket import migrations, postgres, supervisor
+from loket import postgres, supervisor
 from loket.installation import Installation, InstallationError, prepare
 from loket.settings import Settings, SettingsError
 
@@ -33,8 +33,8 @@ EXPECTED = (
     SettingsError,
     InstallationError,
     postgres.PostgresError,
-    migrations.MigrationError,
     supervisor.SandboxError,
+    supervisor.StartError,
     OSError,
 )
 """What a person can mend: told in one line, without a trace."""
@@ -49,13 +49,7 @@ def main() -> None:
     arguments.rest = rest
     try:
         code = arguments.command(arguments)
-    except (
-        SettingsError,
-        InstallationError,
-        postgres.PostgresError,
-        migrations.MigrationError,
-        OSError,
-    ) as fault:
+    except EXPECTED as fault:
         sys.exit(f"loket: {fault}")
     sys.exit(code)
 
@@ -112,9 +106,12 @@ def sandbox(_arguments: argparse.Namespace) -> int:
 
 def migrate(arguments: argparse.Namespace) -> int:
     if arguments.revision:
-        _say(f"wrote {migrations.write(arguments.revision)}")
+        _say(f"wrote {_part('loket.migrations:write')(arguments.revision)}")
         return 0
-    done = migrations.upgrade(_database_url())
+    try:
+        done: list[str] = _part("loket.migrations:upgrade")(_database_url())
+    except _part("loket.migrations:MigrationError") as fault:
+        raise supervisor.StartError(str(fault)) from fault
     _say(f"carried out: {', '.join(done)}" if done else "nothing to do")
     return 0
 
@@ -157,7 +154,7 @@ def doctor(_arguments: argparse.Namespace) -> int:
     _say(f"Home        {home.absolute()}{'' if home.exists() else ' (not there yet)'}")
     _say(f"Running     {running.graphql + f' (process {running.pid})' if running else 'no'}")
     with contextlib.suppress(InstallationError):
-        behind = migrations.pending(_database_url())
+        behind: bool = _part("loket.migrations:pending")(_database_url())
         _say(f"Database    {'behind: run `loket migrate`' if behind else 'up to date'}")
         well = not behind
     return 0 if well and (found or running) else 1
@@ -191,7 +188,7 @@ def _database_url() -> str:
 
 
 def _part(name: str) -> Any:  # noqa: ANN401  # each caller says what it gets
-    """A command's own part of Loket: the supervisor stays small, and starts when a part of it is broken."""
+    """A command's own part of Loket, so that no process carries what it does not use."""
     return pkgutil.resolve_name(name)
 
 

@@ -1,8 +1,10 @@
 """Brings a database to the tables of this Loket, and writes down the next step when the records change."""
 
+import contextlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from alembic import command
@@ -11,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from loket.postgres import Postgres
@@ -29,10 +32,9 @@ def upgrade(url: str) -> list[str]:
     Safe from several places at once: an advisory lock lets one do it and the others wait.
 
     Raises:
-        MigrationError: the server is older than PostgreSQL 15, or the database newer than this Loket.
+        MigrationError: no such server, one older than PostgreSQL 15, or a database newer than this Loket.
     """
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    with engine.connect() as connection:
+    with _connected(url) as connection:
         version = connection.execute(text("SHOW server_version_num")).scalar_one()
         if int(version) < OLDEST:
             raise MigrationError(f"PostgreSQL 15 or newer is needed; this server says {version}")
@@ -51,8 +53,7 @@ def upgrade(url: str) -> list[str]:
 
 def pending(url: str) -> bool:
     """Whether the database lacks a revision of this Loket."""
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    with engine.connect() as connection:
+    with _connected(url) as connection:
         return _current(connection) != ScriptDirectory.from_config(_config(connection)).get_current_head()
 
 
@@ -67,8 +68,7 @@ def write(message: str) -> Path:
         try:
             url = launcher.start()
             upgrade(url)
-            engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-            with engine.connect() as connection:
+            with _connected(url) as connection:
                 config = _config(connection)
                 number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
                 made = command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
@@ -89,6 +89,17 @@ def scripts() -> Path:
     package = Path(__file__).parent
     checkout = package.parents[1] / "alembic"
     return checkout if (checkout / "env.py").exists() else package / "alembic"
+
+
+@contextlib.contextmanager
+def _connected(url: str) -> Iterator[Connection]:
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    try:
+        connection = engine.connect()
+    except OperationalError as fault:
+        raise MigrationError(f"no database: {fault.orig}") from fault
+    with connection:
+        yield connection
 
 
 def _config(connection: Connection) -> Config:

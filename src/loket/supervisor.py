@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from loket import migrations
 from loket.installation import Installation
 from loket.postgres import InUseError, Postgres, die_with_parent, hold
 
@@ -40,6 +39,10 @@ PERSONAS = {"citizen": "an", "handler": "hilde", "finance": "filip", "field": "w
 
 class SandboxError(Exception):
     """The sandbox is not there, or knows no such person."""
+
+
+class StartError(Exception):
+    """A Loket cannot start here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class Supervisor:
 
         Raises:
             InUseError: a Loket runs here already.
-            PostgresError, MigrationError, OSError: it cannot start; nothing is left running.
+            PostgresError, StartError, OSError: it cannot start; nothing is left running.
         """
         home = self.installation.home
         with contextlib.ExitStack() as stack:
@@ -139,9 +142,10 @@ class Supervisor:
                 before = signal.signal(number, lambda *_: self.stopping.set())
                 stack.callback(signal.signal, number, before)
             postgres, database_url = self._database(stack)
-            migrations.upgrade(database_url)
+            environment = self._environment(database_url)
+            _migrate(environment)
             listener = stack.enter_context(self._listen())
-            children = self._children(database_url, listener)
+            children = self._children(environment, listener)
             stack.callback(_stop, children)
             for child in children:
                 child.start()
@@ -175,12 +179,13 @@ class Supervisor:
                 f"cannot listen on {settings.host}:{settings.port} (LOKET_PORT): {fault.strerror}"
             ) from fault
 
-    def _children(self, database_url: str, listener: socket.socket) -> list[Child]:
-        environment = self.installation.environment | {
-            "LOKET_DATABASE_URL": database_url,
-            "PYTHONUNBUFFERED": "1",
-        }
+    def _environment(self, database_url: str) -> dict[str, str]:
+        ours = {"LOKET_DATABASE_URL": database_url, "PYTHONUNBUFFERED": "1"}
+        environment = self.installation.environment | ours
         environment.pop("LOKET_DATABASE_URL_FILE", None)
+        return environment
+
+    def _children(self, environment: dict[str, str], listener: socket.socket) -> list[Child]:
         python = [sys.executable, "-m"]
         commands: list[tuple[str, list[str], tuple[int, ...]]] = []
         if self.installation.sandbox_port is not None:
@@ -257,7 +262,7 @@ def started(installation: Installation, *, log: Path | None = None) -> Iterator[
     """The Loket that runs under this home, or one started for the block and stopped after it.
 
     Raises:
-        RuntimeError: it ended before it was ready; the message has what it said.
+        StartError: it ended before it was ready; the message has what it said.
     """
     home = installation.home
     running = find(home)
@@ -280,7 +285,7 @@ def started(installation: Installation, *, log: Path | None = None) -> Iterator[
         while (running := find(home)) is None:
             if process.poll() is not None:
                 told = log.read_bytes()[begin:].decode("utf-8", "replace")
-                raise RuntimeError(f"Loket did not start:\n{told}")
+                raise StartError(f"Loket did not start:\n{told}")
             time.sleep(TICK_SECONDS)
         yield running
     finally:
@@ -324,6 +329,19 @@ def token(running: Running, persona: str) -> str:
 
 
 # --- parts -------------------------------------------------------------------------------------------------
+
+
+def _migrate(environment: dict[str, str]) -> None:
+    """In a process of its own: what it needs to know is then not in everybody's memory."""
+    done = subprocess.run(  # our own module, no shell
+        [sys.executable, "-m", "loket", "migrate"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StartError(done.stderr.strip().removeprefix("loket: "))
 
 
 def _announce(home: Path, running: Running) -> None:
