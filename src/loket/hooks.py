@@ -7,6 +7,7 @@ answered as heard; trouble of our own is answered so that the sender comes again
 
 import asyncio
 import base64
+import hmac
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
@@ -178,38 +179,39 @@ async def _refund(work: Work, state: RefundState) -> Outcome:
 async def _back_from_the_bank(loket: Loket, request: Request) -> Response:
     """The citizen comes back; the module is asked at once, so that the page that follows tells the truth.
 
-    `to` is the page of the website or of ours where the citizen wanted to return to. The address proves
-    nothing, whoever comes with it: only what the module itself says counts.
+    RETURNMAC only proves that this is our checkout: what became of it, the module itself says.
     """
     settings = loket.settings
-    to = safe_return(settings, request.query_params.get("to") or settings.website_url)
-    there = to or settings.website_url
-    checkout_id = request.query_params.get("hostedCheckoutId", "")
+    asked = request.query_params
     async with loket.database.transaction() as session:
         found = await session.execute(
             select(Payment, col(Case.reference))
             .join(Case, col(Case.id) == col(Payment.case_id))
-            .where(col(Payment.checkout_id) == checkout_id, col(Payment.module) == "worldline")
+            .where(
+                col(Payment.checkout_id) == asked.get("hostedCheckoutId", ""),
+                col(Payment.module) == "worldline",
+            )
         )
         row = found.one_or_none()
-    if row is not None:
+    there = settings.website_url
+    if row is not None and _same(row[0].return_mac, asked.get("RETURNMAC", "")):
         payment, reference = row
-        if "to" not in request.query_params:
-            there = f"{settings.website_url}/dossiers/{reference}"
         if payment.status in (PaymentStatus.STARTED, PaymentStatus.PENDING):
-            await _ask_and_hear(loket, payment.id, checkout_id)
+            await _ask_and_hear(loket, payment)
+        case_page = f"{settings.website_url}/dossiers/{reference}"
+        there = safe_return(settings, payment.return_url or case_page) or case_page
     return RedirectResponse(there, 303, headers={"Cache-Control": "no-store"})
 
 
-async def _ask_and_hear(loket: Loket, payment_id: UUID, checkout_id: str) -> None:
+async def _ask_and_hear(loket: Loket, payment: Payment) -> None:
     """Also when this fails the citizen goes on: the notice and the poll tell us the same, a little later."""
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            state = await loket.systems.payments.checkout(checkout_id)
+            state = await loket.systems.payments.checkout(payment.checkout_id or "")
         async with loket.work(the_system("Worldline")) as work:
-            await invoices.heard(work, payment_id, state)
+            await invoices.heard(work, payment.id, state)
     except (TimeoutError, Failed, Refused) as fault:
-        logger.warning("payment %s could not be looked at on return: %s", payment_id, fault)
+        logger.warning("payment %s could not be looked at on return: %s", payment.id, fault)
 
 
 # --- SMS --------------------------------------------------------------------------------------
@@ -366,6 +368,10 @@ async def _body(request: Request) -> bytes:
         if len(body) > LONGEST_BODY:
             raise _TooLong
     return bytes(body)
+
+
+def _same(kept: str | None, given: str) -> bool:
+    return hmac.compare_digest((kept or "").encode(), given.encode()) and bool(kept)
 
 
 def _plain(amount: Decimal | None) -> str | None:
