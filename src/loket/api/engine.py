@@ -226,7 +226,11 @@ class Schema(strawberry.Schema):
             return Answer(known)
         if running.operation.kind is OperationType.QUERY:
             plan = self._plan(running)
-            if not plan.empty:
+            if plan.known is not None:
+                root = dict(plan.known)
+                if compiled and plan.complete:
+                    return Answer(orjson.dumps(root))
+            else:
                 bound = plan.bind(running.variables, running.context.viewer)
                 try:
                     read = await running.context.reader.fetch_json(bound.statement.text, bound.parameters)

@@ -177,14 +177,14 @@ class Template(Piece):
         return rendering.fill(self.sql, t=t)
 
 
-class Text(Piece):
-    """The same SQL in every row."""
+class Fixed(Piece):
+    """The same in every row: the name of a type, or null for what is not for the viewer."""
 
-    def __init__(self, sql: str) -> None:
-        self.sql = sql
+    def __init__(self, value: str | None) -> None:
+        self.value = value
 
     def render(self, rendering: Rendering, t: str) -> str:
-        return self.sql
+        return "NULL" if self.value is None else quote(self.value)
 
 
 class Number(Template):

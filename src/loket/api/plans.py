@@ -41,7 +41,6 @@ from loket.api.mapping import (
     global_id,
     needed,
     python_name,
-    quote,
     sort_kind,
     wire,
 )
@@ -51,6 +50,7 @@ from loket.api.pieces import (
     ByKeys,
     Elements,
     Finishing,
+    Fixed,
     Found,
     ListOf,
     Made,
@@ -65,7 +65,6 @@ from loket.api.pieces import (
     Shape,
     Site,
     Template,
-    Text,
     build_object,
     plain,
 )
@@ -177,7 +176,7 @@ class Compiler:
             if mapped is not None:
                 top.members.append((key, self._piece(top, kind.name, mapped, nodes)))
             elif name == "__typename":
-                top.members.append((key, Text(quote(kind.name))))
+                top.members.append((key, Fixed(kind.name)))
             else:
                 complete = False
         top.close()
@@ -197,7 +196,7 @@ class Compiler:
         for key, group in self._document.collect(self._map.schema, graphql, _inside(nodes)).items():
             name = group[0].name.value
             if name == "__typename":
-                made.members.append((key, Text(quote(kind))))
+                made.members.append((key, Fixed(kind)))
             else:
                 made.members.append((key, self._piece(made, kind, self._map.fields[kind, name], group)))
         made.close()
@@ -207,7 +206,7 @@ class Compiler:
         source = mapped.source
         hidden = source.allowed is not None and not source.allowed(self._scope)
         if hidden and not isinstance(source, Many | Listed | ById):
-            return Text("NULL")
+            return Fixed(None)
         match source:
             case Column():
                 entity = self._map.entities[kind]
@@ -253,7 +252,7 @@ class Compiler:
         for key, group in self._document.collect(self._map.schema, kind, _inside(nodes)).items():
             name = group[0].name.value
             if name == "__typename":
-                made.members.append((key, Text(quote(kind.name))))
+                made.members.append((key, Fixed(kind.name)))
             else:
                 found = kind.fields[name]
                 made.members.append((key, self._leaf(found.type, fields[python_name(found)], None)))
@@ -445,7 +444,9 @@ class Plan:
         self.direct = direct
         self.finished = top.finished
         self.keys = [key for key, _ in top.members]
-        self.empty = all(isinstance(piece, Text) for _, piece in top.members)
+        fixed = {key: piece.value for key, piece in top.members if isinstance(piece, Fixed)}
+        self.known = fixed if len(fixed) == len(top.members) else None
+        """The whole answer, where no row is asked for."""
         self._top = top
         self._statements: dict[Any, Statement] = {}
 
