@@ -7,7 +7,10 @@ import { forgetTabs } from './storage.js'
 import { forgetToken } from './token.js'
 
 const SIGN_IN = '/auth/login?return=/graphql'
+const SIGN_IN_STAFF = '/auth/login?audience=staff&return=/graphql'
 const SIGN_OUT = '/auth/logout?return=/graphql'
+const WHO = '{ viewer { kind person { name } staffMember { name } } }'
+const KINDS = { CITIZEN: 'burger', STAFF: 'medewerker', SERVICE: 'toepassing', SYSTEM: 'systeem' }
 
 export function Bar({ endpoint, authorization }) {
   const [viewer, setViewer] = useState(undefined)
@@ -53,16 +56,20 @@ function Session({ viewer, authorization }) {
       <a className="loket-main" href={SIGN_IN}>
         Aanmelden
       </a>
+      <a href={SIGN_IN_STAFF}>Als medewerker</a>
     </>
   )
 }
 
-/** The viewer's kind in small letters, or null for somebody who is not signed in. */
+/** The viewer's name and kind, or null for somebody who is not signed in. */
 async function whoAmI(endpoint, authorization) {
   try {
-    const { data } = await post(endpoint, { query: '{ viewer { kind } }' }, authorization ?? {})
-    const kind = data?.viewer?.kind
-    return kind && kind !== 'ANONYMOUS' ? kind.toLowerCase().replaceAll('_', ' ') : null
+    const { data } = await post(endpoint, { query: WHO }, authorization ?? {})
+    const viewer = data?.viewer
+    if (!viewer) return null
+    const name = viewer.person?.name ?? viewer.staffMember?.name
+    const kind = KINDS[viewer.kind] ?? viewer.kind
+    return name ? `${name} (${kind})` : kind
   } catch {
     return null
   }
