@@ -34,10 +34,18 @@ def printed_reference(digits: str) -> str:
     return f"+++{digits[:3]}/{digits[3:7]}/{digits[7:]}+++"
 
 
+def valid_structured_reference(digits: str) -> bool:
+    """Whether these are 12 bare digits of which the last two check the others."""
+    if re.fullmatch("[0-9]{12}", digits) is None:
+        return False
+    number = int(digits[:10])
+    return number > 0 and int(digits[10:]) == (number % 97 or 97)
+
+
 def find_references(text: str) -> list[str]:
     """The valid structured references in free text, 12 bare digits each, in order."""
     found = (re.sub(r"\D", "", match.group()) for match in _IN_TEXT.finditer(text))
-    return [digits for digits in found if _is_structured(digits)]
+    return [digits for digits in found if valid_structured_reference(digits)]
 
 
 def case_reference(prefix: str, year: int, number: int, key: bytes) -> str:
@@ -60,11 +68,6 @@ def valid_case_reference(text: str) -> bool:
     """Whether the check character agrees: one wrong or two swapped characters never do."""
     match = _CASE.fullmatch(text.strip().upper())
     return match is not None and _check_character("".join(match.groups()[:3])) == match[4]
-
-
-def _is_structured(digits: str) -> bool:
-    number = int(digits[:10])
-    return number > 0 and int(digits[10:]) == (number % 97 or 97)
 
 
 def _permute(number: int, key: bytes) -> int:

@@ -138,7 +138,7 @@ def own_values(definition: Definition, municipality: Municipality, language: str
         "department": definition.department.get(language),
         "municipality": municipality.name,
         "contact_name": contact.name,
-        "contact_phone": _phone(contact.phone or municipality.phone),
+        "contact_phone": phone(contact.phone or municipality.phone),
         "contact_email": contact.email or municipality.email,
         "contact_website": contact.website or municipality.website,
         "term_days": definition.term.days,
@@ -146,7 +146,7 @@ def own_values(definition: Definition, municipality: Municipality, language: str
     }
 
 
-def _phone(number: str) -> str:
+def phone(number: str) -> str:
     """+32 14 00 00 00 for a number in E.164; anything else as it is written."""
     try:
         parsed = phonenumbers.parse(number)
