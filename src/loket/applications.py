@@ -90,7 +90,7 @@ async def get(
     found = await work.session.scalars(
         select(Application)
         .where(col(Application.id) == application_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     application = found.one_or_none()
@@ -181,7 +181,7 @@ async def submit(work: Work, application: Application) -> Case:
     faults = faults_in(definition, application.answers, application.cart, work.today, work.actor.language)
     if faults:
         raise refusals(faults)
-    person = await work.session.get_one(Person, application.person_id, with_for_update=True)
+    person = await work.session.get_one(Person, application.person_id, with_for_update={"key_share": True})
     _move(application, PartAction.SUBMIT)
     application.submitted_at = work.now
     _touch(work, application)
@@ -258,7 +258,11 @@ async def store_upload(work: Work, token: str, content: bytes, sha256: str) -> D
             not what was announced.
     """
     document_id = work.vault.read_link("upload", token, work.now)
-    document = await work.session.get(Document, document_id, with_for_update=True) if document_id else None
+    document = (
+        await work.session.get(Document, document_id, with_for_update={"key_share": True})
+        if document_id
+        else None
+    )
     if document is None or document.stored_at is not None:
         raise Refused(ErrorCode.NOT_FOUND)
     if len(content) > MAX_DOCUMENT_BYTES:
@@ -276,7 +280,7 @@ async def attach(work: Work, application: Application, document_id: UUID) -> Doc
     Raises:
         Refused: NOT_FOUND for somebody else's file, one without content, or one used elsewhere.
     """
-    document = await work.session.get(Document, document_id, with_for_update=True)
+    document = await work.session.get(Document, document_id, with_for_update={"key_share": True})
     if document is None or document.person_id != work.actor.id or document.stored_at is None:
         raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
     if document.application_id not in (None, application.id) or document.case_id is not None:
@@ -292,7 +296,7 @@ async def attach(work: Work, application: Application, document_id: UUID) -> Doc
 
 
 async def remove_document(work: Work, application: Application, document_id: UUID) -> None:
-    document = await work.session.get(Document, document_id, with_for_update=True)
+    document = await work.session.get(Document, document_id, with_for_update={"key_share": True})
     if document is None or document.application_id != application.id:
         raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
     await work.session.execute(delete(DocumentContent).where(col(DocumentContent.document_id) == document.id))

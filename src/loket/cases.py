@@ -50,6 +50,9 @@ async def get(
 ) -> Case:
     """The case, locked until the end of this work: actions on one case are serial.
 
+    Every lock here is FOR NO KEY UPDATE: a new event or effect of the same case needs its key only, and
+    must not wait for (or deadlock with) whoever changes it.
+
     Raises:
         Refused: NOT_FOUND for a missing case and for one that the actor may not know of;
             VERSION_CONFLICT when somebody changed it since `expected_version`.
@@ -57,7 +60,7 @@ async def get(
     found = await work.session.scalars(
         select(Case)
         .where(col(Case.id) == case_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     case = found.one_or_none()

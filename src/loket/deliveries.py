@@ -317,7 +317,7 @@ async def refused_by_tool(work: Work, delivery_id: UUID, reason: str) -> None:
     await work.session.refresh(delivery)
     live = await _live(work, delivery)
     if live is not None and live.status is SlotStatus.BOOKED:
-        slot = await work.session.get_one(Slot, live.slot_id, with_for_update=True)
+        slot = await work.session.get_one(Slot, live.slot_id, with_for_update={"key_share": True})
         await lose(work, case, delivery, live, reason)
         slot.capacity = max(slot.taken, 1)
 
@@ -412,7 +412,7 @@ async def _locked(work: Work, delivery_id: UUID) -> tuple[Delivery, Case]:
     if delivery is None:
         raise Refused(ErrorCode.NOT_FOUND)
     case = await cases.get(work, delivery.case_id)
-    await work.session.refresh(delivery, with_for_update=True)
+    await work.session.refresh(delivery, with_for_update={"key_share": True})
     return delivery, case
 
 
@@ -470,7 +470,7 @@ async def _live(work: Work, delivery: Delivery) -> Booking | None:
 
 
 async def _take(work: Work, case: Case, delivery: Delivery, slot_id: UUID, status: SlotStatus) -> Booking:
-    slot = await work.session.get(Slot, slot_id, with_for_update=True, populate_existing=True)
+    slot = await work.session.get(Slot, slot_id, with_for_update={"key_share": True}, populate_existing=True)
     settings = _settings(work, case)
     if (
         slot is None
@@ -501,7 +501,9 @@ async def _alternatives(work: Work, case: Case) -> dict[str, Any]:
 
 
 async def _release(work: Work, booking: Booking) -> None:
-    slot = await work.session.get_one(Slot, booking.slot_id, with_for_update=True, populate_existing=True)
+    slot = await work.session.get_one(
+        Slot, booking.slot_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     slot.taken -= 1
     booking.status = SlotStatus.RELEASED
     booking.expires_at = None
@@ -526,7 +528,7 @@ async def _tell_tool(work: Work, case: Case, delivery: Delivery, slot: Slot) -> 
 
 async def _by_external_id(work: Work, external_id: str) -> Slot | None:
     found = await work.session.scalars(
-        select(Slot).where(col(Slot.external_id) == external_id).with_for_update()
+        select(Slot).where(col(Slot.external_id) == external_id).with_for_update(key_share=True)
     )
     return found.one_or_none()
 

@@ -90,7 +90,7 @@ def _paper(loket: Loket, found: _Invoiced) -> paper.InvoicePaper:
 
 async def _keep(loket: Loket, found: _Invoiced, content: bytes) -> None:
     async with loket.database.transaction() as session:
-        invoice = await session.get_one(Invoice, found.invoice.id, with_for_update=True)
+        invoice = await session.get_one(Invoice, found.invoice.id, with_for_update={"key_share": True})
         if invoice.document_id is not None:
             return
         document = Document(

@@ -76,7 +76,9 @@ async def _check_sources(loket: Loket, effect: Effect) -> Done:
         raise heard.unavailable
 
     async def write(work: Work) -> None:
-        locked = await work.session.get_one(Case, case_id, with_for_update=True, populate_existing=True)
+        locked = await work.session.get_one(
+            Case, case_id, with_for_update={"key_share": True}, populate_existing=True
+        )
         sources.remember(work, locked, heard.answers)
         know_person(await work.session.get_one(Person, locked.person_id), locked.facts)
         await screening.sources_answered(work, locked, heard.answers.complete, heard.code, heard.reference)

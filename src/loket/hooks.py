@@ -320,7 +320,7 @@ async def _executed(work: Work, executed: accounting.RefundExecuted) -> Outcome:
     if refund is None:
         return {"unmatched": True, "entry": str(executed.entry_id), "amount": _plain(executed.amount)}
     case = await cases.get(work, refund.case_id)
-    await work.session.refresh(refund, with_for_update=True)
+    await work.session.refresh(refund, with_for_update={"key_share": True})
     step = REFUND.find(refund.status, PartAction.ORDER)
     if step is not None:  # the money is there, whether we ordered it or a person did
         refund.status, refund.ordered_at = step.to, work.now

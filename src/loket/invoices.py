@@ -46,11 +46,11 @@ from loket.records import (
     Person,
     Refund,
 )
+from loket.settings import is_ours
 from loket.systems import accounting
 from loket.systems.contract import Address
 from loket.systems.payments import Checkout, CheckoutState, CheckoutStatus, RefundState
 from loket.systems.payments import RefundStatus as ProviderRefundStatus
-from loket.settings import is_ours
 from loket.work import BRUSSELS, Work
 
 POLL_FIRST = timedelta(minutes=2)
@@ -278,7 +278,7 @@ async def heard(work: Work, payment_id: UUID, state: CheckoutState, *, number: i
     """
     payment = await work.session.get_one(Payment, payment_id)
     case = await cases.get(work, payment.case_id)
-    await work.session.refresh(payment, with_for_update=True)
+    await work.session.refresh(payment, with_for_update={"key_share": True})
     if payment.status is PaymentStatus.CAPTURED:
         return
     match state.status:
@@ -344,7 +344,7 @@ async def register(
 
 
 async def _captured(work: Work, case: Case, payment: Payment) -> None:
-    invoice = await work.session.get_one(Invoice, payment.invoice_id, with_for_update=True)
+    invoice = await work.session.get_one(Invoice, payment.invoice_id, with_for_update={"key_share": True})
     step = PAYMENT.find(payment.status, PartAction.CAPTURE)
     if step is None:
         return
@@ -452,7 +452,7 @@ async def refund_heard(work: Work, refund_id: UUID, state: RefundState) -> None:
     """What the payment module says of a refund."""
     refund = await work.session.get_one(Refund, refund_id)
     case = await cases.get(work, refund.case_id)
-    await work.session.refresh(refund, with_for_update=True)
+    await work.session.refresh(refund, with_for_update={"key_share": True})
     refund.provider_refund_id = state.id
     match state.status:
         case ProviderRefundStatus.DONE:
@@ -501,7 +501,7 @@ async def get_locked(work: Work, invoice_id: UUID) -> Invoice:
     if invoice is None:
         raise Refused(ErrorCode.NOT_FOUND)
     await cases.get(work, invoice.case_id)
-    await work.session.refresh(invoice, with_for_update=True)
+    await work.session.refresh(invoice, with_for_update={"key_share": True})
     return invoice
 
 
@@ -560,7 +560,7 @@ async def _book(
                 box_number=home.get("box"),
                 postal_code=home.get("postal_code") or "",
                 municipality=home.get("city") or "",
-                country=home.get("country") or "BE",
+                country=_country(home.get("country")),
             )
             if home.get("street")
             else None,
@@ -578,6 +578,11 @@ async def _book(
     await work.leave(
         EffectKind.ACCOUNTING_ENTRY, _ENTRY.dump_python(entry, mode="json", by_alias=True), case=case
     )
+
+
+def _country(name: str | None) -> str:
+    """ISO 3166 in two letters; the National Register writes names, and of Belgium only in Dutch."""
+    return name if name and len(name) == 2 else "BE"
 
 
 def _line(line: dict[str, Any]) -> accounting.Line:

@@ -116,7 +116,7 @@ async def send_code(loket: Loket, effect: Effect) -> Done:
 
 async def receipt(work: Work, message_id: UUID, *, delivered: bool | None, reason: str) -> None:
     """What the provider says of an SMS; receipts come late and out of order, a final word stands."""
-    message = await work.session.get(Message, message_id, with_for_update=True)
+    message = await work.session.get(Message, message_id, with_for_update={"key_share": True})
     if message is None or delivered is None:
         return
     step = MESSAGE.find(message.status, PartAction.DELIVER if delivered else PartAction.FAIL)
@@ -164,7 +164,7 @@ async def resend(work: Work, message: Message, case: Case) -> Message:
 
 def _sent(message_id: UUID, provider_id: str | None) -> Callable[[Work], Awaitable[None]]:
     async def write(work: Work) -> None:
-        message = await work.session.get_one(Message, message_id, with_for_update=True)
+        message = await work.session.get_one(Message, message_id, with_for_update={"key_share": True})
         step = MESSAGE.find(message.status, PartAction.SEND)
         if step is not None:
             message.status = step.to

@@ -82,7 +82,7 @@ async def _open(work: Work, effect_id: UUID) -> Effect:
         raise Refused(ErrorCode.NOT_FOUND)
     if effect.case_id is not None:
         await cases.get(work, effect.case_id)
-    await work.session.refresh(effect, with_for_update=True)
+    await work.session.refresh(effect, with_for_update={"key_share": True})
     if effect.state in (EffectState.DONE, EffectState.SKIPPED):
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=effect.state)
     return effect

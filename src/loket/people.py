@@ -23,7 +23,9 @@ async def me(work: Work) -> Person:
     """Raises `Refused` SIGN_IN_REQUIRED for who is no citizen."""
     if work.actor.kind is not ActorKind.CITIZEN or work.actor.id is None:
         raise Refused(ErrorCode.SIGN_IN_REQUIRED)
-    return await work.session.get_one(Person, work.actor.id, with_for_update=True, populate_existing=True)
+    return await work.session.get_one(
+        Person, work.actor.id, with_for_update={"key_share": True}, populate_existing=True
+    )
 
 
 async def set_preferences(
@@ -74,7 +76,7 @@ async def verify(work: Work, channel: MessageChannel, code: str) -> tuple[Person
         )
         .order_by(col(ContactCode.expires_at).desc())
         .limit(1)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     known = found.one_or_none()
     if known is None:

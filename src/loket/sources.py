@@ -52,7 +52,7 @@ async def want(work: Work, person: Person, purpose: str, subject: UUID) -> Magda
     found = await work.session.scalars(
         select(MagdaRegistration)
         .where(col(MagdaRegistration.person_id) == person.id, col(MagdaRegistration.purpose) == purpose)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     registration = found.one()
     if registration.state is RegistrationState.ENDED:
@@ -71,7 +71,7 @@ async def let_go(work: Work, person_id: UUID, purpose: str, subject: UUID) -> No
     found = await work.session.scalars(
         select(MagdaRegistration)
         .where(col(MagdaRegistration.person_id) == person_id, col(MagdaRegistration.purpose) == purpose)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     registration = found.one_or_none()
     if registration is None:

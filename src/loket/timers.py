@@ -43,7 +43,7 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
             return False
         # the case first, then its timer: the order in which every verb locks them
         case = await cases.get(work, peek.case_id) if peek.case_id else None
-        await work.session.refresh(peek, with_for_update=True)
+        await work.session.refresh(peek, with_for_update={"key_share": True})
         if peek.state is not TimerState.ARMED:
             return False
         peek.state, peek.ended_at = TimerState.FIRED, work.now
@@ -101,7 +101,7 @@ async def _unconfirmed(work: Work, case: Case, _: Timer) -> None:
 
 
 async def _end_draft(work: Work, application_id: UUID) -> None:
-    application = await work.session.get(Application, application_id, with_for_update=True)
+    application = await work.session.get(Application, application_id, with_for_update={"key_share": True})
     if application is not None and application.status is ApplicationStatus.DRAFT:
         await applications.end_draft(work, application, PartAction.EXPIRE)
 

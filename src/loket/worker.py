@@ -10,12 +10,14 @@ import contextlib
 import logging
 import random
 import signal
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -43,6 +45,8 @@ DRAIN_SECONDS = 9.0
 GIVE_UP_AFTER = timedelta(hours=48)
 """Product's promise is at least 24 hours of trying; then an operator is asked."""
 LONGEST_WAIT = timedelta(minutes=15)
+SETTLE_PAUSES = (0.05, 0.5, 2.0)
+"""Seconds; a deadlock or a database that restarts must not make an e-mail go out twice."""
 CIRCUIT_FAILURES = 5
 CIRCUIT_LONGEST = timedelta(seconds=20)
 
@@ -197,14 +201,26 @@ class Worker:
             logger.exception("effect %s (%s) could not be carried out", effect.id, effect.kind)
             ours = Unavailable(effect.system, f"our own fault: {type(fault).__name__}")
             return await self._failed(claim, effect, ours)
-        await self._succeeded(claim, effect, done)
+        await self._settle(lambda: self._succeeded(claim, effect, done))
         return True
+
+    async def _settle(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write an outcome down, again after a conflict: the other side has it already."""
+        for pause in SETTLE_PAUSES:
+            try:
+                await write()
+            except OperationalError:
+                logger.warning("an outcome could not be written down; trying again", exc_info=True)
+                await asyncio.sleep(pause)
+            else:
+                return
+        await write()
 
     async def _succeeded(self, claim: Claim, effect: Effect, done: Done) -> None:
         async with self._loket.work(the_system(effect.system)) as work:
             if effect.case_id is not None and done.then is not None:
                 # the case first, then its effects and lanes: the order in which every verb locks them
-                await work.session.get_one(Case, effect.case_id, with_for_update=True)
+                await work.session.get_one(Case, effect.case_id, with_for_update={"key_share": True})
             await self._end(work, claim, effect, EffectState.DONE, "DONE", receipt=done.receipt)
             if done.then is not None:
                 await done.then(work)
@@ -283,7 +299,9 @@ class Worker:
 
     async def _lane(self, session: AsyncSession, claim: Claim) -> Lane:
         found = await session.scalars(
-            select(Lane).where(col(Lane.key) == claim.key, col(Lane.token) == claim.token).with_for_update()
+            select(Lane)
+            .where(col(Lane.key) == claim.key, col(Lane.token) == claim.token)
+            .with_for_update(key_share=True)
         )
         lane = found.one_or_none()
         if lane is None:
