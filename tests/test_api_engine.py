@@ -392,6 +392,13 @@ async def test_introspection_passes_and_is_remembered(office: Office, depth: int
     assert (await office.ask(query))["data"] == first["data"]
 
 
+async def test_the_ways_around_the_limits_are_closed() -> None:
+    schema = toys.schema()
+    for way in (schema.execute, schema.stream, schema.subscribe):
+        with pytest.raises(TypeError, match="answer"):
+            await way("{ __typename }")
+
+
 def test_scanning_hostile_text_is_linear() -> None:
     for piece in ('"', '"""', '\\"""', '"\\', "#", "....", "é", "{", "-1e", ":"):
         started = time.perf_counter()

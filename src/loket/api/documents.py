@@ -3,10 +3,9 @@
 What is refused is kept too, apart from what is good, so that neither crowds out the other.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 from graphql import (
     BooleanValueNode,
@@ -27,6 +26,7 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from loket.api.kept import Kept
 from loket.api.limits import Cost, Limits, check_text, check_tree, cost_of
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
@@ -35,41 +35,9 @@ DOCUMENTS = 300
 DOCUMENT_CHARACTERS = 500_000
 """Of all kept documents together: a tree takes about a hundred times its text."""
 REFUSED = 200
-PLANS = 40
-"""Kept per operation, by scope of viewers and outcome of @skip and @include."""
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
-class Kept(Generic[K, V]):
-    """The most recently used of something, bounded in number and in weight."""
-
-    def __init__(self, most: int, weight: int | None = None) -> None:
-        self._most = most
-        self._weight = weight
-        self._total = 0
-        self._items: OrderedDict[K, tuple[V, int]] = OrderedDict()
-
-    def get(self, key: K) -> V | None:
-        found = self._items.get(key)
-        if found is None:
-            return None
-        self._items.move_to_end(key)
-        return found[0]
-
-    def put(self, key: K, value: V, weight: int = 1) -> None:
-        self._items[key] = value, weight
-        self._total += weight
-        while len(self._items) > self._most or (self._weight is not None and self._total > self._weight):
-            _, (_, gone) = self._items.popitem(last=False)
-            self._total -= gone
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Operation:
     """One operation of a document. `switches`: the variables in @skip and @include."""
 
@@ -77,7 +45,6 @@ class Operation:
     cost: Cost
     switches: tuple[str, ...]
     introspective: bool
-    plans: Kept[Any, Any] = field(default_factory=lambda: Kept(PLANS))
 
     @property
     def kind(self) -> OperationType:

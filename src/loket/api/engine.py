@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any, Protocol, TypeGuard, cast
+from typing import Any, NoReturn, Protocol, TypeGuard, cast
 
 import orjson
 import strawberry
@@ -36,8 +36,9 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
 from loket.api import mapping, plans
-from loket.api.documents import Document, Documents, Kept, Operation
+from loket.api.documents import Document, Documents, Operation
 from loket.api.faults import formatted, input_fault, presentable, wrong_kind
+from loket.api.kept import Kept
 from loket.api.limits import Limits, too_complex
 from loket.api.pieces import KIND, plain
 from loket.api.plans import Bound, ByName, Compiler, Plan
@@ -47,8 +48,8 @@ from loket.api.scalars import SCALARS
 _is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
 ResolveInfo = GraphQLResolveInfo[Any]
 
-REF_PLANS = 1_000
-"""Plans kept for rows that payloads and events name."""
+PLANS = 1_000
+"""Kept of all operations, by scope of viewers and outcome of @skip and @include."""
 
 
 class Viewer(Protocol):
@@ -142,7 +143,8 @@ class Schema(strawberry.Schema):
         self.limits = limits or Limits()
         self.map = mapping.link(self._schema)
         self.documents = Documents(self._schema, self.limits)
-        self._refs: Kept[Any, tuple[FieldNode, Plan]] = Kept(REF_PLANS)
+        self._plans: Kept[Any, tuple[object, Plan]] = Kept(PLANS)
+        self._statements = plans.statements()
         self._introspection: Kept[tuple[str, str | None], bytes] = Kept(20)
         self._reading: dict[Any, asyncio.Future[bytes | None]] = {}
         self._install()
@@ -275,29 +277,30 @@ class Schema(strawberry.Schema):
     # ------------------------------------------------------------------ plans
 
     def _plan(self, running: Running) -> Plan:
-        flags = running.flags
-        scope = running.context.viewer.scope
-        key = (scope, tuple(flags.values()))
-        plan = running.operation.plans.get(key)
-        if plan is None:
-            compiler = Compiler(self.map, plans.Document(running.document.fragments, flags), scope)
+        def make(compiler: Compiler) -> Plan:
             kind = cast("GraphQLObjectType", self._schema.query_type)
             top, complete = compiler.roots(kind, running.operation.node.selection_set)
-            plan = Plan(top, complete=complete, direct=compiler.direct)
-            running.operation.plans.put(key, plan)
-        return cast("Plan", plan)
+            return Plan(top, self._statements, complete=complete, direct=compiler.direct)
+
+        return self._kept_plan(running, running.operation, "", make)
 
     def _ref_plan(self, running: Running, kind: str, nodes: list[FieldNode], *, several: bool) -> Plan:
+        def make(compiler: Compiler) -> Plan:
+            top = compiler.by_keys(kind, nodes, several=several)
+            return Plan(top, self._statements, complete=True, direct=compiler.direct)
+
+        return self._kept_plan(running, nodes[0], f"{kind}*{several}", make)
+
+    def _kept_plan(self, running: Running, node: object, what: str, make: Callable[[Compiler], Plan]) -> Plan:
+        """The plan of `node` for this viewer's scope; a kept one belongs to this very node."""
         flags = running.flags
         scope = running.context.viewer.scope
-        key = (id(nodes[0]), kind, several, scope, tuple(flags.values()))
-        found = self._refs.get(key)
-        if found is not None and found[0] is nodes[0]:
+        key = (id(node), what, scope, tuple(flags.values()))
+        found = self._plans.get(key)
+        if found is not None and found[0] is node:
             return found[1]
-        compiler = Compiler(self.map, plans.Document(running.document.fragments, flags), scope)
-        plan = Plan(compiler.by_keys(kind, nodes, several=several), complete=True, direct=True)
-        plan.direct = compiler.direct
-        self._refs.put(key, (nodes[0], plan))
+        plan = make(Compiler(self.map, plans.Document(running.document.fragments, flags), scope))
+        self._plans.put(key, (node, plan))
         return plan
 
     async def _read_refs(self, running: Running, value: Ref | list[Ref], nodes: list[FieldNode]) -> Any:  # noqa: ANN401  # rows
@@ -415,6 +418,12 @@ class Schema(strawberry.Schema):
             self._reading[key] = reading
             reading.add_done_callback(lambda _: self._reading.pop(key, None))
         return await asyncio.shield(reading)
+
+    async def execute(self, *_arguments: Any, **_named: Any) -> NoReturn:  # noqa: ANN401  # strawberry's
+        """Not served: it knows no limits. Use `answer`."""
+        raise TypeError("documents are answered by `answer` and `events`, which bound them")
+
+    stream = subscribe = execute
 
     # ------------------------------------------------------------------ resolvers
 

@@ -33,6 +33,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 from strawberry.types.field import StrawberryField
 
+from loket.api.kept import Kept
 from loket.api.mapping import (
     BACKREF,
     Map,
@@ -85,8 +86,9 @@ from loket.api.reads import (
     Parts,
 )
 
-SHAPES = 200
-"""Texts kept per plan."""
+STATEMENTS = 5_000
+STATEMENT_CHARACTERS = 20_000_000
+"""Of all kept statements together."""
 
 
 # --- from a document to the tree --------------------------------------------------------------
@@ -426,6 +428,14 @@ class Statement:
     parameters: Sequence[object]
 
 
+Statements = Kept[Any, Statement]
+"""Of all plans, by plan and shape."""
+
+
+def statements() -> Statements:
+    return Kept(STATEMENTS, STATEMENT_CHARACTERS)
+
+
 @dataclass(slots=True)
 class Bound:
     """A plan with the values of one request. `failures`: root fields whose arguments cannot be."""
@@ -439,7 +449,7 @@ class Bound:
 class Plan:
     """`complete`: every root field is in the map. `direct`: no execution is needed after finishing."""
 
-    def __init__(self, top: Object, *, complete: bool, direct: bool) -> None:
+    def __init__(self, top: Object, statements: Statements, *, complete: bool, direct: bool) -> None:
         self.complete = complete
         self.direct = direct
         self.finished = top.finished
@@ -448,7 +458,7 @@ class Plan:
         self.known = fixed if len(fixed) == len(top.members) else None
         """The whole answer, where no row is asked for."""
         self._top = top
-        self._statements: dict[Any, Statement] = {}
+        self._statements = statements
 
     def bind(self, variables: VariableValues, viewer: Any, keys: Any = None) -> Bound:  # noqa: ANN401  # the viewer is the application's
         """The statement and its parameters; `keys` for a plan of named rows."""
@@ -460,13 +470,11 @@ class Plan:
                     piece.bind(binding)
                 except GraphQLError as fault:
                     failures[key] = fault
-        shape = (tuple(binding.shapes.items()), tuple(failures))
+        shape = (self, tuple(binding.shapes.items()), tuple(failures))
         statement = self._statements.get(shape)
         if statement is None:
             statement = self._render(binding.shapes, failures)
-            if len(self._statements) >= SHAPES:
-                self._statements.clear()
-            self._statements[shape] = statement
+            self._statements.put(shape, statement, len(statement.text))
         binding.values["", "keys"] = keys
         values = binding.values
         parameters = [
