@@ -50,6 +50,7 @@ async def payment_code(loket: Loket, invoice: Invoice) -> bytes:
         bic=municipality.bic,
         amount=invoice.amount - invoice.paid,
         reference=invoice.reference,
+        line=municipality.reference_line,
     )
 
 

@@ -7,6 +7,7 @@ Adapters know only what stands here: URLs and credentials.
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 from urllib.parse import urlsplit
@@ -14,6 +15,16 @@ from urllib.parse import urlsplit
 
 class SettingsError(Exception):
     """A setting is missing or wrong; the message names the variable."""
+
+
+class ReferenceLine(StrEnum):
+    """The line of a payment code that carries the reference.
+
+    Banking apps in Belgium show it as a structured communication only from the first.
+    """
+
+    STRUCTURED = "structured"
+    TEXT = "text"
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,7 @@ class Municipality:
     kbo: str = "0207500123"
     iban: str = "BE71096123456769"
     bic: str = "GKCCBEBB"
+    reference_line: ReferenceLine = ReferenceLine.STRUCTURED
     street: str = "Dorpsplein 1"
     postal_code: str = "2999"
     city: str = "Lindebeke"

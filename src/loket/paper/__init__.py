@@ -19,7 +19,7 @@ import orjson
 import typst
 
 from loket.numbers import printed_reference
-from loket.paper.epc import ReferenceLine, epc_qr_payload, epc_qr_png, epc_qr_svg
+from loket.paper.epc import epc_qr_payload, epc_qr_png, epc_qr_svg
 from loket.paper.words import WORDS
 from loket.settings import Municipality
 from loket.wording import amount, clean, day, phone
@@ -29,7 +29,6 @@ __all__ = [
     "InvoiceLine",
     "InvoicePaper",
     "LetterPaper",
-    "ReferenceLine",
     "Signatory",
     "epc_qr_payload",
     "epc_qr_png",
@@ -46,7 +45,7 @@ _STANDARDS: list[Any] = ["a-3a", "ua-1"]
 _LONGEST_WORD = 24
 """Characters after which a word may be broken: nothing that a person typed runs off the paper."""
 _BREAK = "\N{ZERO WIDTH SPACE}"
-_ENDLESS = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
+_ENDLESS = re.compile(rf"[^\s-]{{{_LONGEST_WORD + 1},}}")
 _UNDRAWN = re.compile(
     "[^\\n -~\xa0-\u0148\u014a-\u01c3\u01c5-\u031e\u038e-\u03a1\u03a3-\u03e1\u03f0-\u049d\u04a0-\u04ff"
     "\u1e00-\u1eff\u2010-\u2027\u202f-\u205f\u20a0-\u20bf\u2116\u2122\u2190-\u2199\u2212\u2260\u2264\u2265\u25a1]"
@@ -153,7 +152,7 @@ def _invoice(paper: InvoicePaper) -> dict[str, object]:
         "facts": [
             (words["number"], paper.number),
             (words["issued_on"], _date(paper.issued_on, language)),
-            (words["due_on"], _date(paper.due_on, language)),
+            *([(words["due_on"], _date(paper.due_on, language))] if owed else []),
             (words["case"], paper.case_reference),
         ],
         "lines": [
@@ -174,11 +173,10 @@ def _invoice(paper: InvoicePaper) -> dict[str, object]:
 
 def _payment(paper: InvoicePaper, language: str) -> dict[str, object]:
     municipality, words = paper.municipality, WORDS[language]
-    due = day(paper.due_on, language)
     reference = printed_reference(paper.structured_reference)
     total = amount(paper.total, language)
     return {
-        "request": words["request"].format(amount=total, due=due),
+        "request": words["request"].format(amount=total, due=_date(paper.due_on, language)),
         "facts": [
             (words["amount"], total),
             (words["account"], _groups(municipality.iban)),
@@ -192,6 +190,7 @@ def _payment(paper: InvoicePaper, language: str) -> dict[str, object]:
             bic=municipality.bic,
             amount=paper.total,
             reference=paper.structured_reference,
+            line=municipality.reference_line,
         ),
         "code_says": words["code_says"].format(
             amount=total, name=municipality.name, iban=_groups(municipality.iban), reference=reference

@@ -2,18 +2,14 @@
 
 import io
 from decimal import Decimal
-from typing import Literal
 
 import segno
 from stdnum import bic as bics
 from stdnum import iban as ibans
 
 from loket.numbers import printed_reference, valid_structured_reference
+from loket.settings import ReferenceLine
 from loket.wording import clean
-
-ReferenceLine = Literal["structured", "text"]
-"""Which of its two lines the code carries the reference in. Belgian banks show it as a structured
-communication only from the first, where it stands as 12 bare digits; the guideline does not say so."""
 
 MAX_NAME = 70
 MAX_AMOUNT = Decimal("999999999.99")
@@ -24,7 +20,13 @@ _UTF_8 = "1"
 
 
 def epc_qr_payload(
-    *, name: str, iban: str, bic: str, amount: Decimal, reference: str, line: ReferenceLine = "structured"
+    *,
+    name: str,
+    iban: str,
+    bic: str,
+    amount: Decimal,
+    reference: str,
+    line: ReferenceLine = ReferenceLine.STRUCTURED,
 ) -> str:
     """The text in the code. `amount` is EUR, `reference` 12 bare digits; an empty `bic` is left out.
 
@@ -41,7 +43,7 @@ def epc_qr_payload(
     beneficiary = " ".join(clean(name).split())[:MAX_NAME].rstrip()
     if not beneficiary:
         raise ValueError("a transfer needs the name of its beneficiary")
-    structured, text = (reference, "") if line == "structured" else ("", printed_reference(reference))
+    structured = line is ReferenceLine.STRUCTURED
     fields = [
         "BCD",
         "002",
@@ -52,8 +54,8 @@ def epc_qr_payload(
         ibans.validate(iban, check_country=False),
         f"EUR{amount:.2f}",
         "",
-        structured,
-        text,
+        reference if structured else "",
+        "" if structured else printed_reference(reference),
     ]
     payload = "\n".join(fields).rstrip("\n")
     if len(payload.encode()) > MAX_BYTES:
@@ -62,7 +64,13 @@ def epc_qr_payload(
 
 
 def epc_qr_svg(
-    *, name: str, iban: str, bic: str, amount: Decimal, reference: str, line: ReferenceLine = "structured"
+    *,
+    name: str,
+    iban: str,
+    bic: str,
+    amount: Decimal,
+    reference: str,
+    line: ReferenceLine = ReferenceLine.STRUCTURED,
 ) -> str:
     """The code as a drawing, quiet zone included. Raises as `epc_qr_payload` does."""
     payload = epc_qr_payload(name=name, iban=iban, bic=bic, amount=amount, reference=reference, line=line)
@@ -70,7 +78,13 @@ def epc_qr_svg(
 
 
 def epc_qr_png(
-    *, name: str, iban: str, bic: str, amount: Decimal, reference: str, line: ReferenceLine = "structured"
+    *,
+    name: str,
+    iban: str,
+    bic: str,
+    amount: Decimal,
+    reference: str,
+    line: ReferenceLine = ReferenceLine.STRUCTURED,
 ) -> bytes:
     """The code as an image for an e-mail, quiet zone included. Raises as `epc_qr_payload` does."""
     payload = epc_qr_payload(name=name, iban=iban, bic=bic, amount=amount, reference=reference, line=line)
