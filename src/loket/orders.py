@@ -90,7 +90,7 @@ async def _counts(work: Work, procedure: str, household: bytes, period: int) -> 
             col(Quota.period) == period,
         )
     )
-    return dict(found.tuples().all())
+    return {row.product: row.quantity for row in found}
 
 
 async def _claim(
