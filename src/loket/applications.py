@@ -354,6 +354,8 @@ def know_person(person: Person, facts: Json) -> None:
         person.given_name = told.get("first_name") or person.given_name
         person.family_name = told.get("last_name") or person.family_name
         person.address = told.get("address") or person.address
+        if told.get("deceased_on"):
+            person.deceased_on = date.fromisoformat(told["deceased_on"])
 
 
 def _locked_fields(application: Application, answers: Json, language: str) -> list[FieldFault]:

@@ -7,7 +7,7 @@ from uuid_utils.compat import uuid7
 
 from loket import cases
 from loket.errors import ErrorCode, Refused
-from loket.lifecycle import Action, DecisionStatus
+from loket.lifecycle import Action, DecisionStatus, TimerKind
 from loket.records import Case, Decision
 from loket.rules import Outcome, conclude, evaluate_all
 from loket.screening import facts_of, motivation
@@ -65,6 +65,7 @@ async def take(work: Work, case: Case, *, granted: bool, legal: str, fact: str, 
 
 
 async def _write(work: Work, case: Case, status: DecisionStatus, legal: list[str], facts: list[str]) -> None:
+    await work.disarm(TimerKind.TERM, TimerKind.TERM_ALARM, case=case)
     values = {
         "status": status,
         "by_rule": not work.actor.is_staff,

@@ -17,6 +17,7 @@ from loket import deliveries, documents, invoices, messages, screening, sources
 from loket.accesslog import Purpose, consulting
 from loket.app import Loket
 from loket.applications import know_person
+from loket.cases import open_task
 from loket.consultation import consult
 from loket.errors import Declined, Unavailable
 from loket.outcome import Done
@@ -80,7 +81,11 @@ async def _check_sources(loket: Loket, effect: Effect) -> Done:
             Case, case_id, with_for_update={"key_share": True}, populate_existing=True
         )
         sources.remember(work, locked, heard.answers)
-        know_person(await work.session.get_one(Person, locked.person_id), locked.facts)
+        person = await work.session.get_one(Person, locked.person_id)
+        know_person(person, locked.facts)
+        if heard.replaced_by is not None:
+            await sources.replace_number(work, person, heard.replaced_by)
+            await open_task(work, locked, "NUMBER_REPLACED")
         await screening.sources_answered(work, locked, heard.answers.complete, heard.code, heard.reference)
 
     return Done({"code": heard.code, "reference": heard.reference}, write)

@@ -204,6 +204,7 @@ async def _queue(
 def _enclosed(telling: _Telling, about: set[EventType], cause: Event) -> dict[str, Any]:
     """What goes with an e-mail: the invoice with its code, the appointment for the calendar."""
     enclosed: dict[str, Any] = {}
+    language = telling.person.language
     if about & _ABOUT_MONEY and telling.invoice is not None:
         enclosed["invoice_id"] = str(telling.invoice.id)
     delivery = telling.delivery
@@ -218,7 +219,7 @@ def _enclosed(telling: _Telling, about: set[EventType], cause: Event) -> dict[st
                 "sequence": delivery.calendar_sequence,
                 "starts_at": starts_at,
                 "ends_at": ends_at,
-                "summary": f"{telling.definition.title.get(telling.person.language)} ({telling.case.reference})",
+                "summary": f"{telling.definition.title.get(language)} ({telling.case.reference})",
                 "location": address_line(delivery.address),
                 "cancelled": gone,
             }

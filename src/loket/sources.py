@@ -116,6 +116,14 @@ def remember(work: Work, subject: Application | Case, answers: Answers) -> None:
     subject.facts = facts
 
 
+async def replace_number(work: Work, person: Person, insz: str) -> None:
+    """The person has another national number now; a record that has it already keeps it."""
+    index = work.vault.index("insz", insz)
+    taken = await work.session.scalar(select(col(Person.id)).where(col(Person.insz_index) == index))
+    if taken is None:
+        person.insz_sealed, person.insz_index = work.vault.seal(insz), index
+
+
 def fresh(facts: Json, part: str, now: datetime) -> bool:
     told = facts.get(part)
     return told is not None and now - datetime.fromisoformat(told["fetched_at"]) < FRESH

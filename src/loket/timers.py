@@ -9,11 +9,13 @@ from sqlmodel import col
 
 from loket import applications, cases, deliveries, invoices, screening
 from loket.app import Loket
-from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Status, TimerKind
+from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Stage, Status, TimerKind
 from loket.records import Application, Case, Timer, TimerState
 from loket.work import Work, the_system
 
 BATCH = 100
+_BEFORE_DECISION = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
+"""The term is one to decide in: what follows a decision has terms of its own."""
 
 
 async def fire_due(loket: Loket) -> int:
@@ -62,13 +64,15 @@ async def _answer(work: Work, case: Case, _: Timer) -> None:
 
 async def _term(work: Work, case: Case, _: Timer) -> None:
     """The term lapsed: that is a fact with consequences, so it is an event, and a person's first task."""
-    if not case.overdue:
+    if not case.overdue and case.stage in _BEFORE_DECISION:
         case.overdue = True
         await cases.advance(work, case, Action.LAPSE_TERM)
         await cases.open_task(work, case, "TERM_LAPSED")
 
 
 async def _term_alarm(work: Work, case: Case, _: Timer) -> None:
+    if case.stage not in _BEFORE_DECISION:
+        return
     await cases.open_task(work, case, "TERM_ALARM", {"due_on": case.due_on.isoformat()})
 
 

@@ -958,9 +958,10 @@ class ViewerInfo:
         return sorted(viewer.scope.roles)
 
     @computed(
-        contact="(SELECT jsonb_build_object('email', p.email, 'email_verified', p.email_verified_at IS NOT NULL,"
-        " 'by_email', p.by_email, 'phone', p.phone, 'phone_verified', p.phone_verified_at IS NOT NULL,"
-        " 'by_sms', p.by_sms, 'language', p.language) FROM person p WHERE p.id = {viewer.person_id})"
+        contact="""(SELECT jsonb_build_object(
+            'email', p.email, 'email_verified', p.email_verified_at IS NOT NULL, 'by_email', p.by_email,
+            'phone', p.phone, 'phone_verified', p.phone_verified_at IS NOT NULL, 'by_sms', p.by_sms,
+            'language', p.language) FROM person p WHERE p.id = {viewer.person_id})"""
     )
     def contact_preferences(row: Row, viewer: Viewer) -> ContactPreferences | None:  # noqa: N805  # no self
         """How you hear from us."""

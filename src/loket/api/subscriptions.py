@@ -1,4 +1,4 @@
-"""What can be followed live: every event once, in order, resuming from a cursor; authorised event by event."""
+"""What can be followed live: every event once, in order, resuming from a cursor."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
