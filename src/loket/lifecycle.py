@@ -615,6 +615,8 @@ MESSAGE = Machine[MessageStatus, PartAction]("message", (
     Step(MessageStatus.QUEUED,         PartAction.SEND,      MessageStatus.SENT,            _SYSTEM),
     Step(MessageStatus.QUEUED,         PartAction.FAIL,      MessageStatus.FAILED,          _SYSTEM),
     Step(MessageStatus.QUEUED,         PartAction.SKIP,      MessageStatus.SKIPPED,         _RULE),
+    # A receipt may overtake our own note that the message was sent.
+    Step(MessageStatus.QUEUED,         PartAction.DELIVER,   MessageStatus.DELIVERED,       _SYSTEM),
     Step(MessageStatus.SENT,           PartAction.DELIVER,   MessageStatus.DELIVERED,       _SYSTEM),
     Step(MessageStatus.SENT,           PartAction.FAIL,      MessageStatus.FAILED,          _SYSTEM),
     Step(MessageStatus.FAILED,         PartAction.DELIVER,   MessageStatus.DELIVERED,       _SYSTEM),
