@@ -1,14 +1,13 @@
-"""Who looked at whose data, and why: every call at MAGDA and every read by staff, shown to the citizen."""
+"""Who asked MAGDA about whom, and why; shown to the citizen beside what staff read (`api.readlog`)."""
 
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
 from loket.database import Database
-from loket.records import AccessLog, ActorKind
+from loket.records import AccessLog
 from loket.systems.magda import CallRecord
 from loket.work import Actor
 
@@ -51,22 +50,5 @@ async def log_call(database: Database, record: CallRecord) -> None:
                 reference=record.reference,
                 outcome=" ".join((record.outcome, *record.exception_codes)),
                 case_id=purpose.case_id,
-            )
-        )
-
-
-async def log_read(database: Database, actor: Actor, person_id: UUID, case_id: UUID, purpose: str) -> None:
-    """Keep that a member of staff opened a case."""
-    async with database.transaction() as session:
-        session.add(
-            AccessLog(
-                person_id=person_id,
-                at=datetime.now(UTC),
-                actor_kind=ActorKind.STAFF,
-                actor_name=actor.name,
-                service="loket",
-                purpose=purpose,
-                outcome="ANSWERED",
-                case_id=case_id,
             )
         )

@@ -11,14 +11,14 @@ from loket import identity
 from loket.api import playground
 from loket.api.context import Context, Viewer
 from loket.api.endpoint import Endpoint
-from loket.api.engine import Schema
 from loket.api.mutations import Mutation
 from loket.api.payloads import USER_ERRORS
 from loket.api.queries import Query
+from loket.api.readlog import LoggedSchema
 from loket.api.subscriptions import Subscription
 from loket.app import Loket
 
-schema = Schema(query=Query, mutation=Mutation, subscription=Subscription, types=USER_ERRORS)
+schema = LoggedSchema(query=Query, mutation=Mutation, subscription=Subscription, types=USER_ERRORS)
 
 
 def sdl() -> str:
