@@ -10,9 +10,12 @@ _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: no I, L, O or U, so nothing is misread or spells a word by accident."""
 _HALF_BITS = 15
 _ROUNDS = 4
-_CHECK_MODULUS = 31
-_CASE = re.compile(r"([A-Z]{2,4})-(\d{4})-([0-9A-Z]{6})-([0-9A-Z])")
-_IN_TEXT = re.compile(r"(?<!\d)\d{3}[/ .]?\d{4}[/ .]?\d{5}(?!\d)")
+_VALUES = {one: at for at, one in enumerate(_BASE32)} | {one: at for at, one in enumerate("ILOU")}
+"""A prefix may hold the letters that are left out elsewhere; it holds no digits, so their values are free."""
+_GF32 = 0b100101
+"""x⁵ + x² + 1, primitive: the first 31 powers of x are all different."""
+_CASE = re.compile(rf"([A-Z]{{2,4}})-([0-9]{{4}})-([{_BASE32}]{{6}})-([{_BASE32}])")
+_IN_TEXT = re.compile(r"(?<!\d)[0-9]{3}[/ .]?[0-9]{4}[/ .]?[0-9]{5}(?!\d)")
 
 
 def structured_reference(number: int) -> str:
@@ -65,7 +68,7 @@ def case_reference(prefix: str, year: int, number: int, key: bytes) -> str:
 
 
 def valid_case_reference(text: str) -> bool:
-    """Whether the check character agrees: one wrong or two swapped characters never do."""
+    """Whether the check character agrees: with one wrong character, or two neighbours swapped, never."""
     match = _CASE.fullmatch(text.strip().upper())
     return match is not None and _check_character("".join(match.groups()[:3])) == match[4]
 
@@ -80,6 +83,9 @@ def _permute(number: int, key: bytes) -> int:
 
 
 def _check_character(text: str) -> str:
-    """Modulo a prime, each place with its own weight: catches a wrong character and a swap."""
-    total = sum((at % (_CHECK_MODULUS - 1) + 1) * int(one, 36) for at, one in enumerate(text))
-    return _BASE32[total % _CHECK_MODULUS]
+    """A sum over GF(32) in which each place weighs another power of x."""
+    total = 0
+    for one in text:
+        total = (total ^ _VALUES[one]) << 1
+        total = total ^ _GF32 if total & 32 else total
+    return _BASE32[total]
