@@ -113,9 +113,10 @@ def test_the_pid_of_a_killed_server_may_belong_to_somebody_else_now(room: Path) 
     launcher.start()
     file = room / "postgres" / "server" / "data" / "postmaster.pid"
     left_behind = file.read_text("ascii").split("\n")
+    server_user = file.stat().st_uid
     launcher.stop()
     assert not file.exists()
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with subprocess.Popen(["sleep", "60"], user=server_user) as stranger:
         left_behind[0] = str(stranger.pid)
         file.write_text("\n".join(left_behind), "ascii")
         assert left_behind[7].strip() == "ready"

@@ -52,6 +52,8 @@ SOCKET_NAME = ".s.PGSQL.5432"
 ELSEWHERE = Path("/var/lib/loket")
 """Where the data go when root started us and the server's user cannot enter the folder asked for."""
 STOP_SECONDS = 10.0
+GLANCE_SECONDS = 0.5
+"""A lock may be taken this long by somebody who only looks whether it is."""
 
 
 class PostgresError(Exception):
@@ -70,17 +72,35 @@ def hold(path: Path) -> io.TextIOWrapper:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        file.close()
-        raise InUseError(f"{path.parent} is in use by process {owner}") from None
+    patience = time.monotonic() + GLANCE_SECONDS
+    while not _locked(file, fcntl.LOCK_EX):
+        if time.monotonic() > patience:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            file.close()
+            raise InUseError(f"{path.parent} is in use by process {owner}")
+        time.sleep(0.02)
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process has the lock `path`."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return not _locked(file, fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
+
+
+def _locked(file: io.TextIOWrapper, how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Postgres:

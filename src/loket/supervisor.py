@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from loket.installation import Installation
-from loket.postgres import InUseError, Postgres, die_with_parent, hold
+from loket.postgres import Postgres, die_with_parent, hold, is_held
 
 BACK_OFF_SECONDS = (0.5, 30.0)
 """First and longest wait before a process is started again."""
@@ -296,11 +296,9 @@ def started(installation: Installation, *, log: Path | None = None) -> Iterator[
 def find(home: Path) -> Running | None:
     """The Loket that runs under `home`, None when there is none (also after a crash left its file)."""
     try:
-        hold(home / "lock").close()
-    except InUseError:
-        with contextlib.suppress(FileNotFoundError):
+        if is_held(home / "lock"):
             return Running(**json.loads((home / "run.json").read_text("utf-8")))
-    except OSError:  # no such home, or not ours
+    except OSError:  # no such home, not ours, or not yet that far
         return None
     return None
 
