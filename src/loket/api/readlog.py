@@ -16,21 +16,22 @@ from loket.api.engine import Answer, Schema
 from loket.api.naming import read_id
 
 _WRITE = """
-    INSERT INTO accesslog (id, person_id, at, actor_kind, actor_name, service, purpose, reference, outcome, case_id)
-    SELECT gen_random_uuid(), looked.person_id, now(), 'STAFF', %(name)s, 'loket', looked.procedure_key, '',
+    INSERT INTO accesslog
+           (id, person_id, at, actor_kind, actor_name, service, purpose, reference, outcome, case_id)
+    SELECT gen_random_uuid(), looked.person_id, now(), 'STAFF', %(name)s::text, 'loket', looked.procedure_key, '',
            'READ', looked.id
       FROM "case" AS looked
-     WHERE (looked.reference = ANY(%(references)s) OR looked.id = ANY(%(ids)s))
+     WHERE (looked.reference = ANY(%(references)s::text[]) OR looked.id = ANY(%(ids)s::uuid[]))
        AND NOT EXISTS (SELECT FROM accesslog AS before
                         WHERE before.person_id = looked.person_id AND before.case_id = looked.id
-                          AND before.actor_name = %(name)s AND before.at > now() - interval '10 minutes')
+                          AND before.actor_name = %(name)s::text AND before.at > now() - interval '10 minutes')
 """
 
 
 class LoggedSchema(Schema):
     """The schema, with the duty to log what staff read."""
 
-    async def answer(  # noqa: D102  # as the schema's
+    async def answer(
         self,
         text: str,
         *,
