@@ -18,13 +18,15 @@ from loket.api.naming import read_id
 _WRITE = """
     INSERT INTO accesslog
            (id, person_id, at, actor_kind, actor_name, service, purpose, reference, outcome, case_id)
-    SELECT gen_random_uuid(), looked.person_id, now(), 'STAFF', %(name)s::text, 'loket', looked.procedure_key, '',
-           'READ', looked.id
+    SELECT gen_random_uuid(), looked.person_id, now(), 'STAFF', %(name)s::text, 'loket',
+           looked.procedure_key, '', 'READ', looked.id
       FROM "case" AS looked
      WHERE (looked.reference = ANY(%(references)s::text[]) OR looked.id = ANY(%(ids)s::uuid[]))
        AND NOT EXISTS (SELECT FROM accesslog AS before
-                        WHERE before.person_id = looked.person_id AND before.case_id = looked.id
-                          AND before.actor_name = %(name)s::text AND before.at > now() - interval '10 minutes')
+                        WHERE before.person_id = looked.person_id
+                          AND before.case_id = looked.id
+                          AND before.actor_name = %(name)s::text
+                          AND before.at > now() - interval '10 minutes')
 """
 
 
