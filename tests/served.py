@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from flemish import SCOPES, Credentials
 from loket import identity, settings, web
+from loket.api import schema
 from loket.app import Loket
 from loket.errors import Refused
 from loket.sandbox.house import SYSTEMS, House, sandbox
@@ -70,7 +71,7 @@ async def served(database_url: str, folder: Path, **changed: object) -> AsyncIte
             own = _settings(url, database_url, credentials, house)
             loket = Loket(replace(own, **changed))  # type: ignore[arg-type]  # fields by name
             async with (
-                serving(web.assemble(loket, [who(loket)]), listener),
+                serving(web.assemble(loket, [who(loket), *schema.routes(loket)]), listener),
                 httpx2.AsyncClient(base_url=url, trust_env=False) as client,
             ):
                 yield Served(url, loket, house, client)

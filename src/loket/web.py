@@ -141,6 +141,7 @@ class Manners:
         finally:
             route = scope.get("route")
             line = {
+                "request": request_id,
                 "method": scope.get("method", "SOCKET"),
                 "route": getattr(route, "path", "(none)"),
                 "status": status,
