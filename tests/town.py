@@ -1,0 +1,370 @@
+"""A town at work: Loket with its doors open and a worker running, citizens and staff who use it over GraphQL.
+
+What others see is read where they see it: the API's answers, and the records of the sandbox.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import graphql
+from sqlalchemy import text
+
+from loket.api.naming import decode_id
+from loket.sandbox import personas
+from loket.worker import Worker
+from served import Served, served
+
+Json = dict[str, Any]
+
+HANDLER, FINANCE, DRIVER, OPERATOR = "hilde", "filip", "wim", "greet"
+"""Personas of the staff, by what they do."""
+SCHEMA = Path(__file__).parent.parent / "schema.graphql"
+
+ERRORS = """errors { __typename code message path
+    ... on TransitionNotAllowed { currentStatus allowedActions }
+    ... on VersionConflict { currentVersion }
+    ... on SlotFull { alternatives { id startsAt } } }"""
+CASE = """id reference status stage version round outcome overdue due closedAt
+    invoice { id number status structuredReference issuedOn dueOn lines { description quantity amount }
+              amount { amount } paid { amount } outstanding { amount } document { url }
+              payments { id status method amount { amount } } }
+    delivery { id status startsAt endsAt calendarSequence deliveredAt address { street postalCode }
+               items { product quantity } booking { status expiresAt slot { id startsAt free } } }
+    refunds { id status reason amount { amount } }
+    decision { status byRule motivationLegal motivationFactual }
+    suspensions { reason endedOn }
+    checks { status code }
+    tasks { id kind status data remark }"""
+
+
+@dataclass
+class Town:
+    served: Served
+    _tokens: dict[str, str] = field(default_factory=dict)
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
+    _keys: "count[int]" = field(default_factory=lambda: count(1))
+
+    # ── asking ────────────────────────────────────────────────────────────────────────────────────────
+
+    def somebody(self) -> str:
+        """A resident who lives alone, and whom nobody met before."""
+        return f"burger-{next(self._numbers)}"
+
+    def key(self) -> str:
+        """An idempotency key of one's own."""
+        return f"key {next(self._keys)}"
+
+    async def post(self, who: str | None, document: str, variables: Mapping[str, Any] | None = None) -> Json:
+        """The whole answer to a GraphQL request."""
+        headers = {}
+        if who is not None:
+            if who not in self._tokens:
+                self._tokens[who] = await self.served.token_of(who)
+            headers["Authorization"] = f"Bearer {self._tokens[who]}"
+        body = {"query": document, "variables": dict(variables or {})}
+        answer = await self.served.client.post("/graphql", json=body, headers=headers, timeout=60)
+        told: Json = answer.json()
+        return told
+
+    async def ask(self, who: str | None, document: str, **variables: object) -> Json:
+        """The data of an answer without errors."""
+        told = await self.post(who, document, variables)
+        assert "errors" not in told, told["errors"]
+        data: Json = told["data"]
+        return data
+
+    async def tries(self, who: str | None, action: str, fields: str = "", **arguments: object) -> Json:
+        """The payload of a mutation, its refusals under `errors`. A key of its own is given where it takes one."""
+        takes = _mutation(action).args
+        if "idempotencyKey" in takes:
+            arguments.setdefault("idempotencyKey", self.key())
+        declared = ", ".join(f"${name}: {takes[name].type}" for name in arguments)
+        passed = ", ".join(f"{name}: ${name}" for name in arguments)
+        document = f"mutation({declared}) {{ {action}({passed}) {{ {ERRORS} {fields} }} }}"
+        payload: Json = (await self.ask(who, document, **arguments))[action]
+        return payload
+
+    async def does(self, who: str | None, action: str, fields: str = "", **arguments: object) -> Json:
+        """The payload of a mutation that is granted."""
+        payload = await self.tries(who, action, fields, **arguments)
+        assert payload["errors"] == [], payload["errors"]
+        return payload
+
+    async def refused(self, who: str | None, action: str, **arguments: object) -> Json:
+        """The one refusal of a mutation."""
+        (refusal,) = (await self.tries(who, action, **arguments))["errors"]
+        told: Json = refusal
+        return told
+
+    # ── applying ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def fills_in(
+        self,
+        who: str,
+        *,
+        procedure: str = "compost-bin",
+        cart: Mapping[str, int] | None = None,
+        answers: Json | None = None,
+    ) -> str:
+        """The id of a draft that can be handed in."""
+        payload = await self.does(who, "applicationStart", "application { id }", procedure=procedure)
+        draft: str = payload["application"]["id"]
+        citizen = personas.person(who)
+        email = citizen.email if isinstance(citizen, personas.Citizen) else None
+        given = {"delivery": {"place": "home"}, "declaration": True, "contact": {"email": email}}
+        await self.does(who, "applicationSetAnswers", id=draft, input=given | (answers or {}))
+        lines = [{"product": name, "quantity": number} for name, number in (cart or {"bak": 1}).items()]
+        await self.does(who, "applicationSetCart", id=draft, input={"lines": lines})
+        return draft
+
+    async def applies(self, who: str | None = None, **filled_in: Any) -> "Dossier":  # noqa: ANN401  # as `fills_in`
+        """The case of somebody who fills in and hands in."""
+        who = who or self.somebody()
+        draft = await self.fills_in(who, **filled_in)
+        payload = await self.does(who, "applicationSubmit", "case { id reference }", id=draft)
+        return Dossier(self, who, payload["case"]["id"], payload["case"]["reference"])
+
+    # ── the outside world ─────────────────────────────────────────────────────────────────────────────
+
+    async def look(self, system: str, path: str, **query: str) -> Any:  # noqa: ANN401  # JSON
+        """What a system of the sandbox has on record."""
+        urls = self.served.house.config.urls
+        base = f"{urls['desk']}/systeem/smtp" if system == "smtp" else urls[system]
+        answer = await self.served.client.get(f"{base}/sim/{path}", params=query)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    async def order(self, system: str, path: str, **told: object) -> Any:  # noqa: ANN401  # JSON
+        """Have something happen in the outside world."""
+        return await self.served.order(system, path, **told)
+
+    async def fails(self, system: str, **fault: object) -> None:
+        await self.served.order(system, "faults", **fault)
+
+    async def recovers(self, system: str) -> None:
+        await self.served.client.delete(f"{self.served.house.config.urls[system]}/sim/faults")
+
+    @asynccontextmanager
+    async def hooks(self, system: str, mode: str, type: str = "") -> AsyncIterator[None]:
+        """`hold` or `lose` what a system would tell Loket by itself."""
+        url = f"{self.served.house.config.urls[system]}/sim/callbacks/rule"
+        (await self.served.client.put(url, json={"mode": mode, "type": type})).raise_for_status()
+        try:
+            yield
+        finally:
+            await self.served.client.put(url, json={"mode": "send", "type": ""})
+
+    async def letters(self, who: str) -> list[Json]:
+        """The e-mails in somebody's mailbox, oldest first."""
+        citizen = personas.person(who)
+        assert isinstance(citizen, personas.Citizen)
+        letters: list[Json] = await self.look("smtp", f"mailbox/{citizen.email}")
+        assert [one["complaints"] for one in letters if one["complaints"]] == []
+        return letters
+
+    async def notified(self, who: str) -> list[Json]:
+        """The messages in somebody's Mijn Burgerprofiel."""
+        found: list[Json] = await self.look("notificaties", f"mbp/{_insz(who)}")
+        return found
+
+    async def registrations(self, who: str) -> list[Json]:
+        """Under which national numbers Loket follows somebody at MAGDA now."""
+        found = await self.look("magda", "registrations")
+        numbers = {_insz(who)}
+        citizen = personas.person(who)
+        if isinstance(citizen, personas.Citizen) and citizen.replaced_by:
+            numbers.add(citizen.replaced_by)
+        return [one for one in found if one["insz"] in numbers]
+
+    async def sql(self, statement: str, **values: object) -> list[Any]:
+        """Rows of the database: to let time pass, or to wait."""
+        async with self.served.loket.database.transaction() as session:
+            result = await session.execute(text(statement), values)
+            return list(result.all()) if result.returns_rows else []
+
+
+@dataclass
+class Dossier:
+    """One citizen's case."""
+
+    town: Town
+    who: str
+    id: str
+    reference: str
+
+    # ── looking ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def read(self, who: str | None = None, fields: str = CASE) -> Json:
+        """As staff see it, or somebody else."""
+        document = f"query($reference: String!) {{ case(reference: $reference) {{ {fields} }} }}"
+        seen = await self.town.ask(who or OPERATOR, document, reference=self.reference)
+        case: Json = seen["case"]
+        return case
+
+    async def events(self) -> list[str]:
+        """The timeline, oldest first."""
+        seen = await self.read(self.who, "timeline(first: 100) { nodes { type } }")
+        return [one["type"] for one in seen["timeline"]["nodes"]]
+
+    async def tasks(self, status: str = "OPEN") -> list[str]:
+        seen = await self.read(fields="tasks { kind status }")
+        return [one["kind"] for one in seen["tasks"] if one["status"] == status]
+
+    async def actions(self, who: str) -> set[str]:
+        """What somebody may do with it now."""
+        seen = await self.read(who, "viewerAvailableActions { action enabled }")
+        return {one["action"] for one in seen["viewerAvailableActions"] if one["enabled"]}
+
+    async def until(self, status: str, seconds: float = 20.0) -> Json:
+        """As staff see it once it has this status."""
+        seen: Json = {}
+
+        async def there() -> bool:
+            seen.update(await self.read(self.who, "status"))
+            return bool(seen["status"] == status)
+
+        try:
+            await until(there, seconds)
+        except TimeoutError:
+            raise AssertionError(f"{self.reference} is {seen['status']}, not {status}") from None
+        return await self.read()
+
+    async def calm(self, seconds: float = 20.0) -> None:
+        """Once all that others were to hear of it now is handed over."""
+
+        async def quiet() -> bool:
+            rows = await self.town.sql(
+                "SELECT FROM effect WHERE case_id = :id AND state = 'PENDING'"
+                " AND (retry_at IS NULL OR retry_at < now() + interval '5 seconds') LIMIT 1",
+                id=decode_id(self.id, "Case"),
+            )
+            return not rows
+
+        await until(quiet, seconds)
+
+    async def dosis(self) -> list[tuple[str, str]]:
+        """What Mijn Burgerprofiel showed of it, in order: code and phase."""
+        await self.calm()
+        told = await self.town.look("dosis", f"mbp/{_insz(self.who)}")
+        mine = [one for one in told if one["DossierNummer"] == self.reference]
+        assert not [one for one in mine if one["OutOfOrder"]]
+        return [(one["Status"]["VlaamsCode"], one["Status"]["VlaamsFase"]) for one in mine]
+
+    async def letters(self) -> list[Json]:
+        await self.calm()
+        return [one for one in await self.town.letters(self.who) if self.reference in one["subject"]]
+
+    async def entries(self) -> list[tuple[str, str]]:
+        """What the books have of it: type and amount."""
+        await self.calm()
+        numbers = await self._structured_references()
+        found = await self.town.look("accounting", "entries")
+        mine = [one["entry"] for one in found if one["entry"]["reference"] in numbers]
+        return [(one["type"], one["amount"]) for one in mine]
+
+    async def bookings(self) -> list[Json]:
+        """What the planning tool has of it."""
+        await self.calm()
+        found: list[Json] = await self.town.look("planning", "bookings", reference=self.reference)
+        return found
+
+    async def _structured_references(self) -> set[str]:
+        rows = await self.town.sql(
+            "SELECT reference FROM invoice WHERE case_id = :id", id=decode_id(self.id, "Case")
+        )
+        return {row.reference for row in rows}
+
+    # ── paying ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def goes_to_pay(self) -> str:
+        """The payment module's number of the page on which the citizen can pay now."""
+        invoice = (await self.read(self.who, "invoice { id }"))["invoice"]
+        payload = await self.town.does(
+            self.who, "paymentStart", "checkoutUrl", invoiceId=invoice["id"]
+        )
+        token = payload["checkoutUrl"].rpartition("/")[2]
+        checkouts = await self.town.look("worldline", "checkouts", reference=self.reference)
+        (page,) = [one for one in checkouts if one["token"] == token]
+        number: str = page["id"]
+        return number
+
+    async def pays(self) -> None:
+        """Online; Loket hears of it by the webhook."""
+        await self.town.order("worldline", f"checkouts/{await self.goes_to_pay()}/pay")
+
+    async def transfers(self, amount: str) -> None:
+        """From a bank account, with the structured reference."""
+        reference = (await self._structured_references()).pop()
+        await self.town.order("accounting", "transfer", reference=reference, amount=amount)
+
+    async def fires(self, timer: str) -> None:
+        """Let a deadline come."""
+        await self.town.does(OPERATOR, "timerFire", caseId=self.id, kind=timer)
+
+    async def timers(self) -> set[str]:
+        """Which deadlines run."""
+        rows = await self.town.sql(
+            "SELECT kind FROM timer WHERE case_id = :id AND state = 'ARMED'", id=decode_id(self.id, "Case")
+        )
+        return {row.kind for row in rows}
+
+    # ── choosing ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def slots(self) -> list[Json]:
+        """What can be chosen."""
+        document = "query($id: ID!) { deliverySlots(caseId: $id) { id startsAt endsAt free } }"
+        slots: list[Json] = (await self.town.ask(self.who, document, id=self.id))["deliverySlots"]
+        return slots
+
+    async def books(self, slot: Json | None = None) -> Json:
+        """A delivery slot, the first one if none is named; the slot."""
+        slot = slot or (await self.slots())[0]
+        await self.town.does(self.who, "deliveryBookSlot", caseId=self.id, slotId=slot["id"])
+        return slot
+
+
+# ── opening the town ──────────────────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def opened(database_url: str, folder: Path, **changed: object) -> AsyncIterator[Town]:
+    """`changed` replaces fields of Loket's settings."""
+    async with served(database_url, folder, **changed) as found:
+        worker = Worker(found.loket)
+        running = asyncio.create_task(worker.run())
+        try:
+            yield Town(found)
+        finally:
+            worker.stop()
+            await running
+
+
+async def until(true: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Raises `TimeoutError`."""
+    async with asyncio.timeout(seconds):
+        while not await true():  # noqa: ASYNC110  # what is awaited happens elsewhere
+            await asyncio.sleep(0.03)
+
+
+@cache
+def _mutation(action: str) -> graphql.GraphQLField:
+    return _mutations()[action]
+
+
+@cache
+def _mutations() -> dict[str, graphql.GraphQLField]:
+    mutation = graphql.build_schema(SCHEMA.read_text()).mutation_type
+    assert mutation is not None
+    return mutation.fields
+
+
+def _insz(who: str) -> str:
+    citizen = personas.person(who)
+    assert citizen is not None
+    return citizen.insz
