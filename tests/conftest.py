@@ -17,7 +17,7 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 from uuid_utils.compat import uuid7
 
-from loket import migrations
+from loket import revisions
 from loket.database import Database, conninfo
 from loket.postgres import Postgres
 
@@ -49,7 +49,7 @@ def server() -> Iterator[str]:
 def template(server: str) -> Iterator[str]:
     """The name of a database with all revisions and no rows; a copy of it takes some 30 ms."""
     with _fresh(server, None) as url:
-        migrations.upgrade(url)
+        revisions.upgrade(url)
         yield make_url(url).database or ""
 
 

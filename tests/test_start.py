@@ -25,7 +25,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
-from loket import migrations, records, supervisor
+from loket import migrations, records, revisions, supervisor
 from loket.database import EFFECTS, EVENTS, Database, after_commit
 from loket.installation import InstallationError, free_ports, prepare, sandbox_urls
 from loket.postgres import InUseError, Postgres, PostgresError, hold, places
@@ -116,7 +116,7 @@ def test_the_pid_of_a_killed_server_may_belong_to_somebody_else_now(room: Path) 
     server_user = file.stat().st_uid
     launcher.stop()
     assert not file.exists()
-    with subprocess.Popen(["sleep", "60"], user=server_user) as stranger:
+    with subprocess.Popen(["sleep", "20"], user=server_user) as stranger:
         left_behind[0] = str(stranger.pid)
         file.write_text("\n".join(left_behind), "ascii")
         assert left_behind[7].strip() == "ready"
@@ -331,7 +331,7 @@ async def test_cut_connections_cost_no_request_and_no_wake_up(kept: Database) ->
     async with hearing(kept, [EVENTS]) as heard:
         async with kept.reader() as reader:
             await reader.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         await write(kept, 2, wake=EVENTS)
@@ -394,20 +394,21 @@ def test_the_revisions_make_exactly_what_the_records_say(database_url: str, empt
 
 
 def test_several_that_migrate_at_once_all_succeed(empty_database_url: str) -> None:
+    assert migrations.pending(empty_database_url)
     environment = os.environ | {"LOKET_DATABASE_URL": empty_database_url}
     command = [sys.executable, "-m", "loket", "migrate"]
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(subprocess.Popen(command, env=environment)) for _ in range(3)]
         assert [one.wait(60) for one in started] == [0, 0, 0]
     assert not migrations.pending(empty_database_url)
-    assert migrations.upgrade(empty_database_url) == []
+    assert revisions.upgrade(empty_database_url) == []
 
 
 def test_a_database_of_a_newer_loket_is_left_alone(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(migrations.MigrationError, match="9999"):
-        migrations.upgrade(database_url)
+        revisions.upgrade(database_url)
 
 
 # --- the first start ---------------------------------------------------------------------------------------
@@ -499,15 +500,11 @@ def environment(room: Path) -> dict[str, str]:
     return rest | {"LOKET_HOME": str(room / "home")} | {name: str(port) for name, port in ports.items()}
 
 
-@pytest.fixture
-def running(environment: dict[str, str]) -> Iterator[tuple["subprocess.Popen[bytes]", supervisor.Running]]:
-    home = Path(environment["LOKET_HOME"])
+@contextlib.contextmanager
+def everything(environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     with subprocess.Popen([sys.executable, "-m", "loket", "run"], env=environment) as process:
         try:
-            assert until(lambda: supervisor.find(home) is not None or process.poll() is not None, 60)
-            found = supervisor.find(home)
-            assert found is not None
-            yield process, found
+            yield process
         finally:
             process.terminate()
 
@@ -528,47 +525,54 @@ def is_ready(found: supervisor.Running) -> bool:
         connection.close()
 
 
-def test_everything_starts_and_stops_with_one_command(
-    running: tuple["subprocess.Popen[bytes]", supervisor.Running], environment: dict[str, str]
-) -> None:
-    process, found = running
-    assert is_ready(found)
-    parts = children(process.pid)
-    assert len(parts) == 4, "PostgreSQL, sandbox, API, worker"
-
-    again = subprocess.run(
-        [sys.executable, "-m", "loket", "run"], env=environment, capture_output=True, text=True
-    )
-    assert again.returncode == 1
-    assert f"runs already (process {process.pid})" in again.stdout
-    token = subprocess.run(
-        [sys.executable, "-m", "loket", "token", "--as", "handler"],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert len(token.stdout.strip()) > 20, token.stderr
-
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(25) == 0
-    assert time.monotonic() - began < 12
-    assert not [pid for pid in parts if is_alive(pid)]
-    assert supervisor.find(Path(environment["LOKET_HOME"])) is None
+def loket(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "loket", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-def test_what_is_killed_comes_back_and_a_killed_supervisor_takes_all_along(
-    running: tuple["subprocess.Popen[bytes]", supervisor.Running], environment: dict[str, str]
-) -> None:
-    process, found = running
-    before = set(children(process.pid))
-    for pid in before:
-        os.kill(pid, signal.SIGKILL)
-    assert until(lambda: len(set(children(process.pid)) - before) == 4, 30)
-    assert until(lambda: is_ready(found), 30)
+def test_everything_starts_heals_and_stops_with_one_command(environment: dict[str, str]) -> None:
+    home = Path(environment["LOKET_HOME"])
+    with everything(environment) as process:
+        assert until(lambda: supervisor.find(home) is not None or process.poll() is not None, 90)
+        found = supervisor.find(home)
+        assert found is not None
+        assert is_ready(found)
+        first = set(children(process.pid))
+        assert len(first) == 4, "PostgreSQL, sandbox, API, worker"
 
-    parts = children(process.pid)
-    process.kill()
-    process.wait()
-    assert until(lambda: not [pid for pid in parts if is_alive(pid)])
+        again = loket(environment, "run")
+        assert again.returncode == 1
+        assert f"runs already (process {process.pid})" in again.stdout
+        token = loket(environment, "token", "--as", "handler")
+        assert len(token.stdout.strip()) > 20, token.stderr
+
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        assert until(lambda: len(set(children(process.pid)) - first) == 4, 30)
+        assert until(lambda: is_ready(found), 60)
+
+        second = children(process.pid)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(25) == 0
+        assert time.monotonic() - began < 12
+        assert not [pid for pid in second if is_alive(pid)]
+        assert supervisor.find(home) is None
+
+
+def test_a_killed_supervisor_takes_everything_along(environment: dict[str, str]) -> None:
+    with everything(environment) as process:
+        assert until(lambda: len(children(process.pid)) == 4 or process.poll() is not None, 60)
+        parts = children(process.pid)
+        process.kill()
+        process.wait()
+        assert until(lambda: not [pid for pid in parts if is_alive(pid)])
     hold(Path(environment["LOKET_HOME"]) / "lock").close()
+
+
+def test_a_database_that_is_not_there_is_told_in_one_line(environment: dict[str, str]) -> None:
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_ports(20_000, 1)}/none"
+    told = loket(environment | {"LOKET_DATABASE_URL": nowhere}, "run")
+    assert told.returncode == 1
+    assert told.stderr.startswith("loket: no database: ")
+    assert "Traceback" not in told.stderr

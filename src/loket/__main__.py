@@ -25,7 +25,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from loket import postgres, supervisor
+from loket import migrations, postgres, supervisor
 from loket.installation import Installation, InstallationError, prepare
 from loket.settings import Settings, SettingsError
 
@@ -33,6 +33,7 @@ EXPECTED = (
     SettingsError,
     InstallationError,
     postgres.PostgresError,
+    migrations.MigrationError,
     supervisor.SandboxError,
     supervisor.StartError,
     OSError,
@@ -106,12 +107,9 @@ def sandbox(_arguments: argparse.Namespace) -> int:
 
 def migrate(arguments: argparse.Namespace) -> int:
     if arguments.revision:
-        _say(f"wrote {_part('loket.migrations:write')(arguments.revision)}")
+        _say(f"wrote {_part('loket.revisions:write')(arguments.revision)}")
         return 0
-    try:
-        done: list[str] = _part("loket.migrations:upgrade")(_database_url())
-    except _part("loket.migrations:MigrationError") as fault:
-        raise supervisor.StartError(str(fault)) from fault
+    done: list[str] = _part("loket.revisions:upgrade")(_database_url())
     _say(f"carried out: {', '.join(done)}" if done else "nothing to do")
     return 0
 
@@ -154,7 +152,7 @@ def doctor(_arguments: argparse.Namespace) -> int:
     _say(f"Home        {home.absolute()}{'' if home.exists() else ' (not there yet)'}")
     _say(f"Running     {running.graphql + f' (process {running.pid})' if running else 'no'}")
     with contextlib.suppress(InstallationError):
-        behind: bool = _part("loket.migrations:pending")(_database_url())
+        behind = migrations.pending(_database_url())
         _say(f"Database    {'behind: run `loket migrate`' if behind else 'up to date'}")
         well = not behind
     return 0 if well and (found or running) else 1

@@ -1,87 +1,33 @@
-"""Brings a database to the tables of this Loket, and writes down the next step when the records change."""
+"""Whether a database has the tables of this Loket. Bringing it there is `revisions`."""
 
-import contextlib
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import NullPool
-
-from loket.postgres import Postgres
-
-OLDEST = 150000
-"""PostgreSQL 15, as `server_version_num`."""
+import psycopg
 
 
 class MigrationError(Exception):
-    """The database cannot be brought to this Loket's tables."""
-
-
-def upgrade(url: str) -> list[str]:
-    """Carry out what is missing and answer those revisions, oldest first.
-
-    Safe from several places at once: an advisory lock lets one do it and the others wait.
-
-    Raises:
-        MigrationError: no such server, one older than PostgreSQL 15, or a database newer than this Loket.
-    """
-    with _connected(url) as connection:
-        version = connection.execute(text("SHOW server_version_num")).scalar_one()
-        if int(version) < OLDEST:
-            raise MigrationError(f"PostgreSQL 15 or newer is needed; this server says {version}")
-        config = _config(connection)
-        script = ScriptDirectory.from_config(config)
-        before = _current(connection)
-        if before is not None and before not in {one.revision for one in script.walk_revisions()}:
-            raise MigrationError(
-                f"the database is at revision {before}, which this Loket does not know: it is older"
-            )
-        connection.rollback()
-        command.upgrade(config, "head")
-        connection.commit()
-        return [one.revision for one in script.iterate_revisions(_current(connection), before)][::-1]
+    """A database cannot be brought to this Loket's tables."""
 
 
 def pending(url: str) -> bool:
-    """Whether the database lacks a revision of this Loket."""
-    with _connected(url) as connection:
-        return _current(connection) != ScriptDirectory.from_config(_config(connection)).get_current_head()
+    """Whether the database lacks a revision of this Loket.
 
-
-def write(message: str) -> Path:
-    """Compare the records with all revisions so far, on a throwaway server, and write the next revision.
-
-    Checks of enumerations are not compared: where only those changed, add the two lines by hand.
+    Raises:
+        MigrationError: there is no such server or database.
     """
-    with tempfile.TemporaryDirectory(prefix="loket-") as folder:
-        Path(folder).chmod(0o711)
-        launcher = Postgres(Path(folder) / "postgres", settings={"fsync": "off"})
-        try:
-            url = launcher.start()
-            upgrade(url)
-            with _connected(url) as connection:
-                config = _config(connection)
-                number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
-                made = command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
-        finally:
-            launcher.stop()
-    assert made is not None
-    assert not isinstance(made, list)
-    path = Path(made.path)
-    text_of = path.read_text("utf-8").splitlines(keepends=True)
-    path.write_text("".join(line for line in text_of if "###" not in line), "utf-8")
-    for arguments in (["check", "--quiet", "--fix"], ["format", "--quiet"]):
-        subprocess.run([sys.executable, "-m", "ruff", *arguments, str(path)], check=False)  # noqa: S603  # ours
-    return path
+    try:
+        with psycopg.connect(url.replace("+psycopg:", ":", 1), autocommit=True) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except psycopg.errors.UndefinedTable:
+        return True
+    except psycopg.OperationalError as fault:
+        raise MigrationError(f"no database: {fault}") from fault
+    return row is None or row[0] < head()
+
+
+def head() -> str:
+    """The newest revision of this Loket. Revisions are numbered, and their files with them."""
+    return max(path.name.partition("_")[0] for path in scripts().glob("versions/*.py"))
 
 
 def scripts() -> Path:
@@ -89,25 +35,3 @@ def scripts() -> Path:
     package = Path(__file__).parent
     checkout = package.parents[1] / "alembic"
     return checkout if (checkout / "env.py").exists() else package / "alembic"
-
-
-@contextlib.contextmanager
-def _connected(url: str) -> Iterator[Connection]:
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    try:
-        connection = engine.connect()
-    except OperationalError as fault:
-        raise MigrationError(f"no database: {fault.orig}") from fault
-    with connection:
-        yield connection
-
-
-def _config(connection: Connection) -> Config:
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
