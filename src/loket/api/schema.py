@@ -43,7 +43,7 @@ def routes(loket: Loket) -> list[BaseRoute]:
 
     settings = loket.settings
     endpoint = Endpoint(
-        schema, context=context, page=page, allowed_origins=(settings.public_url, settings.website_url)
+        schema, context=context, page=page, allowed_origins=tuple(identity.allowed_origins(settings))
     )
     return [
         Route("/graphql", endpoint),
