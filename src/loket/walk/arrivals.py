@@ -1,0 +1,273 @@
+"""What arrived outside, beside what should have: each difference is one line."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from loket.walk import queries
+from loket.walk.citizen import Citizen, WalkFailed
+from loket.walk.expectations import Expected
+from loket.walk.outside import BRUSSELS, Outside, Received
+from loket.walk.staff import Servant
+from loket.walk.story import columns
+
+Json = dict[str, Any]
+
+CHANNELS = {"MBP": "Mijn Burgerprofiel", "EMAIL": "e-mail", "SMS": "text message"}
+OPEN = ("PENDING", "PARKED", "IN_DOUBT")
+
+
+@dataclass
+class Found:
+    """What came of one case, everywhere."""
+
+    case: Json
+    failed: list[Json]
+    tasks: list[str]
+    said: list[Json]
+    """What Loket says that it told the citizen."""
+    heard: list[Received]
+    """What the citizen has, repeats included."""
+    statuses: list[Json]
+    entries: list[Json]
+    bookings: list[Json]
+    checkouts: list[Json]
+    registered: bool
+    timeline: list[str]
+    """The ids of the case's events."""
+    repeats: list[str] = field(default_factory=list)
+
+
+async def settle(citizen: Citizen, operator: Servant, *, seconds: float) -> None:
+    """Wait until nothing is under way any more for this case.
+
+    Raises:
+        WalkFailed: with the effects that are still open.
+    """
+    effects: list[Json] = []
+
+    async def quiet() -> bool:
+        effects[:] = await operator.effects(citizen.reference)
+        return all(one["state"] not in OPEN for one in effects) and await _receipts(citizen)
+
+    try:
+        await citizen.until(quiet, "all systems to be told", seconds=seconds)
+    except WalkFailed as failed:
+        raise WalkFailed(f"{failed}\n{told_of(effects)}") from None
+
+
+async def _receipts(citizen: Citizen) -> bool:
+    """Whether the phone company has said of each text message that it arrived."""
+    said = await _said(citizen)
+    return not any(one["channel"] == "SMS" and one["status"] in ("QUEUED", "SENT") for one in said)
+
+
+def told_of(effects: Iterable[Json]) -> str:
+    """The effects that are not done, for who has to find out why."""
+    lines = [
+        f"    {one['system']:<11} {one['kind']:<17} {one['state']:<8} "
+        f"tried {one['attemptsMade']} times {one['lastError'] or ''}".rstrip()
+        for one in effects
+        if one["state"] in OPEN
+    ]
+    return "\n".join(lines or ["    all its effects are done"])
+
+
+async def look_everywhere(citizen: Citizen, operator: Servant) -> Found:
+    outside, reference = citizen.place.outside, citizen.reference
+    case = await citizen.look()
+    invoice = case["invoice"]
+    ogm = "".join(sign for sign in invoice["structuredReference"] if sign.isdigit()) if invoice else ""
+    timeline = await citizen.client.ask(queries.TIMELINE, reference=reference)
+    return Found(
+        case=case,
+        failed=await operator.failed_effects(reference),
+        tasks=await operator.open_tasks(reference),
+        said=await _said(citizen),
+        heard=await outside.received(citizen.insz, citizen.email, citizen.phone, reference),
+        statuses=await outside.statuses(citizen.insz, reference),
+        entries=await outside.entries(ogm) if ogm else [],
+        bookings=await outside.bookings(reference),
+        checkouts=await outside.checkouts(reference),
+        registered=await outside.is_registered(citizen.insz),
+        timeline=[one["id"] for one in timeline["case"]["timeline"]["nodes"]],
+    )
+
+
+async def _said(citizen: Citizen) -> list[Json]:
+    found = (await citizen.client.ask(queries.MESSAGES, reference=citizen.reference))["case"]
+    return [one for one in found["messages"]["nodes"] if one["status"] != "SKIPPED"][::-1]
+
+
+# --- differences ------------------------------------------------------------------------------
+
+
+def differences(found: Found, expected: Expected, seen: Sequence[Json]) -> list[str]:
+    """Everything that is not as it should be; what came twice under one name goes to `found.repeats`."""
+    faults = [
+        *_case(found, expected),
+        *_messages(found, expected),
+        *_dosis(found, expected),
+        *_books(found, expected),
+        *_van(found, expected),
+    ]
+    faults += [
+        f"{one['system']}: {one['kind']} ended as {one['state']}: {one['lastError']}" for one in found.failed
+    ]
+    # the socket also tells what became of effects; the timeline holds what happened to the case
+    live = Counter(one["id"] for one in seen)
+    faults += [f"the socket told event {id} {times} times" for id, times in live.items() if times > 1]
+    missed = [id for id in found.timeline if id not in live]
+    if missed:
+        faults.append(
+            f"the socket never told {len(missed)} of the {len(found.timeline)} events of the timeline"
+        )
+    return faults
+
+
+def _case(found: Found, expected: Expected) -> list[str]:
+    case = found.case
+    faults = []
+    if case["status"] != expected.status:
+        faults.append(f"the case is {case['status']}, not {expected.status}")
+    if sorted(found.tasks) != sorted(expected.open_tasks):
+        faults.append(f"waiting for a person: {found.tasks}, expected {list(expected.open_tasks)}")
+    if expected.status in ("COMPLETED", "WITHDRAWN", "CANCELLED", "INADMISSIBLE"):
+        if case["invoice"] and case["invoice"]["status"] not in ("PAID", "CREDITED"):
+            faults.append(f"an ended case has an invoice that is {case['invoice']['status']}")
+        if found.registered:
+            faults.append("the case ended, and MAGDA still has the citizen registered")
+    return faults
+
+
+def _messages(found: Found, expected: Expected) -> list[str]:
+    faults = []
+    for channel, name in CHANNELS.items():
+        said = [one for one in found.said if one["channel"] == channel]
+        about = [one["about"] for one in said]
+        if sorted(about) != sorted(expected.messages):
+            faults.append(f"{name}: told {about}, expected {list(expected.messages)}")
+        heard = [one for one in found.heard if one.channel == channel]
+        times = Counter(one.key for one in heard)
+        found.repeats += [f"{name} {key} came {count} times" for key, count in times.items() if count > 1]
+        distinct = {one.key: one.text for one in heard}
+        arrived = Counter(distinct.values())
+        sent = Counter(one["body" if channel == "SMS" else "subject"] for one in said)
+        faults += [f"{name}: never arrived: {text!r}" for text in (sent - arrived).elements()]
+        faults += [
+            f"{name}: arrived, and Loket knows nothing of it: {text!r}"
+            for text in (arrived - sent).elements()
+        ]
+    lost = [one for one in found.said if one["status"] == "FAILED"]
+    faults += [f"{one['channel']} {one['about']} failed: {one['reason']}" for one in lost]
+    return faults
+
+
+def _dosis(found: Found, expected: Expected) -> list[str]:
+    faults = []
+    codes = [one["Status"]["VlaamsCode"] for one in found.statuses]
+    if codes != expected.dosis:
+        faults.append(f"DOSIS heard {codes}, expected {expected.dosis}")
+    late = [one["Status"]["VlaamsCode"] for one in found.statuses if one["OutOfOrder"]]
+    if late:
+        faults.append(f"DOSIS heard out of order: {late}")
+    found.repeats += [
+        f"DOSIS {one['UploadId']} came {one['Repeats'] + 1} times" for one in found.statuses if one["Repeats"]
+    ]
+    return faults
+
+
+def _books(found: Found, expected: Expected) -> list[str]:
+    booked = Counter(
+        (one["entry"]["type"], Decimal(one["entry"]["amount"]))
+        for one in found.entries
+        if one["status"] == "BOOKED"
+    )
+    due = Counter(expected.entries.items())
+    faults = [f"accounting never booked {kind} {amount}" for kind, amount in (due - booked).elements()]
+    faults += [f"accounting booked {kind} {amount} too much" for kind, amount in (booked - due).elements()]
+    paid = [one for one in found.checkouts if one["how"] == "pay"]
+    if len(paid) > 1:
+        faults.append(f"the payment module was paid {len(paid)} times")
+    return faults
+
+
+def _van(found: Found, expected: Expected) -> list[str]:
+    statuses = [one["status"] for one in found.bookings]
+    wanted = [expected.booking] if expected.booking else []
+    faults = []
+    if statuses != wanted:
+        faults.append(f"the planning tool has {statuses or 'no booking'}, expected {wanted or 'none'}")
+    delivery = found.case["delivery"]
+    held = delivery and delivery["booking"] and delivery["booking"]["status"] in ("HELD", "BOOKED")
+    if held and expected.status in ("WITHDRAWN", "CANCELLED"):
+        faults.append("an ended case holds a place in a slot")
+    return faults
+
+
+def appointments(expected: Expected, mails: list[Json]) -> list[str]:
+    """The calendar's own rules: one appointment, whose sequence only rises."""
+    calendars = [one["calendar"] for one in mails if one["calendar"] is not None]
+    unreadable = [one["unreadable"] for one in calendars if "unreadable" in one]
+    if unreadable:
+        return [f"a calendar that no program reads: {unreadable[0]}"]
+    faults = []
+    if len({one["uid"] for one in calendars}) > 1:
+        faults.append("the appointment changes its name from mail to mail")
+    sequences = [one["sequence"] for one in calendars]
+    if sequences != list(expected.calendar):
+        faults.append(
+            f"the mailbox got the appointment as sequence {sequences}, expected {list(expected.calendar)}"
+        )
+    complaints = [f"{one['subject']}: {complaint}" for one in mails for complaint in one["complaints"]]
+    return [*faults, *complaints]
+
+
+# --- showing ----------------------------------------------------------------------------------
+
+
+def show(citizen: Citizen, found: Found) -> None:
+    """What arrived, as the receivers have it."""
+    story = citizen.story
+    story.head("What arrived, from the records of those who received it")
+    for channel, name in CHANNELS.items():
+        heard = [one for one in found.heard if one.channel == channel]
+        story.line(f"  {name} ({len(heard)})")
+        rows = [(_clock(one), _short(one.text), one.note) for one in heard]
+        columns(rows, story.line, indent="    ")
+    story.line(f"  DOSIS ({len(found.statuses)}, in order)")
+    story.line("    " + " → ".join(_told(found.statuses)))
+    story.line(f"  Accounting ({len(found.entries)})")
+    entries = [one["entry"] for one in found.entries]
+    booked = [
+        (one["type"].lower(), f"{one['amount']} EUR", one["number"], one["reference"]) for one in entries
+    ]
+    columns(booked, story.line, indent="    ")
+    story.line(f"  Planning ({len(found.bookings)})")
+    rows = [(one["status"].lower(), one["slotId"], _goods(one)) for one in found.bookings]
+    columns(rows, story.line, indent="    ")
+
+
+def _goods(booking: Json) -> str:
+    return ", ".join(f"{one['quantity']} × {one['description']}" for one in booking["items"])
+
+
+def _told(statuses: list[Json]) -> list[str]:
+    return [one["Status"]["VlaamsCode"] + (" (late!)" if one["OutOfOrder"] else "") for one in statuses]
+
+
+def _clock(one: Received) -> str:
+    return f"{one.at.astimezone(BRUSSELS):%H:%M:%S}"
+
+
+def _short(text: str, most: int = 76) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+async def mails_about(outside: Outside, email: str, reference: str) -> list[Json]:
+    """Each e-mail once, in the order in which they came."""
+    found = {one["messageId"]: one for one in await outside.mails(email) if reference in one["subject"]}
+    return list(found.values())

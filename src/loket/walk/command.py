@@ -1,0 +1,153 @@
+"""`loket walk NAME`: one walk in full view, every variant one after the other, or many walks at once."""
+
+import argparse
+import asyncio
+import fcntl
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx2
+
+from loket import supervisor
+from loket.installation import Installation
+from loket.walk import arrivals, queries
+from loket.walk.browser import LostError
+from loket.walk.citizen import Place, WalkFailed
+from loket.walk.client import Broken, Client, Refused
+from loket.walk.crowd import crowd
+from loket.walk.outside import Outside
+from loket.walk.staff import Servant
+from loket.walk.story import Story, say
+from loket.walk.variants import STAGES, VARIANTS, Scene
+
+CITIZENS = 99_999
+"""burger-1 to burger-99999 live in the sandbox."""
+TROUBLE = (WalkFailed, Refused, Broken, LostError, httpx2.HTTPError, TimeoutError)
+STAFF = ("hilde", "greet")
+
+
+def main(arguments: Sequence[str], installation: Installation) -> int:
+    """0 only when every case ended as it should and everybody heard what they should.
+
+    Raises:
+        StartError, SandboxError: there is no Loket to walk through.
+    """
+    asked = _parser().parse_args(arguments)
+    with supervisor.started(installation) as running:
+        if running.desk is None:
+            raise supervisor.SandboxError("a walk needs the sandbox: this Loket runs without it")
+        return asyncio.run(_walk(asked, running.url, running.desk, installation.home))
+
+
+async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path) -> int:
+    number = numbers(home / "walk.number")
+    async with _place(asked.name, url, desk, asked.seconds) as place:
+        if asked.count > 1:
+            return await crowd(place, number, count=asked.count, parallel=min(asked.parallel, asked.count))
+        names = list(VARIANTS) if asked.variant == "all" else [asked.variant]
+        wrong = [name for name in names if not await _one(place, name, number)]
+    if len(names) > 1:
+        say(f"\n{len(names) - len(wrong)} of {len(names)} variants ended well.")
+    if wrong and len(names) > 1:
+        say(f"Not so: {', '.join(wrong)}")
+    return 1 if wrong else 0
+
+
+async def _one(place: Place, name: str, number: Callable[[], int]) -> bool:
+    """Walk one variant in full view; whether all of it was well."""
+    script, story = VARIANTS[name], Story()
+    say(f"\n== {name}: {(script.__doc__ or '').strip()}")
+    staff = {key: await Servant.at_work(place, key, story) for key in STAFF}
+    faults: list[str] = []
+    done = "nothing to walk"
+    async with AsyncExitStack() as stack:
+        scene = Scene(place, story, number, staff, leaving=stack)
+        try:
+            for citizen, expected in await script(scene):
+                await arrivals.settle(citizen, scene.operator, seconds=max(place.seconds, 120.0))
+                found = await arrivals.look_everywhere(citizen, scene.operator)
+                faults += arrivals.differences(found, expected, citizen.events)
+                mails = await arrivals.mails_about(place.outside, citizen.email, citizen.reference)
+                faults += arrivals.appointments(expected, mails)
+                faults += [f"more than once: {one}" for one in found.repeats]
+                arrivals.show(citizen, found)
+                done = f"{citizen.reference} is {found.case['status']} after {story.seconds:.1f} s"
+        except TROUBLE as trouble:
+            faults.append(f"at ‘{story.at}’: {type(trouble).__name__} {trouble}")
+            faults += [await _why(scene, citizen.reference) for citizen in scene.citizens if citizen.case]
+            done = f"stopped after {story.seconds:.1f} s"
+    say(f"\n{'WRONG' if faults else 'OK'}  {name}: {done}")
+    for fault in faults:
+        say(f"  - {fault}")
+    if not faults:
+        say("  every status reached DOSIS in order, and every message Mijn Burgerprofiel, mailbox and phone")
+    return not faults
+
+
+async def _why(scene: Scene, reference: str) -> str:
+    """What stands in the way of a case, as the operator sees it."""
+    try:
+        effects = await scene.operator.effects(reference)
+        tasks = await scene.operator.open_tasks(reference)
+    except TROUBLE as trouble:
+        return f"{reference}: and the operator sees nothing either: {trouble}"
+    return f"{reference} waits for people: {tasks or 'nothing'}; for systems:\n{arrivals.told_of(effects)}"
+
+
+@asynccontextmanager
+async def _place(procedure: str, url: str, desk: str, seconds: float) -> AsyncIterator[Place]:
+    """Raises `StartError` when no script fits the procedure."""
+    limits = httpx2.Limits(max_connections=200, max_keepalive_connections=100)
+    async with httpx2.AsyncClient(trust_env=False, timeout=30.0, limits=limits) as http:
+        client = Client(url, http=http, token=None)
+        found = (await client.ask(queries.PROCEDURE, key=procedure))["procedure"]
+        if found is None:
+            raise supervisor.StartError(f"this Loket offers no procedure {procedure!r}")
+        if found["stages"] != STAGES:
+            raise supervisor.StartError(f"no script walks through {', '.join(found['stages'])}")
+        say(f"Walking ‘{found['title']}’ at {url}; the outside world is at {desk}")
+        yield Place(url, Outside(desk, http), http, found, seconds)
+
+
+def numbers(file: Path) -> Callable[[], int]:
+    """The next citizen who has not ordered before: counted in `file`, from a random one on when it is new."""
+
+    def take() -> int:
+        with file.open("a+", encoding="ascii") as kept:
+            fcntl.flock(kept, fcntl.LOCK_EX)
+            kept.seek(0)
+            text = kept.read().strip()
+            last = int(text) if text else random.randrange(CITIZENS)  # noqa: S311  # no secret
+            kept.seek(0)
+            kept.truncate()
+            kept.write(str(last % CITIZENS + 1))
+        return last % CITIZENS + 1
+
+    return take
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="loket walk",
+        description="Let a scripted citizen and civil servant walk a procedure from end to end.",
+    )
+    parser.add_argument("name", metavar="NAME", help="the key of a procedure")
+    parser.add_argument(
+        "--variant",
+        default="straight",
+        choices=[*VARIANTS, "all"],
+        metavar="V",
+        help=f"how it goes: {', '.join(VARIANTS)}, or all of them",
+    )
+    parser.add_argument(
+        "--count", type=int, default=1, metavar="N", help="walk N times, without a word on each"
+    )
+    parser.add_argument(
+        "--parallel", type=int, default=10, metavar="P", help="at most P at once (default 10)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, metavar="T", help="how long a step may take (default 30)"
+    )
+    return parser

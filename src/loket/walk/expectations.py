@@ -1,0 +1,72 @@
+"""What a walk must have brought about outside, said by who wrote the walk and not by Loket."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+# fmt: off
+DOSIS = {
+    # event                   code and phase
+    "SUBMITTED":             ("Ingediend",          "Samenstelling"),
+    "REFERRED":              ("InBehandeling",      "Behandeling"),
+    "ADMISSIBLE":            ("Ontvankelijk",       "Behandeling"),
+    "INADMISSIBLE":          ("OnOntvankelijk",     "Afgerond"),
+    "INFORMATION_REQUESTED": ("DossierOnvolledig",  "Behandeling"),
+    "INFORMATION_SUPPLIED":  ("InBehandeling",      "Behandeling"),
+    "APPROVED":              ("Goedgekeurd",        "Beslissing"),
+    "PAYMENT_DUE":           ("KlaarVoorBetaling",  "Uitvoering"),
+    "PAID":                  ("Betaald",            "Uitvoering"),
+    "SLOT_NEEDED":           ("Gepland",            "Uitvoering"),
+    "PLANNED":               ("Gepland",            "Uitvoering"),
+    "RESCHEDULED":           ("Gepland",            "Uitvoering"),
+    "SLOT_MOVED":            ("Gepland",            "Uitvoering"),
+    "SLOT_LOST":             ("Gepland",            "Uitvoering"),
+    "MISSED":                ("Gepland",            "Uitvoering"),
+    "DELIVERED":             ("Uitgevoerd",         "Uitvoering"),
+    "COMPLETED":             ("Uitgevoerd",         "Afgerond"),
+    "WITHDRAWN":             ("Stopgezet",          "Afgerond"),
+    "CANCELLED":             ("Stopgezet",          "Afgerond"),
+    "REOPENED":              ("InBehandeling",      "Beroep"),
+}
+# fmt: on
+"""The Flemish words for what happens, as the municipalities agreed on them with DOSIS."""
+
+TO_PAY = ["SUBMITTED", "ADMISSIBLE", "APPROVED", "PAYMENT_DUE"]
+TO_SLOT = [*TO_PAY, "PAID", "SLOT_NEEDED"]
+TO_DOOR = ["DELIVERED", "COMPLETED"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How a case must have ended, and who must have heard of what."""
+
+    status: str
+    statuses: Sequence[str]
+    """What DOSIS must have heard, by event, in order."""
+    messages: Sequence[str]
+    """What the citizen must have been told over each channel, by event, in order."""
+    entries: dict[str, Decimal] = field(default_factory=dict)
+    """What accounting must have booked: type and amount, each once."""
+    booking: str | None = None
+    """How the planning tool must see the delivery; None: it knows of none."""
+    open_tasks: Sequence[str] = ()
+    """What waits for a person at the end."""
+    calendar: Sequence[int] = ()
+    """The sequence numbers of the appointment in the mailbox, in order."""
+
+    @property
+    def dosis(self) -> list[str]:
+        return [DOSIS[event][0] for event in self.statuses]
+
+
+def delivered(amount: Decimal, **different: object) -> Expected:
+    """A case that went all the way; what is different is named."""
+    usual: dict[str, object] = {
+        "status": "COMPLETED",
+        "statuses": [*TO_SLOT, "PLANNED", *TO_DOOR],
+        "messages": ["SUBMITTED", "APPROVED", "PAID", "PLANNED", "DELIVERED"],
+        "entries": {"INVOICE": amount, "PAYMENT": amount},
+        "booking": "DELIVERED",
+        "calendar": [0],
+    }
+    return Expected(**{**usual, **different})  # type: ignore[arg-type]  # fields of Expected by name
