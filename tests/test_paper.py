@@ -451,7 +451,9 @@ async def test_a_letter_nobody_can_object_to_does_not_speak_of_it() -> None:
 
 
 async def test_a_long_letter_goes_on_under_its_subject() -> None:
-    content = await paper.letter_pdf(letter(paragraphs=("Lorem ipsum dolor sit amet. " * 30,) * 12))
+    long = "Lorem ipsum dolor sit amet. " * 30
+    content = await paper.letter_pdf(letter(paragraphs=(long,) * 12, appeal=long * 9))
+    assert text_of(content).count("Lorem") == 30 * (12 + 9)
     pages = [page.extract_text() for page in reading(content).pages]
     assert len(pages) > 1
     assert all("Wij hebben uw aanvraag goedgekeurd" in page for page in pages)
@@ -622,6 +624,8 @@ def test_a_field_that_cannot_be_right_makes_no_code(wrong: Payment) -> None:
 async def test_an_invoice_that_nobody_can_pay_is_not_printed() -> None:
     with pytest.raises(ValueError, match="not a structured reference"):
         await paper.invoice_pdf(invoice(structured_reference="090933755494"))
+    with pytest.raises(ValueError, match="without lines"):
+        await paper.invoice_pdf(invoice(lines=()))
     with pytest.raises(ValueError, match="two decimals"):
         await paper.invoice_pdf(invoice(total=Decimal("10.005")))
 

@@ -118,8 +118,10 @@ async def invoice_pdf(paper: InvoicePaper) -> bytes:
     """The invoice, with a code that a banking app reads.
 
     Raises:
-        ValueError: an amount is not in whole cents, or the total or the reference cannot be transferred.
+        ValueError: there are no lines, an amount is not in whole cents, or what is due cannot be transferred.
     """
+    if not paper.lines:
+        raise ValueError("an invoice without lines")
     return await _compile("invoice.typ", paper.issued_on, _invoice(paper))
 
 
