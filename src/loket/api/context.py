@@ -47,7 +47,7 @@ class Scope:
         return self.kind is ActorKind.STAFF and bool(self.roles & set(roles))
 
 
-class Viewer:
+class Caller:
     """Who asks; `person_id` and `staff_id` stand in the templates of the map."""
 
     def __init__(self, loket: Loket, actor: Actor | None, language: str) -> None:
@@ -119,7 +119,7 @@ class Context:
     """Of one request, or of one connection for its whole life."""
 
     loket: Loket
-    viewer: Viewer
+    viewer: Caller
     reader: Any
     expires_at: datetime | None = None
     last_event_id: str | None = None

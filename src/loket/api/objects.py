@@ -9,7 +9,7 @@ from strawberry import ID
 from strawberry.scalars import JSON
 
 from loket import forms, lifecycle, records, summaries
-from loket.api.context import Viewer, of_case, of_person, staff, staff_only
+from loket.api.context import Caller, of_case, of_person, staff, staff_only
 from loket.api.enums import CaseAction, PhaseState
 from loket.api.mapping import base64url
 from loket.api.naming import Field, described, input_type, output
@@ -75,7 +75,7 @@ HERE_AND_NOW = base64url(
 OF_EVENT = base64url(f"convert_to({EPOCH}{{t}}.xid::text || '.' || {{t}}.seq::text, 'UTF8')")
 
 
-def definition_of(row: Row, viewer: Viewer) -> Definition:
+def definition_of(row: Row, viewer: Caller) -> Definition:
     return viewer.loket.procedures[row["procedure_key"], row["procedure_version"]]
 
 
@@ -236,7 +236,7 @@ class Person(Node):
     language: str = column("The language of messages: nl, en, fr or de.")
 
     @computed("insz_sealed")
-    def national_number(row: Row, viewer: Viewer) -> str | None:  # noqa: N805  # no self
+    def national_number(row: Row, viewer: Caller) -> str | None:  # noqa: N805  # no self
         """The national number, masked."""
         if row["insz_sealed"] is None:
             return None
@@ -319,7 +319,7 @@ class Document(Node):
     created_at: datetime = column("Since when.")
 
     @computed("id", "stored_at")
-    def url(row: Row, viewer: Viewer) -> str | None:  # noqa: N805  # no self
+    def url(row: Row, viewer: Caller) -> str | None:  # noqa: N805  # no self
         """Where to get it, for a quarter of an hour; null until its content is there."""
         return viewer.file_link(UUID(row["id"])) if row["stored_at"] else None
 
@@ -354,17 +354,17 @@ class Application(Node):
     )
 
     @computed("procedure_key", "procedure_version")
-    def procedure(row: Row, viewer: Viewer) -> Procedure:  # noqa: N805  # no self
+    def procedure(row: Row, viewer: Caller) -> Procedure:  # noqa: N805  # no self
         """The procedure, in the version that it was begun with."""
         return present(definition_of(row, viewer), viewer.language, viewer.today)
 
     @computed("procedure_key", "procedure_version", "cart")
-    def cart(row: Row, viewer: Viewer) -> Cart:  # noqa: N805  # no self
+    def cart(row: Row, viewer: Caller) -> Cart:  # noqa: N805  # no self
         """What is ordered."""
         return _cart(definition_of(row, viewer), row["cart"], viewer)
 
     @computed("procedure_key", "procedure_version", "answers", "cart", "status")
-    def issues(row: Row, viewer: Viewer) -> list[Issue]:  # noqa: N805  # no self
+    def issues(row: Row, viewer: Caller) -> list[Issue]:  # noqa: N805  # no self
         """All that still stands in the way of handing it in; empty when nothing does."""
         if row["status"] != ApplicationStatus.DRAFT:
             return []
@@ -372,7 +372,7 @@ class Application(Node):
         return [Issue(path=fault.path, code=fault.code, message=fault.message) for fault in faults]
 
 
-def _cart(definition: Definition, lines: list[Row], viewer: Viewer) -> Cart:
+def _cart(definition: Definition, lines: list[Row], viewer: Caller) -> Cart:
     total = Decimal(0)
     shown: list[CartLine] = []
     for line in lines:
@@ -620,7 +620,7 @@ class CaseEvent(Node):
     )
 
     @computed("type", "data")
-    def summary(row: Row, viewer: Viewer) -> str:  # noqa: N805  # no self
+    def summary(row: Row, viewer: Caller) -> str:  # noqa: N805  # no self
         """In words, for the citizen, in your language."""
         return summaries.of_event(EventType(row["type"]), row["data"], viewer.language)
 
@@ -810,12 +810,12 @@ class Case(Node):
     )
 
     @computed("procedure_key", "procedure_version")
-    def procedure(row: Row, viewer: Viewer) -> Procedure:  # noqa: N805  # no self
+    def procedure(row: Row, viewer: Caller) -> Procedure:  # noqa: N805  # no self
         """The procedure, in the version that the case began with."""
         return present(definition_of(row, viewer), viewer.language, viewer.today)
 
     @computed("procedure_key", "procedure_version", "stage", "status")
-    def phases(row: Row, viewer: Viewer) -> list[CasePhase]:  # noqa: N805  # no self
+    def phases(row: Row, viewer: Caller) -> list[CasePhase]:  # noqa: N805  # no self
         """The phases of the blueprint, and how far the case is."""
         return _phases(
             definition_of(row, viewer), Stage(row["stage"]), Status(row["status"]), viewer.language
@@ -831,7 +831,7 @@ class Case(Node):
         delivery="(SELECT status FROM delivery d WHERE d.case_id = {t}.id ORDER BY d.round DESC LIMIT 1)",
         invoice="(SELECT status FROM invoice i WHERE i.case_id = {t}.id AND i.status <> 'CREDITED' LIMIT 1)",
     )
-    def viewer_available_actions(row: Row, viewer: Viewer) -> list[AvailableAction]:  # noqa: N805  # no self
+    def viewer_available_actions(row: Row, viewer: Caller) -> list[AvailableAction]:  # noqa: N805  # no self
         """What you may do with it, as the published tables say; never a list of your own."""
         return [
             AvailableAction(action=offer.action, enabled=offer.enabled, reason_disabled=offer.reason)
@@ -921,7 +921,7 @@ def preferences_of(person: records.Person) -> ContactPreferences:
 
 
 @entity(None, policy=lambda scope: "TRUE" if scope.kind is not None else "FALSE")
-class ViewerInfo:
+class Viewer:
     """You."""
 
     kind: ActorKind = expression("What kind of actor you are.", "{viewer.kind}::text")
@@ -953,7 +953,7 @@ class ViewerInfo:
     )
 
     @computed()
-    def roles(row: Row, viewer: Viewer) -> list[lifecycle.Role]:  # noqa: N805  # no self
+    def roles(row: Row, viewer: Caller) -> list[lifecycle.Role]:  # noqa: N805  # no self
         """In which roles you may act."""
         return sorted(viewer.scope.roles)
 
@@ -963,6 +963,6 @@ class ViewerInfo:
             'phone', p.phone, 'phone_verified', p.phone_verified_at IS NOT NULL, 'by_sms', p.by_sms,
             'language', p.language) FROM person p WHERE p.id = {viewer.person_id})"""
     )
-    def contact_preferences(row: Row, viewer: Viewer) -> ContactPreferences | None:  # noqa: N805  # no self
+    def contact_preferences(row: Row, viewer: Caller) -> ContactPreferences | None:  # noqa: N805  # no self
         """How you hear from us."""
         return ContactPreferences(**row["contact"]) if row["contact"] else None

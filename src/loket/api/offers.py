@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from loket.api.context import Viewer
+from loket.api.context import Caller
 from loket.api.enums import CaseAction
 from loket.definition import Definition
 from loket.lifecycle import (
@@ -50,7 +50,7 @@ class Offer:
     reason: str | None
 
 
-def offers(definition: Definition, row: dict[str, Any], viewer: Viewer) -> list[Offer]:
+def offers(definition: Definition, row: dict[str, Any], viewer: Caller) -> list[Offer]:
     """All actions of this viewer's roles on the case, possible now or not."""
     roles = _roles(row, viewer)
     table = case_machine(definition.stages)
@@ -88,13 +88,13 @@ def _of_parts(row: dict[str, Any], status: Status, roles: frozenset[Role]) -> li
     return found
 
 
-def _roles(row: dict[str, Any], viewer: Viewer) -> frozenset[Role]:
+def _roles(row: dict[str, Any], viewer: Caller) -> frozenset[Role]:
     if viewer.scope.is_citizen:
         mine = str(viewer.person_id) == row["person_id"]
         return frozenset({Role.APPLICANT}) if mine else frozenset()
     return viewer.scope.roles
 
 
-def _offer(action: CaseAction, enabled: bool, viewer: Viewer) -> Offer:
+def _offer(action: CaseAction, enabled: bool, viewer: Caller) -> Offer:
     reason = None if enabled else _NOT_NOW.get(viewer.language, _NOT_NOW["nl"])
     return Offer(action, enabled, reason)

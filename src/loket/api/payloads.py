@@ -252,7 +252,9 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
 
     def declare(function: Callable[..., Any]) -> Field:
         parameters = inspect.signature(function).parameters
-        payload = function.__annotations__["return"]
+        shared = function.__annotations__["return"]
+        payload = _own(function, shared)
+        function.__annotations__["return"] = payload
         if KEY in parameters and remembers and "work" not in parameters:
             raise TypeError(
                 f"{function.__name__}: an idempotency key is kept in the transaction of its `work`"
@@ -265,12 +267,13 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
                 permit(policy, context.viewer)
                 _check_key(arguments.get(KEY))
                 if "work" not in parameters:
-                    return await function(self, **given)
+                    return _as(payload, await function(self, **given))
                 async with context.transaction() as work:
                     given["work"] = work
                     if not (remembers and KEY in arguments):
-                        return await function(self, **given)
-                    return await once(context, work, arguments, partial(function, self, **given), payload)
+                        return _as(payload, await function(self, **given))
+                    act = partial(function, self, **given)
+                    return _as(payload, await once(context, work, arguments, act, payload))
             except (Refused, ManyRefused) as fault:
                 return payload(errors=user_errors(fault, context.viewer.language))
             except Unavailable as fault:
@@ -280,6 +283,22 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
         return _field(function, resolve, policy)
 
     return declare
+
+
+def _own(function: Callable[..., Any], shared: type[Any]) -> type[Any]:
+    """The mutation's own type, so that it can grow without the others: `caseAssign` has CaseAssignPayload."""
+    name = "".join(word.capitalize() for word in function.__name__.split("_")) + "Payload"
+    if shared.__name__ == name:
+        return shared
+    own = type(name, (shared,), {"__doc__": shared.__doc__, "__module__": shared.__module__})
+    return output(own)
+
+
+def _as(payload: type[Any], answer: Any) -> Any:  # noqa: ANN401  # a payload
+    """`answer` as the mutation's own type."""
+    if isinstance(answer, payload):
+        return answer
+    return payload(**{one.name: getattr(answer, one.name) for one in fields(answer)})
 
 
 def subscription(*, policy: Allowed) -> Callable[[Callable[..., Any]], Field]:

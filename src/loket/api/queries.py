@@ -35,7 +35,7 @@ from loket.api.objects import (
     Procedure,
     Slot,
     Task,
-    ViewerInfo,
+    Viewer,
     present,
 )
 from loket.api.payloads import root
@@ -129,7 +129,7 @@ class EffectFilter:
 
 @strawberry.type(description="What can be read.")
 class Query:
-    viewer: ViewerInfo | None = one("You; null when you are not signed in.", policy=anyone)
+    viewer: Viewer | None = one("You; null when you are not signed in.", policy=anyone)
     node: Node | None = object_by_id(policy=anyone)
     nodes: list[Node | None] = objects_by_id(policy=anyone)
     case: Case | None = one(

@@ -59,7 +59,7 @@ def _looks(document: Document, name: str | None, variables: Mapping[str, Any]) -
     for field in operation.node.selection_set.selections:
         if not isinstance(field, FieldNode) or field.name.value not in {"case", "node"}:
             continue
-        for argument in field.arguments:
+        for argument in field.arguments or ():
             value = _value(argument.value, variables)
             if field.name.value == "case" and value is not None:
                 yield value

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from loket import identity
 from loket.api import playground
-from loket.api.context import Context, Viewer
+from loket.api.context import Caller, Context
 from loket.api.endpoint import Endpoint
 from loket.api.mutations import Mutation
 from loket.api.payloads import USER_ERRORS
@@ -34,8 +34,8 @@ def routes(loket: Loket) -> list[BaseRoute]:
                 headers[header] = said[name]
         found = await identity.actor_of(loket, headers)
         if found is None:
-            return Context(loket, Viewer(loket, None, identity.language_of(headers)), loket.database)
-        viewer = Viewer(loket, found.actor, found.actor.language)
+            return Context(loket, Caller(loket, None, identity.language_of(headers)), loket.database)
+        viewer = Caller(loket, found.actor, found.actor.language)
         return Context(loket, viewer, loket.database, expires_at=found.expires_at)
 
     def page(request: Request) -> Response | None:
