@@ -22,7 +22,7 @@ from loket.numbers import printed_reference
 from loket.paper.epc import epc_qr_payload, epc_qr_png, epc_qr_svg
 from loket.paper.words import WORDS
 from loket.settings import Municipality
-from loket.wording import amount, clean, day, phone
+from loket.wording import amount, day, phone
 
 __all__ = [
     "Addressee",
@@ -46,6 +46,7 @@ _LONGEST_WORD = 24
 """Characters after which a word may be broken: nothing that a person typed runs off the paper."""
 _BREAK = "\N{ZERO WIDTH SPACE}"
 _ENDLESS = re.compile(rf"[^\s-]{{{_LONGEST_WORD + 1},}}")
+_UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
 _UNDRAWN = re.compile(
     "[^\\n -~\xa0-\u0148\u014a-\u01c3\u01c5-\u031e\u038e-\u03a1\u03a3-\u03e1\u03f0-\u049d\u04a0-\u04ff"
     "\u1e00-\u1eff\u2010-\u2027\u202f-\u205f\u20a0-\u20bf\u2116\u2122\u2190-\u2199\u2212\u2260\u2264\u2265\u25a1]"
@@ -268,8 +269,9 @@ def _kbo(number: str) -> str:
 
 def _fit(text: str) -> str:
     """Text that the font can draw, with places where an endless word may be broken."""
-    composed = unicodedata.normalize("NFC", clean(text))
-    drawn = _UNDRAWN.sub("\N{WHITE SQUARE}", composed)
+    composed = unicodedata.normalize("NFC", text)
+    seen = (one for one in composed if one == "\n" or unicodedata.category(one) not in _UNSEEN)
+    drawn = _UNDRAWN.sub("\N{WHITE SQUARE}", "".join(seen).strip())
     return _ENDLESS.sub(_breakable, drawn)
 
 
