@@ -10,7 +10,7 @@ from sqlmodel import col
 from loket import cases, deliveries, invoices, orders, sources
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import Action, Status, TaskStatus
-from loket.records import Case, Task
+from loket.records import Application, Case, Person, Task
 from loket.work import Work
 
 _STILL_TO_DO = frozenset({"REFUND_DUE", "REVIEW_REQUESTED", "DELIVERED_UNEXPECTEDLY"})
@@ -45,6 +45,10 @@ async def reopen(work: Work, case: Case, stage: str, reason: str) -> None:
     if not reason.strip():
         raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
     await cases.advance(work, case, Action.REOPEN, data={"stage": stage, "reasons": [reason.strip()]})
+    application = await work.session.get_one(Application, case.application_id)
+    person = await work.session.get_one(Person, case.person_id)
+    await sources.want(work, person, case.procedure_key, case.id)
+    await orders.place(work, case, application.cart)
     await cases.complete_tasks(work, case, "REVIEW_REQUESTED")
     await cases.arm_term(work, case)
 
