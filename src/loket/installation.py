@@ -256,6 +256,7 @@ def _sandbox(installation: Installation, port: int) -> dict[str, Any]:
                     "client_id": settings.acmidm.client_id,
                     "jwks": {"keys": [_public_key(Path(settings.acmidm.private_key_file))]},
                     "redirect_uris": [f"{public}/auth/callback"],
+                    "post_logout_redirect_uris": [settings.website_url],
                     "scopes": SANDBOX_SCOPES,
                 }
             ]

@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from loket import messages, timers
+from loket import logs, messages, timers
 from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.effects import carry_out
@@ -390,6 +390,7 @@ WAKE_SYSTEM = text("""
 
 async def run(settings: Settings) -> None:
     """One worker process, until SIGTERM or SIGINT."""
+    logs.configure()
     async with Loket(settings) as loket:
         worker = Worker(loket)
         loop = asyncio.get_running_loop()
