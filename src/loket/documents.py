@@ -41,14 +41,14 @@ async def invoice_document(loket: Loket, invoice_id: UUID) -> UUID:
     return found.invoice.document_id
 
 
-async def payment_code(loket: Loket, invoice: Invoice) -> bytes:
-    """The EPC QR of what is still open, as PNG."""
+def payment_code(loket: Loket, invoice: Invoice, amount: Decimal) -> bytes:
+    """The EPC QR to pay `amount` (EUR) of an invoice, as PNG."""
     municipality = loket.settings.municipality
     return paper.epc_qr_png(
         name=municipality.name,
         iban=municipality.iban,
         bic=municipality.bic,
-        amount=invoice.amount - invoice.paid,
+        amount=amount,
         reference=invoice.reference,
         line=municipality.reference_line,
     )

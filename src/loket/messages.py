@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -62,7 +63,8 @@ async def send_email(loket: Loket, effect: Effect) -> Done:
         invoice_id = UUID(said["invoice_id"])
         invoice, content = await documents.invoice_content(loket, invoice_id)
         attachments.append((f"factuur-{invoice.number}.pdf", "application/pdf", content))
-        pictures[QR] = await documents.payment_code(loket, invoice)
+        # of what was due when it was written, whatever came in since: the text says that amount too
+        pictures[QR] = documents.payment_code(loket, invoice, Decimal(said["outstanding"]))
     mail = Mail(
         id=effect.id,
         to=one.person.email,

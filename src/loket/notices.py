@@ -207,6 +207,7 @@ def _enclosed(telling: _Telling, about: set[EventType], cause: Event) -> dict[st
     language = telling.person.language
     if about & _ABOUT_MONEY and telling.invoice is not None:
         enclosed["invoice_id"] = str(telling.invoice.id)
+        enclosed["outstanding"] = str(telling.invoice.amount - telling.invoice.paid)
     delivery = telling.delivery
     if about & _ABOUT_SLOT and delivery is not None:
         gone = bool(about & _SLOT_GONE)
