@@ -80,7 +80,7 @@ class Town:
         return data
 
     async def tries(self, who: str | None, action: str, fields: str = "", **arguments: object) -> Json:
-        """The payload of a mutation, its refusals under `errors`. A key of its own is given where it takes one."""
+        """The payload of a mutation, its refusals under `errors`; a key is given where it takes one."""
         takes = _mutation(action).args
         if "idempotencyKey" in takes:
             arguments.setdefault("idempotencyKey", self.key())
@@ -96,7 +96,7 @@ class Town:
         assert payload["errors"] == [], payload["errors"]
         return payload
 
-    async def refused(self, who: str | None, action: str, **arguments: object) -> Json:
+    async def refused(self, who: str | None, action: str, **arguments: Any) -> Json:  # noqa: ANN401  # as `tries`
         """The one refusal of a mutation."""
         (refusal,) = (await self.tries(who, action, **arguments))["errors"]
         told: Json = refusal
@@ -185,8 +185,9 @@ class Town:
     async def sql(self, statement: str, **values: object) -> list[Any]:
         """Rows of the database: to let time pass, or to wait."""
         async with self.served.loket.database.transaction() as session:
-            result = await session.execute(text(statement), values)
-            return list(result.all()) if result.returns_rows else []
+            connection = await session.connection()
+            rows = await connection.execute(text(statement), values)
+            return list(rows.all()) if rows.returns_rows else []
 
 
 @dataclass
@@ -285,9 +286,7 @@ class Dossier:
     async def goes_to_pay(self) -> str:
         """The payment module's number of the page on which the citizen can pay now."""
         invoice = (await self.read(self.who, "invoice { id }"))["invoice"]
-        payload = await self.town.does(
-            self.who, "paymentStart", "checkoutUrl", invoiceId=invoice["id"]
-        )
+        payload = await self.town.does(self.who, "paymentStart", "checkoutUrl", invoiceId=invoice["id"])
         token = payload["checkoutUrl"].rpartition("/")[2]
         checkouts = await self.town.look("worldline", "checkouts", reference=self.reference)
         (page,) = [one for one in checkouts if one["token"] == token]
@@ -352,16 +351,16 @@ async def until(true: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> N
             await asyncio.sleep(0.03)
 
 
-@cache
 def _mutation(action: str) -> graphql.GraphQLField:
-    return _mutations()[action]
+    mutation = _schema().mutation_type
+    assert mutation is not None
+    field: graphql.GraphQLField = mutation.fields[action]
+    return field
 
 
 @cache
-def _mutations() -> dict[str, graphql.GraphQLField]:
-    mutation = graphql.build_schema(SCHEMA.read_text()).mutation_type
-    assert mutation is not None
-    return mutation.fields
+def _schema() -> graphql.GraphQLSchema:
+    return graphql.build_schema(SCHEMA.read_text())
 
 
 def _insz(who: str) -> str:
