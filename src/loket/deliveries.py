@@ -189,10 +189,11 @@ async def book(work: Work, case: Case, slot_id: UUID | None = None) -> Delivery:
     live.expires_at = None
     await work.disarm(TimerKind.HOLD_END, subject=live.id)
     slot = await work.session.get_one(Slot, live.slot_id)
-    again = delivery.starts_at is not None
+    # a calendar that heard of an appointment, also of a lost one, takes only a higher number for a newer one
+    heard_of = delivery.starts_at is not None or delivery.calendar_sequence > 0
     _move(delivery, PartAction.BOOK)
     delivery.starts_at, delivery.ends_at = slot.starts_at, slot.ends_at
-    delivery.calendar_sequence += again
+    delivery.calendar_sequence += heard_of
     await _tell_tool(work, case, delivery, slot)
     await work.disarm(TimerKind.SLOT_REMINDER, TimerKind.SLOT_END, case=case)
     data = _window(delivery) | ({"previous": before} if before else {})
@@ -261,7 +262,9 @@ async def moved(work: Work, external_id: str, starts_at: datetime, ends_at: date
     for case in affected:
         delivery = await of(work, case)
         live = await _live(work, delivery) if delivery else None
-        if delivery is None or live is None or live.slot_id != slot.id or live.status is SlotStatus.HELD:
+        if delivery is None or live is None or live.slot_id != slot.id:
+            continue
+        if delivery.status is not DeliveryStatus.PLANNED:  # only held, or handed over already
             continue
         before = _window(delivery)
         delivery.starts_at, delivery.ends_at = starts_at, ends_at
@@ -287,7 +290,9 @@ async def cancelled(work: Work, external_ids: Sequence[str], reason: str) -> Non
     for case in affected:
         delivery = await of(work, case)
         live = await _live(work, delivery) if delivery else None
-        if delivery is not None and live is not None and live.slot_id in gone:
+        if delivery is None or live is None or live.slot_id not in gone:
+            continue
+        if delivery.status is not DeliveryStatus.DELIVERED:
             await lose(work, case, delivery, live, reason)
 
 
