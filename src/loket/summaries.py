@@ -60,22 +60,23 @@ LINES: dict[E, tuple[str, str]] = {
 """Dutch and English."""
 
 SYSTEMS = {
-    "dosis": "DOSIS",
-    "mbp": "Mijn Burgerprofiel",
-    "email": "E-mail",
-    "sms": "SMS",
-    "accounting": "De boekhouding",
-    "planning": "De planning",
-    "payments": "De betaalmodule",
-    "magda": "MAGDA",
-    "paper": "De factuur",
+    "dosis": ("DOSIS", "DOSIS"),
+    "mbp": ("Mijn Burgerprofiel", "Mijn Burgerprofiel"),
+    "email": ("E-mail", "E-mail"),
+    "sms": ("SMS", "SMS"),
+    "accounting": ("De boekhouding", "Accounting"),
+    "planning": ("De planning", "Planning"),
+    "payments": ("De betaalmodule", "The payment module"),
+    "magda": ("MAGDA", "MAGDA"),
+    "paper": ("De factuur", "The invoice"),
 }
 
 
 def of_event(type: E, data: dict[str, Any], language: str) -> str:
     """The line for an event, in `language` where it is nl or en, else in Dutch."""
     spoken = "en" if language == "en" else "nl"
-    values = {"amount": "", "window": "", "system": SYSTEMS.get(data.get("system", ""), "")}
+    system = SYSTEMS.get(data.get("system", ""), ("", ""))[spoken == "en"]
+    values = {"amount": "", "window": "", "system": system}
     if data.get("amount"):
         values["amount"] = wording.amount(Decimal(data["amount"]), spoken)
     if data.get("starts_at"):
