@@ -23,7 +23,8 @@ OFFSETS = {
 }
 # fmt: on
 """Where each system of the sandbox listens, counted from the desk's port; mail is read at the desk."""
-DOWN = {"mode": "error", "status": 503}
+DOWN = {"mode": "error"}
+"""Answers each request with an error that says: try again later."""
 SYSTEMS_THAT_FALL = ("magda", "dosis", "notificaties", "worldline", "accounting", "planning", "sms", "smtp")
 
 

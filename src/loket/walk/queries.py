@@ -167,10 +167,11 @@ FIRE = f"""
 mutation Fire($caseId: ID!, $kind: TimerKind!) {{
   timerFire(caseId: $caseId, kind: $kind) {{ case {{ status }} {ERRORS} }}
 }}"""
+RETRY = f"mutation Retry($id: ID!) {{ effectRetry(id: $id) {{ effect {{ state }} {ERRORS} }} }}"
 EFFECTS = """
 query Effects($reference: String!) {
   case(reference: $reference) {
-    effects { system kind state attemptsMade createdAt doneAt nextAttemptAt lastError }
+    effects { id system kind state attemptsMade createdAt doneAt nextAttemptAt lastError }
     tasks { kind status }
   }
 }"""

@@ -76,6 +76,15 @@ class Servant:
         await self.client.do("timerFire", queries.FIRE, caseId=case_id, kind=kind)
         self.story.tell("time", told)
 
+    async def retry_waiting(self, reference: str, kind: str) -> None:
+        """Have done now what would be done hours later, such as asking once more about a payment page."""
+        for one in await self.effects(reference):
+            if one["kind"] == kind and one["state"] == "PENDING":
+                await self.client.do("effectRetry", queries.RETRY, id=one["id"])
+                self.story.tell(
+                    "operator", "has the payment module asked now what it would be asked hours later"
+                )
+
     async def effects(self, reference: str) -> list[Json]:
         found: list[Json] = (await self.client.ask(queries.EFFECTS, reference=reference))["case"]["effects"]
         return found

@@ -234,6 +234,7 @@ async def withdrawn(scene: Scene) -> list[Ending]:
     await citizen.pay_at(page)
     scene.story.tell("citizen", "pays on the page that is still open in another tab")
     await citizen.happens("REFUNDED", seconds=LONG_SECONDS)
+    await scene.operator.retry_waiting(citizen.reference, "PAYMENT_POLL")
     kinds = ("INVOICE", "CREDIT_NOTE", "PAYMENT", "REFUND")
     expected = Expected(
         "WITHDRAWN",
@@ -272,7 +273,7 @@ async def more_information(scene: Scene) -> list[Ending]:
     await citizen.apply(scene.basket, answers=elsewhere)
     await citizen.happens("REFERRED")
     case_id = citizen.case["id"]
-    await citizen.until(lambda: scene.handler.find_task("REFERRED", citizen.reference), "the handler's task")
+    await citizen.until(lambda: scene.handler.find_task("DECIDE", citizen.reference), "the handler's task")
     await scene.handler.take_on(case_id)
     await scene.handler.ask(case_id, "Op welk adres in Lindebeke mogen wij leveren?")
     await citizen.happens("INFORMATION_REQUESTED")
@@ -372,16 +373,12 @@ async def systems_down(scene: Scene) -> list[Ending]:
 
         async def all_tried() -> bool:
             effects = await scene.operator.effects(citizen.reference)
-            return all(one["attemptsMade"] or one["state"] == "DONE" for one in _firsts(effects))
+            tried = {one["system"] for one in effects if one["attemptsMade"]}
+            return tried == {one["system"] for one in effects}
 
         await citizen.until(all_tried, "each system to be tried")
-        waiting = sorted(
-            {
-                one["system"]
-                for one in await scene.operator.effects(citizen.reference)
-                if one["state"] == "PENDING"
-            }
-        )
+        effects = await scene.operator.effects(citizen.reference)
+        waiting = sorted({one["system"] for one in effects if one["state"] == "PENDING"})
         scene.story.tell("case", f"is at AWAITING_PAYMENT; still to be told: {', '.join(waiting)}")
         if (failed := await scene.operator.failed_effects(citizen.reference)) != []:
             raise WalkFailed(f"given up during an outage: {failed}")
@@ -511,14 +508,6 @@ async def _left_for(*citizens: Citizen) -> tuple[Json, int]:
         f"this household has ordered all that it may this year, in {', '.join(references)}: "
         "withdraw one of these, or start with an empty LOKET_HOME"
     )
-
-
-def _firsts(effects: list[Json]) -> list[Json]:
-    """The oldest effect of each system: the others wait behind it."""
-    first: dict[str, Json] = {}
-    for one in sorted(effects, key=lambda one: one["createdAt"]):
-        first.setdefault(one["system"], one)
-    return list(first.values())
 
 
 # fmt: off
