@@ -32,7 +32,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     async def endpoint(request: Request) -> Response:
         return playground.page() if playground.wants_page(request) else JSONResponse({"data": None})
 
-    app = Starlette(routes=[Route("/graphql", endpoint), *playground.routes()])
+    app = Starlette(routes=[Route("/graphql", endpoint), *playground.routes("a-procedure")])
     with listening() as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with serving(app, listener), httpx2.AsyncClient(base_url=url, trust_env=False) as client:

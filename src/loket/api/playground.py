@@ -51,12 +51,18 @@ def page() -> Response:
     )
 
 
-def routes() -> list[Route]:
-    """The files behind the page; `GET /graphql` itself belongs to the API, which asks `wants_page`."""
-    return [
-        Route("/graphiql/assets/{name}", _asset),
-        Route("/graphiql/examples.json", _examples),
-    ]
+def routes(procedure: str) -> list[Route]:
+    """The files behind the page; `GET /graphql` itself belongs to the API, which asks `wants_page`.
+
+    `procedure` is the key of the one that the examples apply for.
+    """
+    examples = _EXAMPLES.read_text("utf-8").replace("{procedure}", procedure)
+
+    async def show(request: Request) -> Response:
+        """The tabs the workbench opens with: name, query, variables, headers."""
+        return Response(examples, media_type="application/json", headers={"Cache-Control": "no-cache"})
+
+    return [Route("/graphiql/assets/{name}", _asset), Route("/graphiql/examples.json", show)]
 
 
 async def _asset(request: Request) -> Response:
@@ -72,8 +78,3 @@ async def _asset(request: Request) -> Response:
     if "gzip" not in request.headers.get("accept-encoding", ""):
         return Response(gzip.decompress(file.read_bytes()), media_type=media_type, headers=headers)
     return FileResponse(file, media_type=media_type, headers=headers | {"Content-Encoding": "gzip"})
-
-
-async def _examples(request: Request) -> Response:
-    """The tabs the workbench opens with: name, query, variables, headers."""
-    return FileResponse(_EXAMPLES, headers={"Cache-Control": "no-cache"})
