@@ -100,7 +100,8 @@ async def test_no_other_file_can_be_asked_for(client: httpx2.AsyncClient) -> Non
 
 async def test_the_workbench_reads_its_examples_here(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/graphiql/examples.json")
-    assert answer.json() == EXAMPLES
+    assert [one["query"] for one in answer.json()] == [one["query"] for one in EXAMPLES]
+    assert answer.json()[1]["variables"] == {"key": "a-procedure"}
     assert answer.headers["content-type"] == "application/json"
 
 
