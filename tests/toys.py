@@ -195,9 +195,7 @@ class Hub:
 class Memory:
     """Idempotency keys in a table."""
 
-    async def recall(
-        self, work: AsyncSession, *, actor: str, key: str, request_hash: bytes
-    ) -> bytes | None:
+    async def recall(self, work: AsyncSession, *, actor: str, key: str, request_hash: bytes) -> bytes | None:
         connection = await work.connection()
         found = (
             await connection.exec_driver_sql(
