@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("insz_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("insz_index", sa.LargeBinary(), nullable=True),
+        sa.Column("former_insz_index", sa.LargeBinary(), nullable=True),
         sa.Column("given_name", sa.String(), nullable=False),
         sa.Column("family_name", sa.String(), nullable=False),
         sa.Column("birth_on", sa.Date(), nullable=True),
@@ -94,6 +95,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("insz_index"),
+        sa.UniqueConstraint("former_insz_index"),
     )
     op.create_table(
         "quota",

@@ -116,8 +116,7 @@ async def remember_sources(work: Work, application_id: UUID, answers: sources.An
     """Fill the draft with what MAGDA said while it was asked."""
     application = await get(work, application_id)
     person = await work.session.get_one(Person, application.person_id)
-    sources.remember(work, application, answers)
-    know_person(person, application.facts)
+    await sources.learn(work, application, person, answers)
     sources.prefill(definition_of(work, application), application, person, answers.at)
     _touch(work, application)
     return application
@@ -194,6 +193,8 @@ async def submit(work: Work, application: Application) -> Case:
     await sources.want(work, person, definition.key, case.id)
     await sources.let_go(work, person.id, definition.key, application.id)
     await orders.place(work, case, application.cart)
+    if (case.facts.get("person") or {}).get("number_replaced"):
+        await cases.open_task(work, case, "NUMBER_REPLACED")
     await cases.advance(work.as_actor(the_system()), case, Action.BEGIN)
     return case
 
@@ -345,17 +346,6 @@ def refusals(faults: list[FieldFault], *prefix: str) -> ManyRefused:
             for fault in faults
         ]
     )
-
-
-def know_person(person: Person, facts: Json) -> None:
-    """Keep on the person what the register said: it addresses the citizen and the invoice."""
-    told = facts.get("person")
-    if told:
-        person.given_name = told.get("first_name") or person.given_name
-        person.family_name = told.get("last_name") or person.family_name
-        person.address = told.get("address") or person.address
-        if told.get("deceased_on"):
-            person.deceased_on = date.fromisoformat(told["deceased_on"])
 
 
 def _locked_fields(application: Application, answers: Json, language: str) -> list[FieldFault]:

@@ -34,7 +34,6 @@ class Consultation:
     code: str
     reference: str
     unavailable: Unavailable | None = None
-    replaced_by: str | None = None
 
 
 async def consult(
@@ -85,19 +84,22 @@ async def consult(
             return Consultation(nothing, fault.reason[:200], reference)
         except Failed as fault:
             return Consultation(nothing, fault.reason[:200], reference)
-    return Consultation(Answers(told, family, now), "ANSWERED", reference, replaced_by=replaced_by)
+    return Consultation(Answers(told, family, now, replaced_by), "ANSWERED", reference)
 
 
 async def _ask(loket: Loket, insz: str, reference: str) -> tuple[PersonFacts, FamilyFacts, str | None]:
+    """Person and household; of a replaced number also the new one, to which the registration goes over."""
     magda = loket.systems.magda
     told = await magda.get_person(insz, reference=reference)
-    number = told.replaced_by or insz
-    if told.replaced_by:
-        today = datetime.now(UTC).date()
-        await magda.register(number, reference=str(uuid4()), begins_on=today, ends_on=today + REGISTERED_FOR)
-        told = await magda.get_person(number, reference=str(uuid4()))
-    family = await magda.get_family(number, reference=str(uuid4()))
-    return told, family, number if number != insz else None
+    replaced_by = told.replaced_by
+    if replaced_by is None:
+        return told, await magda.get_family(insz, reference=str(uuid4())), None
+    today = datetime.now(UTC).date()
+    await magda.register(replaced_by, reference=str(uuid4()), begins_on=today, ends_on=today + REGISTERED_FOR)
+    told = await magda.get_person(replaced_by, reference=str(uuid4()))
+    family = await magda.get_family(replaced_by, reference=str(uuid4()))
+    await magda.unregister(insz, reference=str(uuid4()), begins_on=today, ends_on=today)
+    return told, family, replaced_by
 
 
 async def _register(loket: Loket, insz: str, person_id: UUID, purpose: str) -> None:

@@ -16,7 +16,6 @@ from sqlmodel import SQLModel
 from loket import deliveries, documents, invoices, messages, screening, sources
 from loket.accesslog import Purpose, consulting
 from loket.app import Loket
-from loket.applications import know_person
 from loket.cases import open_task
 from loket.consultation import consult
 from loket.errors import Declined, Unavailable
@@ -80,11 +79,9 @@ async def _check_sources(loket: Loket, effect: Effect) -> Done:
         locked = await work.session.get_one(
             Case, case_id, with_for_update={"key_share": True}, populate_existing=True
         )
-        sources.remember(work, locked, heard.answers)
         person = await work.session.get_one(Person, locked.person_id)
-        know_person(person, locked.facts)
-        if heard.replaced_by is not None:
-            await sources.replace_number(work, person, heard.replaced_by)
+        await sources.learn(work, locked, person, heard.answers)
+        if heard.answers.replaced_by is not None:
             await open_task(work, locked, "NUMBER_REPLACED")
         await screening.sources_answered(work, locked, heard.answers.complete, heard.code, heard.reference)
 

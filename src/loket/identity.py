@@ -220,7 +220,7 @@ async def _person(loket: Loket, session: AsyncSession, sign_in: SignIn) -> Perso
     if sign_in.insz is None:
         raise Refused(ErrorCode.NOT_ALLOWED)
     index = loket.vault.index("insz", sign_in.insz)
-    known = select(Person).where(col(Person.insz_index) == index)
+    known = select(Person).where((col(Person.insz_index) == index) | (col(Person.former_insz_index) == index))
     person = (await session.scalars(known)).one_or_none()
     if person is None:
         # whoever signs in twice at once is still one person: the second waits here for the first

@@ -126,7 +126,7 @@ class CalendarState(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-class _Xid8(UserDefinedType[int]):
+class Xid8(UserDefinedType[int]):
     """PostgreSQL's 64-bit transaction id."""
 
     cache_ok = True
@@ -165,6 +165,8 @@ class Person(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     insz_sealed: bytes | None = Field(default=None, sa_type=_Bytes)
     insz_index: bytes | None = Field(default=None, sa_type=_Bytes, unique=True)
+    former_insz_index: bytes | None = Field(default=None, sa_type=_Bytes, unique=True)
+    """Of the number that the National Register replaced: who signs in with it is still this person."""
     given_name: str = ""
     family_name: str = ""
     birth_on: date | None = None
@@ -337,8 +339,9 @@ class Event(SQLModel, table=True):
         default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
     )
     xid: int | None = Field(
-        default=None, sa_column=Column(_Xid8, nullable=False, server_default=text("pg_current_xact_id()"))
+        default=None, sa_column=Column(Xid8, nullable=False, server_default=text("pg_current_xact_id()"))
     )
+    """Its place in the feed, with `seq`: of its transaction, and never before the case's last event."""
     id: UUID = Field(default_factory=uuid7, unique=True)
     case_id: UUID = Field(foreign_key="case.id")
     person_id: UUID = Field(foreign_key="person.id")

@@ -4,7 +4,7 @@ Nothing here asks them: that is done outside any transaction (`consultation`).
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +37,8 @@ class Answers:
     person: PersonFacts | None
     family: FamilyFacts | None
     at: datetime
+    replaced_by: str | None = None
+    """The national number that this person has now, where it is another one."""
 
     @property
     def complete(self) -> bool:
@@ -98,11 +100,26 @@ async def let_go(work: Work, person_id: UUID, purpose: str, subject: UUID) -> No
             )
 
 
-def remember(work: Work, subject: Application | Case, answers: Answers) -> None:
+async def learn(work: Work, subject: Application | Case, person: Person, answers: Answers) -> None:
+    """Keep what the sources said: on the draft or case for its rules, on the person for whom we write to."""
+    _remember(work, subject, answers)
+    told = subject.facts.get("person")
+    if told:
+        person.given_name = told.get("first_name") or person.given_name
+        person.family_name = told.get("last_name") or person.family_name
+        person.address = told.get("address") or person.address
+        if told.get("deceased_on"):
+            person.deceased_on = date.fromisoformat(told["deceased_on"])
+    if answers.replaced_by is not None:
+        await _replace_number(work, person, answers.replaced_by)
+
+
+def _remember(work: Work, subject: Application | Case, answers: Answers) -> None:
     """Keep what the sources said, as rules and forms need it; nothing more."""
     facts = dict(subject.facts)
     if answers.person is not None:
         facts["person"] = _person(answers.person, answers.at)
+        facts["person"]["number_replaced"] = answers.replaced_by is not None
     if answers.family is not None:
         members = [member for member in answers.family.members if member.insz]
         head = answers.family.reference_person or min((member.insz or "" for member in members), default="")
@@ -116,11 +133,12 @@ def remember(work: Work, subject: Application | Case, answers: Answers) -> None:
     subject.facts = facts
 
 
-async def replace_number(work: Work, person: Person, insz: str) -> None:
+async def _replace_number(work: Work, person: Person, insz: str) -> None:
     """The person has another national number now; a record that has it already keeps it."""
     index = work.vault.index("insz", insz)
     taken = await work.session.scalar(select(col(Person.id)).where(col(Person.insz_index) == index))
     if taken is None:
+        person.former_insz_index = person.insz_index
         person.insz_sealed, person.insz_index = work.vault.seal(insz), index
 
 
