@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from typing import Any
 from zlib import decompress
@@ -10,6 +10,7 @@ from zlib import decompress
 import pytest
 import zxingcpp
 
+from loket.sandbox import personas
 from town import DRIVER, FINANCE, HANDLER, Dossier, Json, Town, opened, until
 
 STAFF = (HANDLER, DRIVER, FINANCE)
@@ -327,3 +328,268 @@ def _dots(png: bytes) -> memoryview:
 
 def _instant(told: str) -> datetime:
     return datetime.fromisoformat(told)
+
+
+# ── refused, referred, unknown ────────────────────────────────────────────────────────────────────────
+
+MOTIVATION = {
+    "motivationLegal": "Retributiereglement compostbakken, artikel 5",
+    "motivationFactual": "Het leveradres ligt in Mol.",
+}
+ELSEWHERE = {
+    "delivery": {
+        "place": "other",
+        "address": {"street": "Markt", "number": "8", "postal_code": "2400", "city": "Mol"},
+    }
+}
+BY_HAND = {
+    "applicant": {
+        "address": {"street": "Beekdal", "number": "27", "postal_code": "2999", "city": "Lindebeke"},
+    }
+}
+
+
+@pytest.fixture(scope="module")
+async def refused(town: Town) -> Dossier:
+    """Of Dirk, who lives elsewhere."""
+    return await town.applies("dirk")
+
+
+async def test_who_lives_elsewhere_is_refused_at_once_and_hears_why_in_law_and_in_fact(
+    refused: Dossier,
+) -> None:
+    case = await refused.read()
+    assert (case["status"], case["outcome"], case["invoice"]) == ("INADMISSIBLE", "INADMISSIBLE", None)
+    (letter,) = [one for one in await refused.letters() if "niet behandelen" in one["subject"]]
+    text = " ".join(letter["text"].split())
+    assert "Alleen inwoners van Gemeente Lindebeke" in text
+    assert "Volgens het Rijksregister had u op" in text
+    assert "artikel 2: de verkoop is voorbehouden aan inwoners" in text
+    assert "Raad van State" in text
+    assert await refused.dosis() == [("Ingediend", "Samenstelling"), ("OnOntvankelijk", "Afgerond")]
+
+
+async def test_whoever_was_refused_can_have_a_person_look_again(town: Town, refused: Dossier) -> None:
+    assert await refused.actions("dirk") == {"CASE_REQUEST_REVIEW"}
+    await town.does("dirk", "caseRequestReview", id=refused.id, input={"reason": "Ik verhuisde net."})
+    assert await refused.tasks() == ["REVIEW_REQUESTED"]
+    await town.does(
+        HANDLER, "caseReopen", id=refused.id, input={"stage": "SCREENING", "reason": "Verhuisbewijs gezien"}
+    )
+    case = await refused.read()
+    assert (case["status"], case["round"], case["outcome"]) == ("SCREENING", 2, None)
+    assert await refused.tasks() == ["REFERRED"]
+    await town.does(HANDLER, "caseDeclareAdmissible", id=refused.id)
+    assert (await refused.read())["status"] == "AWAITING_DECISION"
+    granted = {"granted": True, "motivationLegal": "Artikel 2", "motivationFactual": "Inwoner sinds kort."}
+    await town.does(HANDLER, "decisionTake", caseId=refused.id, input=granted)
+    case = await refused.read()
+    assert (case["status"], case["decision"]["byRule"]) == ("AWAITING_PAYMENT", False)
+    assert await refused.tasks() == []
+    assert (await refused.dosis())[2:] == [
+        ("InBehandeling", "Beroep"),
+        ("InBehandeling", "Behandeling"),
+        ("Ontvankelijk", "Behandeling"),
+        ("InBehandeling", "Behandeling"),
+        ("Goedgekeurd", "Beslissing"),
+        ("KlaarVoorBetaling", "Uitvoering"),
+    ]
+
+
+async def test_a_household_over_its_maximum_is_refused_and_may_order_what_it_has_left(town: Town) -> None:
+    first = await town.applies(cart={"bak": 2, "vat": 3})
+    second = await town.applies(first.who, cart={"bak": 2})
+    third = await town.applies(first.who, cart={"bak": 1})
+    statuses = [(await one.read())["status"] for one in (first, second, third)]
+    assert statuses == ["AWAITING_PAYMENT", "INADMISSIBLE", "AWAITING_PAYMENT"]
+    (letter,) = [one for one in await second.letters() if "niet behandelen" in one["subject"]]
+    assert "hoogstens 3 compostbakken" in " ".join(letter["text"].split())
+    assert (await third.read())["invoice"]["amount"]["amount"] == "40.00"  # the discount was used before
+
+
+async def test_a_delivery_outside_the_municipality_goes_to_a_person(town: Town) -> None:
+    dossier = await town.applies(answers=ELSEWHERE)
+    case = await dossier.read()
+    assert (case["status"], case["invoice"]) == ("AWAITING_DECISION", None)
+    assert await dossier.tasks() == ["DECIDE"]
+    assert "DECISION_TAKE" in await dossier.actions(HANDLER)
+    assert await dossier.actions(dossier.who) == {"CASE_WITHDRAW"}
+    bare = {"granted": False, "motivationLegal": " ", "motivationFactual": "Te ver."}
+    refusal = await town.refused(HANDLER, "decisionTake", caseId=dossier.id, input=bare)
+    assert (refusal["code"], refusal["path"]) == ("REQUIRED", ["input", "motivationLegal"])
+    await town.does(HANDLER, "decisionTake", caseId=dossier.id, input={"granted": False, **MOTIVATION})
+    case = await dossier.read()
+    assert (case["status"], case["decision"]["status"]) == ("REJECTED", "REFUSED")
+    assert await dossier.tasks() == []
+    (letter,) = [one for one in await dossier.letters() if "niet goedgekeurd" in one["subject"]]
+    text = " ".join(letter["text"].split())
+    assert MOTIVATION["motivationLegal"] in text
+    assert MOTIVATION["motivationFactual"] in text
+    assert "Raad van State" in text
+    assert await dossier.actions(dossier.who) == {"CASE_REQUEST_REVIEW"}
+
+
+async def test_a_question_is_answered_and_the_clock_stands_still_meanwhile(town: Town) -> None:
+    dossier = await town.applies(answers=ELSEWHERE)
+    question = {"question": "Waarom moet de bak naar Mol?"}
+    await town.does(HANDLER, "caseRequestInformation", id=dossier.id, input=question)
+    case = await dossier.read()
+    assert case["status"] == "AWAITING_APPLICANT"
+    assert [one["endedOn"] for one in case["suspensions"]] == [None]
+    (letter,) = [one for one in await dossier.letters() if "iets van u nodig" in one["subject"]]
+    assert question["question"] in letter["text"]
+    assert await dossier.actions(dossier.who) == {"CASE_SUPPLY_INFORMATION", "CASE_WITHDRAW"}
+    await _days_pass(town, dossier, 3)
+    due = (await dossier.read())["due"]
+    await town.does(
+        dossier.who, "caseSupplyInformation", id=dossier.id, input={"answer": "Daar is mijn volkstuin."}
+    )
+    case = await dossier.read()
+    assert case["status"] == "AWAITING_DECISION"
+    assert (_day(case["due"]) - _day(due)).days == 3
+    assert "REFERRED" in await dossier.tasks()
+    await town.does(HANDLER, "decisionTake", caseId=dossier.id, input={"granted": True})
+    assert (await dossier.read())["status"] == "AWAITING_PAYMENT"
+    assert await dossier.tasks() == []
+
+
+async def test_an_unanswered_question_lapses_and_a_person_decides_on_what_there_is(town: Town) -> None:
+    dossier = await town.applies(answers=ELSEWHERE)
+    await town.does(HANDLER, "caseRequestInformation", id=dossier.id, input={"question": "Waarom?"})
+    assert "ANSWER" in await dossier.timers()
+    await dossier.fires("ANSWER")
+    assert (await dossier.read())["status"] == "AWAITING_DECISION"
+    assert "ANSWER_LAPSED" in await dossier.tasks()
+    refusal = await town.refused(
+        dossier.who, "caseSupplyInformation", id=dossier.id, input={"answer": "Toch"}
+    )
+    assert (refusal["code"], refusal["currentStatus"]) == ("TRANSITION_NOT_ALLOWED", "AWAITING_DECISION")
+    await town.does(HANDLER, "decisionTake", caseId=dossier.id, input={"granted": False, **MOTIVATION})
+    assert await dossier.tasks() == []
+
+
+async def test_the_term_does_not_lapse_while_it_stands_still(town: Town) -> None:
+    dossier = await town.applies(answers=ELSEWHERE)
+    await town.does(HANDLER, "caseRequestInformation", id=dossier.id, input={"question": "Waarom?"})
+    await dossier.fires("TERM")
+    await dossier.fires("TERM_ALARM")
+    assert not (await dossier.read())["overdue"]
+    assert "TERM_LAPSED" not in await dossier.events()
+    assert "TERM_ALARM" not in await dossier.tasks()
+    assert {"TERM", "TERM_ALARM"} <= await dossier.timers()
+
+
+async def test_a_term_that_lapses_is_told_and_goes_to_a_person(town: Town) -> None:
+    dossier = await town.applies(answers=ELSEWHERE)
+    await dossier.fires("TERM_ALARM")
+    await dossier.fires("TERM")
+    assert (await dossier.read())["overdue"]
+    assert {"TERM_ALARM", "TERM_LAPSED"} <= set(await dossier.tasks())
+    assert any("nog niet beslist" in one["subject"] for one in await dossier.letters())
+    await town.does(HANDLER, "decisionTake", caseId=dossier.id, input={"granted": True})
+    assert await dossier.tasks() == []
+    assert "TERM" not in await dossier.timers()
+
+
+async def test_without_magda_the_form_is_filled_in_by_hand_and_nothing_is_approved_until_it_is_back(
+    town: Town,
+) -> None:
+    started = await town.does("els", "applicationStart", DRAFT, procedure="compost-bin")
+    sources = {one["field"]: one["source"] for one in started["application"]["prefill"]}
+    assert "/applicant/address/street" not in sources
+    assert sources["/applicant/name"] == "acmidm.name"
+    draft = started["application"]["id"]
+    given = {**BY_HAND, "contact": {}, "delivery": {"place": "home"}, "declaration": True}
+    await town.does("els", "applicationSetAnswers", id=draft, input=given)
+    await town.does("els", "applicationSetCart", id=draft,
+                    input={"lines": [{"product": "vat", "quantity": 1}]})  # fmt: skip
+    case = (await town.does("els", "applicationSubmit", "case { id reference }", id=draft))["case"]
+    dossier = Dossier(town, "els", case["id"], case["reference"])
+    seen = await dossier.read()
+    assert (seen["status"], [one["status"] for one in seen["checks"]]) == ("SCREENING", ["RUNNING"])
+    await town.order("magda", "forced", persona="els", code=None)
+    seen = await dossier.until("AWAITING_PAYMENT")
+    assert [one["status"] for one in seen["checks"]] == ["MET"]
+    assert seen["invoice"]["amount"]["amount"] == "24.00"  # the household is known, so its discount is too
+
+
+async def test_what_magda_said_more_than_a_day_ago_is_asked_again(town: Town) -> None:
+    who = town.somebody()
+    draft = await town.fills_in(who)
+    asked = len(await _consultations(town, who))
+    await town.sql(
+        "UPDATE application SET facts = replace(facts::text, to_char(now() AT TIME ZONE 'UTC', 'YYYY'), '2025')"
+        "::jsonb WHERE person_id = (SELECT id FROM person ORDER BY created_at DESC LIMIT 1)"
+    )
+    payload = await town.does(who, "applicationSubmit", "case { id reference status }", id=draft)
+    assert payload["case"]["status"] == "SCREENING"
+    dossier = Dossier(town, who, payload["case"]["id"], payload["case"]["reference"])
+    await dossier.until("AWAITING_PAYMENT")
+    assert len(await _consultations(town, who)) == asked + 2
+
+
+async def test_whom_the_register_does_not_know_a_person_looks_at(town: Town) -> None:
+    dossier = await town.applies("noor", answers=BY_HAND)
+    await until(lambda: _has_task(dossier, "SOURCES_UNKNOWN"))
+    case = await dossier.read()
+    assert (case["status"], [one["status"] for one in case["checks"]]) == ("SCREENING", ["UNKNOWN"])
+    await town.does(
+        HANDLER, "caseDeclareInadmissible", id=dossier.id,
+        input={"motivationLegal": "Artikel 2", "motivationFactual": "Niet gekend in het Rijksregister."},
+    )  # fmt: skip
+    case = await dossier.read()
+    assert case["status"] == "INADMISSIBLE"
+    assert await dossier.tasks() == []
+
+
+async def test_nothing_is_sent_to_a_deceased_and_a_person_looks(town: Town) -> None:
+    dossier = await town.applies("gust")
+    case = await dossier.read()
+    assert case["status"] == "SCREENING"
+    assert set(await dossier.tasks()) == {"REFERRED", "NOT_REACHED"}
+    await dossier.calm()
+    assert await town.notified("gust") == []
+    messages = (await dossier.read(HANDLER, "messages(first: 20) { nodes { status reason } }"))["messages"]
+    assert {(one["status"], one["reason"]) for one in messages["nodes"]} == {
+        ("SKIPPED", "the applicant is deceased")
+    }
+
+
+async def test_a_replaced_national_number_is_followed_under_the_new_one(town: Town) -> None:
+    dossier = await town.applies("fatima")
+    case = await dossier.read()
+    assert case["status"] == "AWAITING_PAYMENT"
+    assert "NUMBER_REPLACED" in await dossier.tasks()
+    assert (await dossier.read("fatima", "status"))["status"] == "AWAITING_PAYMENT"
+    await town.does("fatima", "caseWithdraw", id=dossier.id)
+    await until(lambda: _nobody(town, "fatima"))
+
+
+async def _has_task(dossier: Dossier, kind: str) -> bool:
+    return kind in await dossier.tasks()
+
+
+async def _consultations(town: Town, who: str) -> list[Json]:
+    """What MAGDA was asked about somebody, registrations apart."""
+    log = await town.look("magda", "log")
+    return [one for one in log if _insz(who) in one["insz"] and one["service"].startswith("Geef")]
+
+
+async def _days_pass(town: Town, dossier: Dossier, days: int) -> None:
+    """Let a suspension have begun so many days ago."""
+    await town.sql(
+        """UPDATE "case" SET suspensions = jsonb_set(suspensions, '{0,from}',
+           to_jsonb((now() - make_interval(days => :days))::date::text)) WHERE reference = :reference""",
+        days=days,
+        reference=dossier.reference,
+    )
+
+
+def _day(told: str) -> date:
+    return date.fromisoformat(told)
+
+
+def _insz(who: str) -> str:
+    citizen = personas.person(who)
+    assert citizen is not None
+    return citizen.insz

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import cast, func, select
 from sqlmodel import col
 
 from loket.database import EVENTS, after_commit
@@ -31,6 +31,7 @@ from loket.records import (
     Case,
     Event,
     Task,
+    Xid8,
     case_number,
 )
 from loket.work import BRUSSELS, Work, the_system
@@ -116,6 +117,11 @@ async def arm_term(work: Work, case: Case) -> None:
     alarm_days = work.definition(case).term.alarm_days
     await work.arm(TimerKind.TERM, _end_of(case.due_on), case=case)
     await work.arm(TimerKind.TERM_ALARM, _end_of(case.due_on) - timedelta(days=alarm_days), case=case)
+
+
+def stands_still(case: Case) -> bool:
+    """Whether the term does not run now."""
+    return any(period["to"] is None for period in case.suspensions)
 
 
 async def end_suspension(work: Work, case: Case) -> None:
@@ -257,9 +263,12 @@ async def _write(
     work: Work, case: Case, type: EventType, previous: Status | None, data: dict[str, Any]
 ) -> Event:
     """Append to the case's history; the version is the number of its events."""
-    last = await work.session.scalar(
-        select(col(Event.chain)).where(col(Event.case_id) == case.id, col(Event.case_version) == case.version)
+    found = await work.session.execute(
+        select(col(Event.chain), col(Event.xid)).where(
+            col(Event.case_id) == case.id, col(Event.case_version) == case.version
+        )
     )
+    last = found.first()
     case.version += 1
     case.updated_at = work.now
     event = Event(
@@ -277,12 +286,23 @@ async def _write(
         data=data,
         chain=b"",
     )
-    event.chain = link(last or b"", event)
+    event.chain = link(last.chain if last else b"", event)
+    if last is not None:
+        event.xid = _not_before(last.xid)
     work.session.add(event)
     await work.session.flush()
     after_commit(work.session, EVENTS)
     work.happened.append((case, event))
     return event
+
+
+def _not_before(last: int) -> Any:  # noqa: ANN401  # SQL in the place of a value
+    """The id of this transaction, or that of the event before where it is higher.
+
+    A transaction has its id before it waits for the case: so the later one may have the lower id, and
+    its event would stand before its predecessor in the feed.
+    """
+    return func.greatest(func.pg_current_xact_id(), cast(str(last), Xid8))
 
 
 def link(previous: bytes, event: Event) -> bytes:

@@ -59,7 +59,7 @@ async def take(work: Work, case: Case, *, granted: bool, legal: str, fact: str, 
         raise cases.not_allowed(work, case)
     await _write(work, case, status, grounds, [fact])
     await cases.advance(work, case, Action.GRANT if granted else Action.REFUSE, data=data)
-    await cases.complete_tasks(work, case, "DECIDE", "TERM_ALARM", "ANSWER_LAPSED", "REFERRED")
+    await cases.complete_tasks(work, case, "DECIDE", "ANSWER_LAPSED", "REFERRED", "TERM_ALARM", "TERM_LAPSED")
     if granted:
         await cases.pass_on(work, case)
 

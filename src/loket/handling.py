@@ -39,8 +39,7 @@ async def suspend(work: Work, case: Case, reason: str) -> None:
     Raises:
         Refused: TRANSITION_NOT_ALLOWED when it stands still already, or the procedure's never does.
     """
-    standing = any(period["to"] is None for period in case.suspensions)
-    if standing or not work.definition(case).term.suspendable:
+    if cases.stands_still(case) or not work.definition(case).term.suspendable:
         raise cases.not_allowed(work, case)
     if not reason.strip():
         raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
@@ -53,7 +52,7 @@ async def suspend(work: Work, case: Case, reason: str) -> None:
 
 async def resume(work: Work, case: Case) -> None:
     """Let the clock run on; the days that it stood still are added to the term."""
-    if all(period["to"] is not None for period in case.suspensions):
+    if not cases.stands_still(case):
         raise cases.not_allowed(work, case)
     await cases.advance(work, case, Action.RESUME)
     await cases.end_suspension(work, case)

@@ -1,7 +1,7 @@
 """Deadlines: a timer fires once, as an ordinary transition, in the transaction that marks it fired."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -14,6 +14,8 @@ from loket.records import Application, Case, Timer, TimerState
 from loket.work import Work, the_system
 
 BATCH = 100
+STANDS_STILL = timedelta(days=1)
+"""How long a term that may not lapse now is put off: when it runs on, it gets its new day at once."""
 _BEFORE_DECISION = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
 """The term is one to decide in: what follows a decision has terms of its own."""
 
@@ -62,15 +64,21 @@ async def _answer(work: Work, case: Case, _: Timer) -> None:
         await screening.answer_lapsed(work, case)
 
 
-async def _term(work: Work, case: Case, _: Timer) -> None:
+async def _term(work: Work, case: Case, timer: Timer) -> None:
     """The term lapsed: that is a fact with consequences, so it is an event, and a person's first task."""
+    if cases.stands_still(case):
+        await work.arm(timer.kind, work.now + STANDS_STILL, case=case)
+        return
     if not case.overdue and case.stage in _BEFORE_DECISION:
         case.overdue = True
         await cases.advance(work, case, Action.LAPSE_TERM)
         await cases.open_task(work, case, "TERM_LAPSED")
 
 
-async def _term_alarm(work: Work, case: Case, _: Timer) -> None:
+async def _term_alarm(work: Work, case: Case, timer: Timer) -> None:
+    if cases.stands_still(case):
+        await work.arm(timer.kind, work.now + STANDS_STILL, case=case)
+        return
     if case.stage not in _BEFORE_DECISION:
         return
     await cases.open_task(work, case, "TERM_ALARM", {"due_on": case.due_on.isoformat()})
