@@ -98,7 +98,7 @@ async def look_everywhere(citizen: Citizen, operator: Servant) -> Found:
 
 async def _said(citizen: Citizen) -> list[Json]:
     found = (await citizen.client.ask(queries.MESSAGES, reference=citizen.reference))["case"]
-    return [one for one in found["messages"]["nodes"] if one["status"] != "SKIPPED"][::-1]
+    return [one for one in found["messages"]["nodes"] if one["status"] != "SKIPPED"]
 
 
 # --- differences ------------------------------------------------------------------------------
@@ -160,6 +160,8 @@ def _messages(found: Found, expected: Expected) -> list[str]:
             f"{name}: arrived, and Loket knows nothing of it: {text!r}"
             for text in (arrived - sent).elements()
         ]
+    empty = [one for one in found.said if one["channel"] == "MBP" and one["body"] in ("", one["subject"])]
+    faults += [f"the message about {one['about']} says nothing beside its subject" for one in empty]
     lost = [one for one in found.said if one["status"] == "FAILED"]
     faults += [f"{one['channel']} {one['about']} failed: {one['reason']}" for one in lost]
     return faults

@@ -239,7 +239,7 @@ async def withdrawn(scene: Scene) -> list[Ending]:
     expected = Expected(
         "WITHDRAWN",
         [*TO_PAY, "WITHDRAWN"],
-        ["SUBMITTED", "APPROVED", "WITHDRAWN", "REFUNDED"],
+        ["SUBMITTED", "APPROVED", "WITHDRAWN", "PAYMENT_RECEIVED", "REFUNDED"],
         entries=dict.fromkeys(kinds, scene.price),
     )
     return [(citizen, expected)]
@@ -291,7 +291,7 @@ async def more_information(scene: Scene) -> list[Ending]:
         *TO_SLOT[2:],
     ]
     asked = ["INFORMATION_REQUESTED", "INFORMATION_SUPPLIED"]
-    messages = ["SUBMITTED", *asked, "APPROVED", "PAID", "PLANNED", "DELIVERED"]
+    messages = ["SUBMITTED", "ADMISSIBLE", *asked, "APPROVED", "PAID", "PLANNED", "DELIVERED"]
     return [
         (citizen, delivered(scene.price, statuses=[*statuses, "PLANNED", *TO_DOOR], messages=messages)),
     ]
@@ -373,10 +373,10 @@ async def systems_down(scene: Scene) -> list[Ending]:
 
         async def all_tried() -> bool:
             effects = await scene.operator.effects(citizen.reference)
-            tried = {one["system"] for one in effects if one["attemptsMade"]}
+            tried = {one["system"] for one in effects if one["attemptsMade"] > 1 or one["state"] == "DONE"}
             return tried == {one["system"] for one in effects}
 
-        await citizen.until(all_tried, "each system to be tried")
+        await citizen.until(all_tried, "each system to be tried twice")
         effects = await scene.operator.effects(citizen.reference)
         waiting = sorted({one["system"] for one in effects if one["state"] == "PENDING"})
         scene.story.tell("case", f"is at AWAITING_PAYMENT; still to be told: {', '.join(waiting)}")
