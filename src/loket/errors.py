@@ -29,6 +29,7 @@ class ErrorCode(StrEnum):
     NOTHING_DUE = "NOTHING_DUE"
     SYSTEM_UNAVAILABLE = "SYSTEM_UNAVAILABLE"
     CURSOR_EXPIRED = "CURSOR_EXPIRED"
+    FELL_BEHIND = "FELL_BEHIND"
 
 
 MESSAGES: dict[ErrorCode, dict[str, str]] = {
@@ -66,6 +67,10 @@ MESSAGES: dict[ErrorCode, dict[str, str]] = {
     ErrorCode.CURSOR_EXPIRED: {
         "nl": "Deze cursor is te oud: lees opnieuw en abonneer vanaf de nieuwe cursor.",
         "en": "This cursor is too old: read again and subscribe from the new cursor.",
+    },
+    ErrorCode.FELL_BEHIND: {
+        "nl": "U volgde te traag: abonneer opnieuw vanaf de cursor van de laatste gebeurtenis die u kreeg.",
+        "en": "You were too slow to follow: subscribe again from the cursor of the last event that you got.",
     },
 }
 

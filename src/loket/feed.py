@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,6 +17,7 @@ from uuid import UUID
 
 from loket.database import EVENTS, Database
 from loket.errors import ErrorCode, Refused
+from loket.lifecycle import EventType, Status
 
 logger = logging.getLogger(__name__)
 
@@ -57,24 +59,39 @@ class Happening:
     event_id: UUID
     case_id: UUID
     person_id: UUID
-    type: str
-
-
-class Overflow(Exception):
-    """The subscriber was too slow: it should come back with its last cursor."""
+    type: EventType
+    status: Status
+    """The case's status after it."""
+    procedure: str
+    handler_id: UUID | None
+    """Whose case it was when the event was read."""
 
 
 @dataclass(frozen=True)
 class Interest:
-    """Whose events: of a case, of a person, or all (staff)."""
+    """Whose events: of a case, of a person, or all (staff); and of these, which. None: no matter."""
 
     case_id: UUID | None = None
     person_id: UUID | None = None
+    procedure: str | None = None
+    handler_id: UUID | None = None
+    statuses: frozenset[Status] | None = None
+    types: frozenset[EventType] | None = None
 
     def wants(self, one: Happening) -> bool:
-        return (self.case_id is None or one.case_id == self.case_id) and (
-            self.person_id is None or one.person_id == self.person_id
+        return (
+            (self.case_id is None or one.case_id == self.case_id)
+            and (self.person_id is None or one.person_id == self.person_id)
+            and (self.procedure is None or one.procedure == self.procedure)
+            and (self.handler_id is None or one.handler_id == self.handler_id)
+            and (self.statuses is None or one.status in self.statuses)
+            and (self.types is None or one.type in self.types)
         )
+
+    @property
+    def subject(self) -> UUID | None:
+        """The one case or person whose events these are; None where they may be anybody's."""
+        return self.case_id or self.person_id
 
 
 class _Subscriber:
@@ -90,19 +107,26 @@ class _Subscriber:
         self.queue.put_nowait(one)
         return True
 
+    def drop(self) -> None:
+        """Let it know that it fell behind, after what it has in hand now."""
+        while not self.queue.empty():
+            self.queue.get_nowait()
+        self.queue.put_nowait(None)
+
 
 class Feed:
     """`async with feed.running()` in an API process; `subscribe` anywhere inside it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._subscribers: set[_Subscriber] = set()
+        self._subscribers: defaultdict[UUID | None, set[_Subscriber]] = defaultdict(set)
+        """By the case or person that they follow, so that an event looks at those only."""
         self._at: Cursor | None = None
         self._awake = asyncio.Event()
 
     @property
     def subscribers(self) -> int:
-        return len(self._subscribers)
+        return sum(map(len, self._subscribers.values()))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -126,16 +150,16 @@ class Feed:
         """What happened after `after`, then what happens; only what is new when `after` is None.
 
         Raises:
-            Refused: CURSOR_EXPIRED for a cursor of another epoch, or one ahead of the feed.
-            Overflow: the subscriber did not keep up.
+            Refused: CURSOR_EXPIRED for a cursor of another epoch; FELL_BEHIND when the subscriber did not
+                keep up: it comes back with the cursor of the last event that it had.
         """
         if self._at is None:
             raise RuntimeError("the feed is not running")
         live_from = self._at
-        if after is not None and (after.epoch != live_from.epoch):
+        if after is not None and after.epoch != live_from.epoch:
             raise Refused(ErrorCode.CURSOR_EXPIRED, path=["after"])
         subscriber = _Subscriber(interest, max(live_from, after) if after else live_from)
-        self._subscribers.add(subscriber)
+        self._subscribers[interest.subject].add(subscriber)
         try:
             if after is not None:
                 async for one in self._replay(interest, after, live_from):
@@ -143,11 +167,17 @@ class Feed:
             while True:
                 happening = await subscriber.queue.get()
                 if happening is None:
-                    raise Overflow
+                    raise Refused(ErrorCode.FELL_BEHIND)
                 if happening.cursor > subscriber.since:
                     yield happening
         finally:
-            self._subscribers.discard(subscriber)
+            self._forget(subscriber)
+
+    def _forget(self, subscriber: _Subscriber) -> None:
+        subject = subscriber.interest.subject
+        self._subscribers[subject].discard(subscriber)
+        if not self._subscribers[subject]:
+            del self._subscribers[subject]
 
     async def page(self, interest: Interest, after: Cursor | None, most: int) -> list[Happening]:
         """What happened after `after`, from the beginning without it; at most `most`.
@@ -164,7 +194,8 @@ class Feed:
         while True:
             batch = await self._fetch(after, until, interest)
             for one in batch:
-                yield one
+                if interest.wants(one):
+                    yield one
             if len(batch) < BATCH:
                 return
             after = batch[-1].cursor
@@ -172,19 +203,29 @@ class Feed:
     async def _fetch(
         self, after: Cursor, until: Cursor | None, interest: Interest | None = None
     ) -> list[Happening]:
-        parameters: dict[str, Any] = {
-            "xid": after.xid,
-            "seq": after.seq,
-            "until_xid": until.xid if until else None,
-            "until_seq": until.seq if until else None,
-            "case_id": interest.case_id if interest else None,
-            "person_id": interest.person_id if interest else None,
-        }
+        """The next events of whom `interest` follows, BATCH at most; what else it says is for `wants`."""
+        conditions = ["TRUE"]
+        given: dict[str, Any] = {"xid": after.xid, "seq": after.seq, "most": BATCH}
+        if until is not None:
+            conditions.append(NOT_BEYOND)
+            given |= {"until_xid": until.xid, "until_seq": until.seq}
+        if interest is not None and interest.case_id is not None:
+            conditions.append("event.case_id = %(case_id)s")
+            given["case_id"] = interest.case_id
+        if interest is not None and interest.person_id is not None:
+            conditions.append("event.person_id = %(person_id)s")
+            given["person_id"] = interest.person_id
         async with self._database.reader() as reader:
-            rows = await (await reader.execute(EVENTS_AFTER, parameters)).fetchall()
+            rows = await (
+                await reader.execute(EVENTS_AFTER.format(conditions=" AND ".join(conditions)), given)
+            ).fetchall()
         return [
-            Happening(Cursor(after.epoch, row[0], row[1]), row[2], row[3], row[4], row[5]) for row in rows
-        ]
+            Happening(
+                Cursor(after.epoch, xid, seq), id, case_id, person_id,
+                EventType(type), Status(status), procedure, handler_id,
+            )
+            for xid, seq, id, case_id, person_id, type, status, procedure, handler_id in rows
+        ]  # fmt: skip
 
     async def _listen(self) -> None:
         async with contextlib.aclosing(self._database.listen([EVENTS])) as wake_ups:
@@ -217,12 +258,11 @@ class Feed:
                 return
 
     def _fan_out(self, one: Happening) -> None:
-        for subscriber in list(self._subscribers):
-            if subscriber.interest.wants(one) and not subscriber.offer(one):
-                self._subscribers.discard(subscriber)
-                while not subscriber.queue.empty():
-                    subscriber.queue.get_nowait()
-                subscriber.queue.put_nowait(None)
+        for subject in (one.case_id, one.person_id, None):
+            for subscriber in tuple(self._subscribers.get(subject, ())):
+                if subscriber.interest.wants(one) and not subscriber.offer(one):
+                    self._forget(subscriber)
+                    subscriber.drop()
 
     async def _unsettled(self) -> bool:
         assert self._at is not None
@@ -236,17 +276,16 @@ POSITION = """
            9223372036854775807
 """
 EVENTS_AFTER = """
-    SELECT xid::text::bigint, seq, id, case_id, person_id, type
-      FROM event
-     WHERE (xid, seq) > (%(xid)s::text::xid8, %(seq)s)
-       AND xid < pg_snapshot_xmin(pg_current_snapshot())
-       AND (%(until_xid)s::bigint IS NULL
-            OR (xid, seq) <= (%(until_xid)s::text::xid8, %(until_seq)s::bigint))
-       AND (%(case_id)s::uuid IS NULL OR case_id = %(case_id)s::uuid)
-       AND (%(person_id)s::uuid IS NULL OR person_id = %(person_id)s::uuid)
-     ORDER BY xid, seq
-     LIMIT 1000
+    SELECT event.xid::text::bigint, event.seq, event.id, event.case_id, event.person_id,
+           event.type, event.status, "case".procedure_key, "case".handler_id
+      FROM event JOIN "case" ON "case".id = event.case_id
+     WHERE (event.xid, event.seq) > (%(xid)s::text::xid8, %(seq)s)
+       AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
+       AND {conditions}
+     ORDER BY event.xid, event.seq
+     LIMIT %(most)s
 """
+NOT_BEYOND = "(event.xid, event.seq) <= (%(until_xid)s::text::xid8, %(until_seq)s)"
 UNSETTLED = """
     SELECT EXISTS (SELECT FROM event
                     WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid > %(xid)s::text::xid8)

@@ -369,7 +369,7 @@ class Schema(strawberry.Schema):
                         yield answer
             except Exception as fault:  # noqa: BLE001  # the stream ends with what may be said of it
                 located = GraphQLError(str(fault), nodes, original_error=fault)
-                yield Answer(b"null", [presentable(located, context.viewer.language)])
+                yield Answer(errors=[presentable(located, context.viewer.language)])
 
     async def _event(
         self,

@@ -57,6 +57,7 @@ enumeration(
         "NOTHING_DUE": "Nothing is left to be paid.",
         "SYSTEM_UNAVAILABLE": "Another system does not answer now; try again later.",
         "CURSOR_EXPIRED": "Too old to resume from: read again, and follow from the new cursor.",
+        "FELL_BEHIND": "Too slow to follow: resume from the cursor of the last event that you got.",
     },
     description="Why something was refused. Stable: switch on these, show the message.",
 )

@@ -9,14 +9,13 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from loket.api.context import citizen, signed_in, staff
-from loket.api.naming import described_argument, input_type
+from loket.api.naming import described, described_argument, input_type
 from loket.api.objects import CaseEvent
 from loket.api.payloads import subscription
-from loket.api.reads import condition
 from loket.api.scalars import Cursor as CursorText
 from loket.errors import ErrorCode, Refused
 from loket.feed import Cursor, Feed, Happening, Interest
-from loket.lifecycle import EFFECT_EVENTS
+from loket.lifecycle import EFFECT_EVENTS, EventType, Status
 from loket.records import Case
 
 After = Annotated[
@@ -27,9 +26,14 @@ After = Annotated[
 
 @input_type
 class WorkQueueFilter:
-    """Whose work."""
+    """Which events; what is left out does not matter."""
 
-    procedure: str | None = condition("Of this procedure.", "{t}.procedure_key = {value}")
+    procedure: str | None = described("Of cases of this procedure.", default=None)
+    status: list[Status] | None = described("After which the case is in one of these.", default=None)
+    mine: bool | None = described("Only of cases that are yours to handle now.", default=None)
+    type: list[EventType] | None = described(
+        "Of these types. Null: all, except what becomes of effects.", default=None
+    )
 
 
 @strawberry.type(description="What can be followed, over a WebSocket or as Server-Sent Events.")
@@ -69,13 +73,25 @@ class Subscription:
 
     @subscription(policy=staff)
     async def work_queue_events(
-        self, info: strawberry.Info, after: After = None
+        self,
+        info: strawberry.Info,
+        filter: Annotated[WorkQueueFilter | None, described_argument("Which of them. Null: all.")] = None,
+        after: After = None,
     ) -> AsyncGenerator[CaseEvent, None]:
-        """What happens to all cases, for the back office; what becomes of effects is left out."""
-        async with aclosing(_follow(info, Interest(), after)) as events:
+        """What happens to all cases, for the back office."""
+        wanted = filter or WorkQueueFilter()
+        interest = Interest(
+            procedure=wanted.procedure,
+            handler_id=info.context.viewer.staff_id if wanted.mine else None,
+            statuses=None if wanted.status is None else frozenset(wanted.status),
+            types=_NO_EFFECTS if wanted.type is None else frozenset(wanted.type),
+        )
+        async with aclosing(_follow(info, interest, after)) as events:
             async for event in events:
-                if event.type not in EFFECT_EVENTS:
-                    yield _shown(event)
+                yield _shown(event)
+
+
+_NO_EFFECTS = frozenset(EventType) - EFFECT_EVENTS
 
 
 def _follow(info: strawberry.Info, interest: Interest, after: str | None) -> AsyncGenerator[Happening, None]:
