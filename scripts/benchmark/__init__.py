@@ -1,0 +1,1 @@
+"""Measures how fast Loket answers: `scripts/bench`."""
