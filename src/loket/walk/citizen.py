@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain, repeat
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ PDF = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj "
     b"2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n%%EOF\n"
 )
+ASK_AGAIN_SECONDS = (0.1, 0.1, 0.2, 0.4, 0.8)
 QUIET = frozenset({"EFFECT_DONE"})
 """Events that are told at the end, all together."""
 
@@ -278,14 +280,14 @@ class Citizen:
         return found
 
     async def until(self, look: Callable[[], Any], what: str, *, seconds: float | None = None) -> Any:  # noqa: ANN401  # what `look` finds
-        """Ask until there is something; `look` answers with an awaitable of it, or of nothing."""
+        """Ask less and less often until there is something; `look` gives an awaitable of it, or of nothing."""
         patience = seconds or self.place.seconds
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while True:
+                for pause in chain(ASK_AGAIN_SECONDS, repeat(ASK_AGAIN_SECONDS[-1])):
                     if found := await look():
                         return found
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(pause)
         raise WalkFailed(f"waited {patience:g} s for {what}")
 
     # ------------------------------------------------------------------ paying

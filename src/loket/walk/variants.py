@@ -419,13 +419,16 @@ async def _drive(citizen: Citizen) -> None:
 
 async def _slot_in_tool(citizen: Citizen) -> str:
     """The slot that the planning tool has for this case, once it knows what the citizen chose."""
+    delivery = (await citizen.look())["delivery"]
+    agreed_on = {
+        one["id"]
+        for one in await citizen.place.outside.read("planning", "/sim/slots")
+        if _same_instant(one["startsAt"], delivery["startsAt"])
+    }
 
     async def agreed() -> str | None:
-        delivery = (await citizen.look())["delivery"]
-        slots = {one["id"]: one for one in await citizen.place.outside.read("planning", "/sim/slots")}
         for booking in await citizen.place.outside.bookings(citizen.reference):
-            begins = slots[booking["slotId"]]["startsAt"]
-            if booking["status"] == "BOOKED" and _same_instant(begins, delivery["startsAt"]):
+            if booking["status"] == "BOOKED" and booking["slotId"] in agreed_on:
                 return str(booking["slotId"])
         return None
 
