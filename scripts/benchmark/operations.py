@@ -169,7 +169,8 @@ SELECT json_build_object('case', (SELECT json_build_object(
      SELECT coalesce(json_agg(json_build_object(
               'id', {_id("CaseEvent", "e.id")}, 'type', e.type, 'status', e.status,
               'previousStatus', e.previous_status, 'stage', upper(e.stage),
-              'occurredAt', {_at("e.occurred_at")}, 'actor', json_build_object('kind', e.actor_kind, 'name', e.actor_name))), '[]')
+              'occurredAt', {_at("e.occurred_at")},
+              'actor', json_build_object('kind', e.actor_kind, 'name', e.actor_name))), '[]')
        FROM (SELECT * FROM event WHERE case_id = c.id AND case_version IS NOT NULL ORDER BY seq LIMIT 50) e)),
   'invoice', (SELECT json_build_object(
        'id', {_id("Invoice", "i.id")}, 'number', i.number, 'status', i.status, 'amount', {_eur("i.amount")},

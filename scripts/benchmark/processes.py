@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loket.postgres import die_with_parent
+
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 60.0
 
@@ -49,6 +51,7 @@ def start(
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509  # two system calls, no locks
         )
 
 
