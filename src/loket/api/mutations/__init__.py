@@ -1,0 +1,14 @@
+"""The business actions: each opens one piece of work, calls one verb, and answers with what it changed."""
+
+import strawberry
+
+from loket.api.mutations.applications import Applications
+from loket.api.mutations.casework import Casework
+from loket.api.mutations.deliveries import Deliveries
+from loket.api.mutations.money import Money
+from loket.api.mutations.upkeep import Upkeep
+
+
+@strawberry.type(description="What can be done: one field per business action, each all or nothing.")
+class Mutation(Applications, Casework, Money, Deliveries, Upkeep):
+    pass

@@ -1,0 +1,144 @@
+"""What is paid, and what goes back."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from loket import (
+    cases,
+    invoices,
+    records,
+)
+from loket.api.context import (
+    finance,
+    signed_in,
+)
+from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.objects import (
+    Invoice,
+    Payment,
+    Refund,
+)
+from loket.api.payloads import Payload, mutation
+from loket.errors import Declined, ErrorCode, Refused, Unavailable
+from loket.records import PaymentMethod
+from loket.work import Work
+
+
+@input_type
+class PaymentInput:
+    """Money that came outside the payment module."""
+
+    amount: Decimal = described("How much, in EUR.")
+    method: PaymentMethod = described("By transfer or at the counter.")
+    reference: str = described("The bank's or till's own name for it: the same is one payment.")
+    value_date: date = described("The day on which it counts.")
+    payer_name: str = described("Who paid.", default="")
+
+
+@output
+class PaymentStartPayload(Payload):
+    """Where to pay."""
+
+    payment: Payment | None = described("The attempt.", default=None)
+    checkout_url: str | None = described("Send the citizen here.", default=None)
+
+
+@output
+class PaymentPayload(Payload):
+    """A payment and the invoice that it pays."""
+
+    payment: Payment | None = described("The payment.", default=None)
+    invoice: Invoice | None = described("The invoice.", default=None)
+
+
+@output
+class RefundPayload(Payload):
+    """A refund as it is now."""
+
+    refund: Refund | None = described("The refund.", default=None)
+
+
+@strawberry.type
+class Money:
+    """What is paid, and what goes back."""
+
+    @mutation(policy=signed_in, remembers=False)
+    async def payment_start(
+        self,
+        info: strawberry.Info,
+        invoice_id: Annotated[ID, described_argument("Which invoice.")],
+        idempotency_key: str,
+        return_url: Annotated[
+            str | None, described_argument("Where the citizen comes back to, on the municipality's website.")
+        ] = None,
+    ) -> PaymentStartPayload:
+        """Begin an online payment. An attempt that can still be paid is given again, never a second one."""
+        context = info.context
+        async with context.transaction() as work:
+            order = await invoices.start_payment(work, decode_id(invoice_id, "Invoice"), return_url)
+        if order.url is None:
+            try:
+                checkout = await context.loket.systems.payments.create_checkout(
+                    key=order.payment_id,
+                    reference=order.reference,
+                    amount=order.amount,
+                    return_url=f"{context.loket.settings.public_url}/hooks/payments/worldline/return",
+                    language=context.viewer.language,
+                    expires_in=order.expires_in,
+                    webhook_url=f"{context.loket.settings.public_url}/hooks/payments/worldline",
+                )
+            except Declined as refusal:
+                raise Unavailable(refusal.system, refusal.reason) from refusal
+            async with context.transaction() as work:
+                await invoices.checkout_opened(work, order.payment_id, checkout)
+            url = checkout.url
+        else:
+            url = order.url
+        return PaymentStartPayload(payment=Payment.of(order.payment_id), checkout_url=url)
+
+    @mutation(policy=finance)
+    async def payment_register(
+        self,
+        work: Work,
+        invoice_id: Annotated[ID, described_argument("Which invoice.")],
+        input: Annotated[PaymentInput, described_argument("What came in.")],
+        idempotency_key: str,
+    ) -> PaymentPayload:
+        """Write down money that came by transfer or at the counter."""
+        if input.amount <= 0 or input.amount != input.amount.quantize(Decimal("0.01")):
+            raise Refused(ErrorCode.VALIDATION, path=["input", "amount"], reason="a positive amount in cents")
+        if input.method is PaymentMethod.ONLINE or not input.reference.strip():
+            raise Refused(
+                ErrorCode.VALIDATION, path=["input", "method"], reason="TRANSFER or COUNTER, with a reference"
+            )
+        invoice = await invoices.get_locked(work, decode_id(invoice_id, "Invoice"))
+        payment = await invoices.register(
+            work,
+            invoice,
+            amount=input.amount,
+            method=input.method,
+            module=input.method.lower(),
+            provider_payment_id=input.reference.strip()[:100],
+            value_on=input.value_date,
+            payer_name=input.payer_name[:140],
+        )
+        return PaymentPayload(payment=Payment.of(payment.id), invoice=Invoice.of(invoice.id))
+
+    @mutation(policy=finance)
+    async def refund_order(
+        self,
+        work: Work,
+        id: Annotated[ID, described_argument("Which refund.")],
+        idempotency_key: str,
+    ) -> RefundPayload:
+        """Have a refund that failed tried again through the payment module."""
+        refund = await work.session.get(records.Refund, decode_id(id, "Refund"))
+        if refund is None:
+            raise Refused(ErrorCode.NOT_FOUND)
+        await cases.get(work, refund.case_id)
+        await invoices.order_refund(work, refund)
+        return RefundPayload(refund=Refund.of(refund.id))
