@@ -32,13 +32,12 @@ from loket.api.objects import (
     Message,
     MessageFilter,
     Payment,
-    Procedure,
     Slot,
     Task,
     Viewer,
-    present,
 )
 from loket.api.payloads import root
+from loket.api.procedures import Procedure, present
 from loket.api.reads import (
     Connection,
     Node,

@@ -1,0 +1,160 @@
+"""Procedures as the schema shows them: out of their definition files, in the caller's language."""
+
+from datetime import date
+from typing import Any
+
+from strawberry.scalars import JSON
+
+from loket import forms
+from loket.api.context import Caller
+from loket.api.naming import described, output
+from loket.api.scalars import Money, eur
+from loket.definition import Definition
+from loket.lifecycle import (
+    Stage,
+)
+
+Row = dict[str, Any]
+
+
+def definition_of(row: Row, viewer: Caller) -> Definition:
+    """The definition that a case or an application began with."""
+    return viewer.loket.procedures[row["procedure_key"], row["procedure_version"]]
+
+
+@output
+class Phase:
+    """A column of the blueprint (fase)."""
+
+    key: str = described("Its key.")
+    title: str = described("Its title, in your language.")
+    stages: list[Stage] = described("The stages that belong to it.")
+    interaction_point: str = described("What the citizen does (interactiepunt).")
+    medium: list[str] = described("Through which systems.")
+    front_office: str = described("What happens in the front office.")
+    back_office: str = described("What happens in the back office.")
+    difference: str | None = described("What got better (verschil met de huidige aanpak).")
+
+
+@output
+class ProductOption:
+    """What can be ordered with a product."""
+
+    key: str = described("Its key, for the cart.")
+    title: str = described("Its title.")
+    price: Money | None = described("The price today, VAT included.")
+    per_unit: int = described("At most so many with each unit.")
+
+
+@output
+class Product:
+    """Something in the catalogue."""
+
+    key: str = described("Its key, for the cart.")
+    title: str = described("Its title.")
+    description: str | None = described("What it is.")
+    price: Money | None = described("The price today, VAT included.")
+    first_unit_discount: Money | None = described(
+        "The first one that a household ever orders is so much cheaper."
+    )
+    maximum_per_household: int | None = described("At most so many per household and year.")
+    options: list[ProductOption] = described("What can be ordered with it.")
+
+
+@output
+class Term:
+    """Within how long there is a decision."""
+
+    days: int = described("How many days.")
+    working_days: bool = described("Whether these are working days.")
+    suspendable: bool = described("Whether the clock stops while the applicant is asked for more.")
+
+
+@output
+class Form:
+    """What is asked."""
+
+    schema: JSON = described("JSON Schema 2020-12 of the answers, in your language.")
+    ui_schema: JSON = described("How to show it (uiSchema).")
+
+
+@output
+class Procedure:
+    """A service of the municipality, as its definition describes it."""
+
+    key: str = described("Its key.")
+    version: int = described("Its version; a case stays for life on the version that it started with.")
+    title: str = described("Its title, in your language.")
+    description: str = described("What it is, in your language.")
+    department: str = described("Who handles it.")
+    ipdc_product_id: str = described("The product in the Flemish catalogue (IPDC).")
+    legal_basis: list[str] = described("On what it rests.")
+    phases: list[Phase] = described("The columns of the blueprint.")
+    stages: list[Stage] = described("The stages of a case, in order.")
+    form: Form = described("What is asked.")
+    catalogue: list[Product] = described("What can be ordered.")
+    term: Term = described("Within how long there is a decision.")
+
+
+def present(definition: Definition, language: str, today: date) -> Procedure:
+    """A definition as the schema shows it."""
+    return Procedure(
+        key=definition.key,
+        version=definition.version,
+        title=definition.title.get(language),
+        description=definition.description.get(language),
+        department=definition.department.get(language),
+        ipdc_product_id=definition.ipdc_product_id,
+        legal_basis=[one.get(language) for one in definition.legal_basis],
+        phases=[
+            Phase(
+                key=phase.key,
+                title=phase.title.get(language),
+                stages=list(phase.stages),
+                interaction_point=phase.interaction_point.get(language),
+                medium=[one.get(language) for one in phase.medium],
+                front_office=phase.front_office.get(language),
+                back_office=phase.back_office.get(language),
+                difference=phase.difference.get(language) if phase.difference else None,
+            )
+            for phase in definition.phases
+        ],
+        stages=list(definition.stages),
+        form=Form(schema=JSON(forms.form_in(definition.form, language)), ui_schema=JSON(definition.form.ui)),
+        catalogue=_catalogue(definition, language, today),
+        term=Term(
+            days=definition.term.days,
+            working_days=definition.term.counting == "working",
+            suspendable=definition.term.suspendable,
+        ),
+    )
+
+
+def _catalogue(definition: Definition, language: str, today: date) -> list[Product]:
+    products = definition.catalogue.products if definition.catalogue else ()
+    return [
+        Product(
+            key=product.key,
+            title=product.title.get(language),
+            description=product.description.get(language) if product.description else None,
+            price=price_on(product.prices, today),
+            first_unit_discount=eur(product.first_unit_discount.amount)
+            if product.first_unit_discount and product.first_unit_discount.holds(today)
+            else None,
+            maximum_per_household=product.maximum.quantity if product.maximum else None,
+            options=[
+                ProductOption(
+                    key=option.key,
+                    title=option.title.get(language),
+                    price=price_on(option.prices, today),
+                    per_unit=option.per_unit,
+                )
+                for option in product.options
+            ],
+        )
+        for product in products
+    ]
+
+
+def price_on(prices: Any, today: date) -> Money | None:  # noqa: ANN401  # prices of the definition
+    return next((eur(price.amount) for price in prices if price.holds(today)), None)
