@@ -72,7 +72,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key"),
     )
     op.create_index(
-        "lane_due", "lane", ["due_at"], unique=False, postgresql_where=sa.text("due_at IS NOT NULL")
+        "lane_due", "lane", ["system", "due_at"], unique=False, postgresql_where=sa.text("due_at IS NOT NULL")
     )
     op.create_table(
         "person",

@@ -5,13 +5,12 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import insert
 
 from loket import cases
-from loket.database import EVENTS, after_commit
+from loket.database import EFFECTS, EVENTS, after_commit
 from loket.errors import ErrorCode, Refused
+from loket.lanes import BURST, RATE_PER_SECOND, SYSTEMS
 from loket.lifecycle import EventType
 from loket.records import Case, Effect, EffectState, Event, SystemState
-from loket.work import SYSTEM_OF, Work
-
-SYSTEMS = frozenset(SYSTEM_OF.values())
+from loket.work import Work
 
 
 async def retry(work: Work, effect_id: UUID) -> Effect:
@@ -22,12 +21,15 @@ async def retry(work: Work, effect_id: UUID) -> Effect:
     """
     effect = await _open(work, effect_id)
     effect.state, effect.retry_at = EffectState.PENDING, None
-    await work.wake_lane(effect.lane, effect.system, work.now)
     return effect
 
 
 async def skip(work: Work, effect_id: UUID, reason: str) -> Effect:
-    """Leave an effect undone, with a reason; what waits behind it goes on."""
+    """Leave an effect undone, with a reason; what waits behind it goes on.
+
+    Raises:
+        Refused: REQUIRED without a reason; as `retry`.
+    """
     if not reason.strip():
         raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
     effect = await _open(work, effect_id)
@@ -37,7 +39,6 @@ async def skip(work: Work, effect_id: UUID, reason: str) -> Effect:
         case = await work.session.get_one(Case, effect.case_id)
         work.session.add(effect_event(work, case, effect, EventType.EFFECT_SKIPPED))
         after_commit(work.session, EVENTS)
-    await work.wake_lane(effect.lane, effect.system, work.now)
     return effect
 
 
@@ -49,12 +50,15 @@ async def pause(work: Work, system: str, *, paused: bool) -> SystemState:
     """
     if system not in SYSTEMS:
         raise Refused(ErrorCode.NOT_FOUND, path=["system"])
-    row = insert(SystemState).values(name=system, paused=paused, rate_per_second=50, burst=20, failures=0)
+    row = insert(SystemState).values(
+        name=system, paused=paused, rate_per_second=RATE_PER_SECOND, burst=BURST, failures=0
+    )
     await work.session.execute(
         row.on_conflict_do_update(
             index_elements=["name"], set_={"paused": paused, "open_until": None, "failures": 0}
         )
     )
+    after_commit(work.session, EFFECTS)
     return await work.session.get_one(SystemState, system, populate_existing=True)
 
 
@@ -77,11 +81,13 @@ def effect_event(work: Work, case: Case, effect: Effect, kind: EventType) -> Eve
 
 
 async def _open(work: Work, effect_id: UUID) -> Effect:
+    """An effect that is not done, locked, its lane awake: after this work a worker looks at it."""
     effect = await work.session.get(Effect, effect_id)
     if effect is None:
         raise Refused(ErrorCode.NOT_FOUND)
     if effect.case_id is not None:
         await cases.get(work, effect.case_id)
+    await work.wake_lane(effect.lane, effect.system, work.now)
     await work.session.refresh(effect, with_for_update={"key_share": True})
     if effect.state in (EffectState.DONE, EffectState.SKIPPED):
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=effect.state)

@@ -692,7 +692,7 @@ class Lane(SQLModel, table=True):
     A claimed lane has a `token`; its `due_at` is the lease: a killed worker's lane comes due by itself.
     """
 
-    __table_args__ = (Index("lane_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+    __table_args__ = (Index("lane_due", "system", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 
     key: str = Field(primary_key=True)
     system: str

@@ -1,5 +1,6 @@
 """Deadlines: a timer fires once, as an ordinary transition, in the transaction that marks it fired."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -13,27 +14,52 @@ from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Stage,
 from loket.records import Application, Case, Timer, TimerState
 from loket.work import Work, the_system
 
+logger = logging.getLogger(__name__)
+
 BATCH = 100
+FIRST_PAUSE = timedelta(seconds=2)
+LONGEST_PAUSE = timedelta(minutes=15)
 STANDS_STILL = timedelta(days=1)
 """How long a term that may not lapse now is put off: when it runs on, it gets its new day at once."""
 _BEFORE_DECISION = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
 """The term is one to decide in: what follows a decision has terms of its own."""
 
 
-async def fire_due(loket: Loket) -> int:
-    """Fire what is due; answers how many did. Any number of workers may do this at once."""
-    async with loket.database.transaction() as session:
-        found = await session.scalars(
-            select(col(Timer.id))
-            .where(col(Timer.state) == TimerState.ARMED, col(Timer.due_at) <= datetime.now(UTC))
-            .order_by(col(Timer.due_at))
-            .limit(BATCH)
-        )
-        due = list(found)
-    fired = 0
-    for timer_id in due:
-        fired += await fire(loket, timer_id)
-    return fired
+class Deadlines:
+    """Fires what is due. Any number of workers may do this at once.
+
+    A timer that could not be fired is tried again later and later, and holds up no other.
+    """
+
+    def __init__(self, loket: Loket) -> None:
+        self._loket = loket
+        self._failed: dict[UUID, tuple[int, datetime]] = {}
+        """How often it failed here, and when it is tried again."""
+
+    async def fire_due(self) -> bool:
+        """Fire what is due, oldest first; True when there may be more."""
+        now = datetime.now(UTC)
+        wait = [timer_id for timer_id, (_, again_at) in self._failed.items() if again_at > now]
+        async with self._loket.database.transaction() as session:
+            found = await session.scalars(
+                select(col(Timer.id))
+                .where(col(Timer.state) == TimerState.ARMED, col(Timer.due_at) <= now)
+                .where(col(Timer.id).not_in(wait))
+                .order_by(col(Timer.due_at))
+                .limit(BATCH)
+            )
+            due = list(found)
+        for timer_id in due:
+            try:
+                await fire(self._loket, timer_id)
+            except Exception:
+                failures = self._failed.get(timer_id, (0, now))[0] + 1
+                pause = min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
+                self._failed[timer_id] = failures, datetime.now(UTC) + pause
+                logger.exception("timer %s could not be fired; again in %s", timer_id, pause)
+            else:
+                self._failed.pop(timer_id, None)
+        return len(due) == BATCH
 
 
 async def fire(loket: Loket, timer_id: UUID) -> bool:
@@ -42,20 +68,21 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
         key = int.from_bytes(timer_id.bytes[-8:], "big", signed=True)
         if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(key))):
             return False
-        peek = await work.session.get(Timer, timer_id)
-        if peek is None or peek.state is not TimerState.ARMED:
+        timer = await work.session.get(Timer, timer_id)
+        if timer is None or timer.state is not TimerState.ARMED:
             return False
-        # the case first, then its timer: the order in which every verb locks them
-        case = await cases.get(work, peek.case_id) if peek.case_id else None
-        await work.session.refresh(peek, with_for_update={"key_share": True})
-        if peek.state is not TimerState.ARMED:
+        # its subject first, then the timer: the order in which every verb locks them
+        case = await cases.get(work, timer.case_id) if timer.case_id else None
+        draft = None if case else await _draft(work, timer.subject_id)
+        await work.session.refresh(timer, with_for_update={"key_share": True})
+        if timer.state is not TimerState.ARMED:
             return False
-        peek.state, peek.ended_at = TimerState.FIRED, work.now
+        timer.state, timer.ended_at = TimerState.FIRED, work.now
         await work.session.flush()
-        if case is None:
-            await _end_draft(work, peek.subject_id)
-        elif case.status not in FINAL:
-            await ON_TIME[peek.kind](work, case, peek)
+        if draft is not None:
+            await applications.end_draft(work, draft, PartAction.EXPIRE)
+        elif case is not None and case.status not in FINAL:
+            await ON_TIME[timer.kind](work, case, timer)
     return True
 
 
@@ -112,10 +139,9 @@ async def _unconfirmed(work: Work, case: Case, _: Timer) -> None:
     await cases.open_task(work, case, "DELIVERY_UNCONFIRMED")
 
 
-async def _end_draft(work: Work, application_id: UUID) -> None:
+async def _draft(work: Work, application_id: UUID) -> Application | None:
     application = await work.session.get(Application, application_id, with_for_update={"key_share": True})
-    if application is not None and application.status is ApplicationStatus.DRAFT:
-        await applications.end_draft(work, application, PartAction.EXPIRE)
+    return application if application and application.status is ApplicationStatus.DRAFT else None
 
 
 async def _no_case(_work: Work, _case: Case, _timer: Timer) -> None:
