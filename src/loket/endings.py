@@ -56,8 +56,8 @@ async def reopen(work: Work, case: Case, stage: str, reason: str) -> None:
 async def clean_up(work: Work, case: Case) -> None:
     """After an end: leave nothing open, whatever the case had begun."""
     await work.disarm(case=case)
+    await invoices.void_checkouts(work, case)
     if case.status is not Status.COMPLETED:
-        await invoices.void_checkouts(work, case)
         await invoices.credit(work, case, _why(case))
         await deliveries.cancel(work, case)
         await orders.give_back(work, case)
