@@ -228,7 +228,10 @@ async def start_payment(work: Work, invoice_id: UUID, return_url: str | None = N
     outstanding = invoice.amount - invoice.paid
     for payment in await _payments(work, invoice, PaymentStatus.STARTED):
         usable = payment.expires_at is not None and payment.expires_at > work.now + timedelta(minutes=5)
-        if usable and payment.amount == outstanding and payment.checkout_url:
+        if usable and payment.amount == outstanding:
+            if payment.checkout_url is None:
+                # another click waits for its page, or got none: asked with the same key it is the same page
+                payment.expires_at = work.now + CHECKOUT_LIFE
             return CheckoutOrder(
                 payment.id, case.id, case.reference, outstanding, CHECKOUT_LIFE, payment.checkout_url
             )
@@ -426,15 +429,14 @@ async def give_back(work: Work, case: Case, payment: Payment, amount: Decimal, r
         EventType.REFUND_DUE,
         data={"amount": str(amount), "refund_id": str(refund.id), "why": reason},
     )
-    if payment.method is PaymentMethod.ONLINE:
-        await order_refund(work, refund)
-    else:
+    await order_refund(work, refund)
+    if payment.method is not PaymentMethod.ONLINE:
         await cases.open_task(work, case, "REFUND_DUE", {"refund_id": str(refund.id), "amount": str(amount)})
     return refund
 
 
 async def order_refund(work: Work, refund: Refund) -> None:
-    """Have the payment module pay back.
+    """Have it paid back: by the payment module, or by the financial service, which finds it in the books.
 
     Raises:
         Refused: TRANSITION_NOT_ALLOWED when it was ordered or done before.
@@ -445,7 +447,11 @@ async def order_refund(work: Work, refund: Refund) -> None:
     refund.status = step.to
     refund.ordered_at = work.now
     case = await work.session.get_one(Case, refund.case_id)
-    await work.leave(EffectKind.PAYMENT_REFUND, {"refund_id": str(refund.id)}, case=case)
+    payment = await work.session.get_one(Payment, refund.payment_id)
+    if payment.method is PaymentMethod.ONLINE:
+        await work.leave(EffectKind.PAYMENT_REFUND, {"refund_id": str(refund.id)}, case=case)
+    else:
+        await _book_refund(work, case, refund, payment)
 
 
 async def refund_heard(work: Work, refund_id: UUID, state: RefundState) -> None:
@@ -469,10 +475,32 @@ async def refund_done(work: Work, case: Case, refund: Refund) -> None:
         return
     refund.status = step.to
     refund.ended_at = work.now
-    payment = await work.session.get_one(Payment, refund.payment_id)
-    invoice = await work.session.get_one(Invoice, payment.invoice_id)
     await cases.record(work, case, EventType.REFUNDED, data={"amount": str(refund.amount)})
-    await cases.complete_tasks(work, case, "REFUND_DUE")
+    payment = await work.session.get_one(Payment, refund.payment_id)
+    if payment.method is PaymentMethod.ONLINE:
+        await _book_refund(work, case, refund, payment)
+    if not await _waits_for_a_person(work, case):
+        await cases.complete_tasks(work, case, "REFUND_DUE")
+
+
+async def _waits_for_a_person(work: Work, case: Case) -> bool:
+    """Whether another refund of the case is still to be paid back by hand."""
+    found = await work.session.scalar(
+        select(col(Refund.id))
+        .join(Payment, col(Payment.id) == col(Refund.payment_id))
+        .where(
+            col(Refund.case_id) == case.id,
+            (col(Refund.status) == RefundStatus.FAILED)
+            | ((col(Refund.status) == RefundStatus.ORDERED) & (col(Payment.method) != PaymentMethod.ONLINE)),
+        )
+        .limit(1)
+    )
+    return found is not None
+
+
+async def _book_refund(work: Work, case: Case, refund: Refund, payment: Payment) -> None:
+    """Books that see it before it was paid back pay it back themselves (`refund.executed`)."""
+    invoice = await work.session.get_one(Invoice, payment.invoice_id)
     await _book(
         work, case, invoice, accounting.EntryType.REFUND, refund.id,
         refund.provider_refund_id or str(refund.id), refund.amount, method=payment.method,
