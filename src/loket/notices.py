@@ -20,7 +20,15 @@ from loket.cases import open_task
 from loket.definition import Definition, Rule
 from loket.definition import MessageChannel as Channel
 from loket.letterhead import Picture
-from loket.lifecycle import FINAL, EventType, InvoiceStatus, MessageStatus, RefundStatus, TimerKind
+from loket.lifecycle import (
+    FINAL,
+    INVOICE,
+    EventType,
+    MessageStatus,
+    PartAction,
+    RefundStatus,
+    TimerKind,
+)
 from loket.numbers import printed_reference
 from loket.records import (
     Case,
@@ -53,6 +61,7 @@ _ABOUT_SLOT = frozenset(
         EventType.CANCELLED,
     }
 )
+_MONEY_CAME = frozenset({EventType.PAID, EventType.PAYMENT_RECEIVED})
 _SLOT_GONE = frozenset({EventType.SLOT_LOST, EventType.MISSED, EventType.WITHDRAWN, EventType.CANCELLED})
 _KINDS = {
     MessageChannel.MBP: EffectKind.MESSAGE_MBP,
@@ -87,7 +96,7 @@ async def tell(work: Work) -> None:
 async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
     definition = work.definition(case)
     types = [event.type for event in events]
-    mapped = [event for event in events if event.type in definition.dosis]
+    mapped = [event for event in events if event.type in definition.dosis and not _is_epilogue(event)]
     due = wording.messages_due(definition, types)
     if not mapped and not due:
         return
@@ -104,6 +113,12 @@ async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
 
 
 # --- DOSIS ------------------------------------------------------------------------------------
+
+
+def _is_epilogue(event: Event) -> bool:
+    """Whether it happened to an ended case: there the end stays the last that DOSIS shows."""
+    ended_before = event.status in FINAL and event.previous_status == event.status
+    return ended_before and event.type is not EventType.COMPLETED
 
 
 async def _report(work: Work, telling: _Telling, event: Event, number: int) -> None:
@@ -274,14 +289,14 @@ async def _values(
     values |= {
         name: link(work, case, name) for name in ("link_case", "link_slots", "link_answer", "link_review")
     }
-    if invoice is not None and invoice.status in (
-        InvoiceStatus.ISSUED,
-        InvoiceStatus.PARTLY_PAID,
-        InvoiceStatus.PAID,
-    ):
+    if invoice is not None:
         values |= {"amount": invoice.amount, "invoice_number": invoice.number, "due_on": invoice.due_on}
         values |= {"paid": invoice.paid or None}
-    if invoice is not None and invoice.status in (InvoiceStatus.ISSUED, InvoiceStatus.PARTLY_PAID):
+    owed = invoice is not None and INVOICE.find(invoice.status, PartAction.PAY_FULL) is not None
+    came = [Decimal(event.data["amount"]) for event in events if event.type in _MONEY_CAME]
+    if came and not owed:  # the last of it, or more than was due
+        values["paid"] = came[-1]
+    if invoice is not None and owed:
         values |= {
             "outstanding": invoice.amount - invoice.paid,
             "structured_reference": printed_reference(invoice.reference),
@@ -343,10 +358,11 @@ def _motivation(
 
 
 async def _refund(work: Work, case: Case, events: Sequence[Event]) -> Decimal | None:
-    """What is paid back: what just went back, or what is on its way."""
-    done = [Decimal(event.data["amount"]) for event in events if event.type is EventType.REFUNDED]
-    if done:
-        return sum(done, Decimal(0))
+    """What is paid back: what just went back, what is to go back now, or all that is on its way."""
+    for type in (EventType.REFUNDED, EventType.REFUND_DUE):
+        told = [Decimal(event.data["amount"]) for event in events if event.type is type]
+        if told:
+            return sum(told, Decimal(0))
     amount = await work.session.scalar(
         select(func.sum(Refund.amount)).where(
             col(Refund.case_id) == case.id,
