@@ -1,17 +1,20 @@
 """The first blueprint through its doors: what citizen, staff and every other system see of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
+from itertools import permutations
 from typing import Any
 from zlib import decompress
 
 import pytest
 import zxingcpp
 
+from loket.api.naming import decode_id
 from loket.sandbox import personas
-from town import DRIVER, FINANCE, HANDLER, Dossier, Json, Town, opened, until
+from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
 
 STAFF = (HANDLER, DRIVER, FINANCE)
 
@@ -19,6 +22,8 @@ STAFF = (HANDLER, DRIVER, FINANCE)
 @pytest.fixture(scope="module")
 async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     async with opened(module_database_url, tmp_path_factory.mktemp("town")) as found:
+        bank = found.served.house.config.urls["worldline"]
+        await found.served.client.put(f"{bank}/sim/settings", json={"refundSeconds": 0.05})
         yield found
 
 
@@ -517,10 +522,7 @@ async def test_what_magda_said_more_than_a_day_ago_is_asked_again(town: Town) ->
     who = town.somebody()
     draft = await town.fills_in(who)
     asked = len(await _consultations(town, who))
-    await town.sql(
-        "UPDATE application SET facts = replace(facts::text, to_char(now() AT TIME ZONE 'UTC', 'YYYY'), '2025')"
-        "::jsonb WHERE person_id = (SELECT id FROM person ORDER BY created_at DESC LIMIT 1)"
-    )
+    await _a_day_passes(town, draft)
     payload = await town.does(who, "applicationSubmit", "case { id reference status }", id=draft)
     assert payload["case"]["status"] == "SCREENING"
     dossier = Dossier(town, who, payload["case"]["id"], payload["case"]["reference"])
@@ -575,6 +577,18 @@ async def _consultations(town: Town, who: str) -> list[Json]:
     return [one for one in log if _insz(who) in one["insz"] and one["service"].startswith("Geef")]
 
 
+async def _a_day_passes(town: Town, draft: str) -> None:
+    """Let what MAGDA said for a draft have been said so long ago."""
+    await town.sql(
+        """UPDATE application
+              SET facts = jsonb_set(jsonb_set(facts, '{person,fetched_at}', to_jsonb(CAST(:at AS text))),
+                                    '{household,fetched_at}', to_jsonb(CAST(:at AS text)))
+            WHERE id = :id""",
+        at=(datetime.now(UTC) - timedelta(hours=24)).isoformat(),
+        id=decode_id(draft, "Application"),
+    )
+
+
 async def _days_pass(town: Town, dossier: Dossier, days: int) -> None:
     """Let a suspension have begun so many days ago."""
     await town.sql(
@@ -593,3 +607,312 @@ def _insz(who: str) -> str:
     citizen = personas.person(who)
     assert citizen is not None
     return citizen.insz
+
+
+# ── money ─────────────────────────────────────────────────────────────────────────────────────────────
+
+WAYS = ("webhook", "return", "poll")
+
+
+@pytest.mark.parametrize("ways", [*permutations(WAYS), ("return",), ("poll",)], ids=", ".join)
+async def test_money_is_heard_however_it_is_told_and_counted_once(town: Town, ways: tuple[str, ...]) -> None:
+    dossier = await town.applies()
+    async with town.hooks("worldline", "hold" if "webhook" in ways else "lose"):
+        page = await dossier.goes_to_pay()
+        paid = await town.order("worldline", f"checkouts/{page}/pay")
+        for way in ways:
+            await _tell(town, dossier, way, paid["redirect"])
+    case = await dossier.until("AWAITING_SLOT")
+    (payment,) = case["invoice"]["payments"]
+    assert (payment["status"], payment["method"], payment["amount"]["amount"]) == (
+        "CAPTURED",
+        "ONLINE",
+        "28.00",
+    )
+    assert (await dossier.events()).count("PAID") == 1
+    assert await dossier.entries() == [("INVOICE", "28.00"), ("PAYMENT", "28.00")]
+    assert case["refunds"] == []
+    assert "CHECKOUT_POLL" not in await dossier.timers()
+
+
+async def _tell(town: Town, dossier: Dossier, way: str, redirect: str) -> None:
+    if way == "webhook":
+        await town.order("worldline", "callbacks/release")
+        await until(lambda: _all_heard(town))
+    elif way == "return":
+        answer = await town.served.client.get(redirect)
+        assert answer.status_code == 303
+        assert answer.headers["location"].endswith(f"/dossiers/{dossier.reference}")
+    else:
+        asked = await town.tries(OPERATOR, "timerFire", caseId=dossier.id, kind="CHECKOUT_POLL")
+        assert {one["code"] for one in asked["errors"]} <= {"NOT_FOUND"}  # heard before: nothing to ask
+        await dossier.calm()
+
+
+async def _all_heard(town: Town) -> bool:
+    told = await town.look("worldline", "callbacks", type="payment.")
+    return all(one["state"] in ("HEARD", "LOST") for one in told)
+
+
+async def test_webhook_return_and_poll_at_the_same_moment_are_one_payment(town: Town) -> None:
+    dossier = await town.applies()
+    async with town.hooks("worldline", "hold"):
+        page = await dossier.goes_to_pay()
+        paid = await town.order("worldline", f"checkouts/{page}/pay")
+        await asyncio.gather(*(_tell(town, dossier, way, paid["redirect"]) for way in WAYS))
+    await dossier.until("AWAITING_SLOT")
+    assert await dossier.entries() == [("INVOICE", "28.00"), ("PAYMENT", "28.00")]
+    assert (await dossier.events()).count("PAID") == 1
+
+
+async def test_a_payment_that_the_bank_confirms_later_is_waited_for(town: Town) -> None:
+    dossier = await town.applies()
+    page = await dossier.goes_to_pay()
+    await town.order("worldline", f"checkouts/{page}/pending")
+    await until(lambda: _payments_are(dossier, "PENDING"))
+    assert (await dossier.read())["status"] == "AWAITING_PAYMENT"
+    (payment,) = [one for one in await town.look("worldline", "payments") if one["checkoutId"] == page]
+    await town.order("worldline", f"payments/{payment['id']}/settle", outcome="captured")
+    await dossier.until("AWAITING_SLOT")
+
+
+async def test_after_a_refused_card_another_attempt_pays(town: Town) -> None:
+    dossier = await town.applies()
+    page = await dossier.goes_to_pay()
+    assert await dossier.goes_to_pay() == page
+    await town.order("worldline", f"checkouts/{page}/refuse")
+    await until(lambda: _payments_are(dossier, "FAILED"))
+    assert "PAYMENT_START" in await dossier.actions(dossier.who)
+    await dossier.pays()
+    case = await dossier.until("AWAITING_SLOT")
+    assert sorted(one["status"] for one in case["invoice"]["payments"]) == ["CAPTURED", "FAILED"]
+    assert await dossier.entries() == [("INVOICE", "28.00"), ("PAYMENT", "28.00")]
+
+
+async def test_two_clicks_on_pay_lead_to_one_page(town: Town) -> None:
+    dossier = await town.applies()
+    pages = await asyncio.gather(*(dossier.goes_to_pay() for _ in range(4)))
+    assert len(set(pages)) == 1
+    assert len(await town.look("worldline", "checkouts", reference=dossier.reference)) == 1
+
+
+async def test_what_is_paid_a_second_time_goes_back_by_itself(town: Town) -> None:
+    dossier = await town.applies()
+    first = await dossier.goes_to_pay()
+    await town.sql("UPDATE payment SET expires_at = now() WHERE checkout_id = :page", page=first)
+    second = await dossier.goes_to_pay()
+    assert second != first
+    for page in (first, second):
+        await town.order("worldline", f"checkouts/{page}/pay")
+    await until(lambda: _refunds_are(dossier, "DONE"))
+    case = await dossier.read()
+    assert (case["status"], case["invoice"]["status"]) == ("AWAITING_SLOT", "PAID")
+    assert [one["amount"]["amount"] for one in case["refunds"]] == ["28.00"]
+    assert await _back(town, dossier) == [2800]
+    assert await dossier.entries() == [
+        ("INVOICE", "28.00"), ("PAYMENT", "28.00"), ("PAYMENT", "28.00"), ("REFUND", "28.00"),
+    ]  # fmt: skip
+    assert any("teruggestort" in one["text"] for one in await dossier.letters())
+
+
+async def test_a_transfer_with_the_structured_reference_pays(town: Town) -> None:
+    dossier = await town.applies()
+    await dossier.transfers("28.00")
+    case = await dossier.until("AWAITING_SLOT")
+    (payment,) = case["invoice"]["payments"]
+    assert (payment["method"], payment["status"]) == ("TRANSFER", "CAPTURED")
+    assert await dossier.entries() == [("INVOICE", "28.00")]  # the books had the money first
+
+
+async def test_a_part_is_kept_and_the_rest_asked_for(town: Town) -> None:
+    dossier = await town.applies()
+    await dossier.transfers("20.00")
+    await until(lambda: _invoice_is(dossier, "PARTLY_PAID"))
+    case = await dossier.read()
+    assert (case["status"], case["invoice"]["outstanding"]["amount"]) == ("AWAITING_PAYMENT", "8.00")
+    (letter,) = [one for one in await dossier.letters() if "een betaling ontvangen" in one["subject"]]
+    assert "€ 20,00" in letter["text"].replace("\u00a0", " ")
+    assert "€ 8,00" in letter["text"].replace("\u00a0", " ")
+    page = await dossier.goes_to_pay()
+    (checkout,) = [one for one in await town.look("worldline", "checkouts") if one["id"] == page]
+    assert checkout["amount"] == 800
+    await town.order("worldline", f"checkouts/{page}/pay")
+    case = await dossier.until("AWAITING_SLOT")
+    assert case["invoice"]["paid"]["amount"] == "28.00"
+
+
+async def test_too_much_by_transfer_goes_back_through_the_books(town: Town) -> None:
+    dossier = await town.applies()
+    await dossier.transfers("50.00")
+    case = await dossier.until("AWAITING_SLOT")
+    assert [one["amount"]["amount"] for one in case["refunds"]] == ["22.00"]
+    assert await dossier.tasks() == ["REFUND_DUE"]
+    assert await dossier.entries() == [("INVOICE", "28.00"), ("REFUND", "22.00")]
+    (thanks,) = [one for one in await dossier.letters() if "uw betaling ontvangen" in one["subject"]]
+    assert "uw betaling van € 50,00 ontvangen" in _plain(thanks)
+    assert "U betaalde € 22,00 te veel" in _plain(thanks)
+    await _executed(town, dossier)
+    await until(lambda: _refunds_are(dossier, "DONE"))
+    assert await dossier.tasks() == []
+    assert any("€ 22,00 teruggestort" in _plain(one) for one in await dossier.letters())
+
+
+async def test_reminders_go_out_and_without_money_it_ends(town: Town) -> None:
+    dossier = await town.applies()
+    for _ in range(2):
+        await dossier.fires("PAYMENT_REMINDER")
+    assert "PAYMENT_REMINDER" not in await dossier.timers()
+    reminders = [one for one in await dossier.letters() if "Herinnering" in one["subject"]]
+    assert len(reminders) == 2
+    assert all(one["attachments"][0]["contentType"] == "application/pdf" for one in reminders)
+    await dossier.fires("PAYMENT_END")
+    case = await dossier.until("CANCELLED")
+    assert case["invoice"]["status"] == "CREDITED"
+    assert await dossier.entries() == [("INVOICE", "28.00"), ("CREDIT_NOTE", "28.00")]
+    assert (await dossier.dosis())[-1] == ("Stopgezet", "Afgerond")
+    assert await dossier.timers() == set()
+    assert (await town.refused(dossier.who, "paymentStart", invoiceId=case["invoice"]["id"]))["code"] == (
+        "NOTHING_DUE"
+    )
+
+
+async def test_money_that_comes_after_the_end_goes_back(town: Town) -> None:
+    dossier = await town.applies()
+    page = await dossier.goes_to_pay()
+    await dossier.fires("PAYMENT_END")
+    await dossier.transfers("28.00")
+    await town.order("worldline", f"checkouts/{page}/pay")
+    await until(lambda: _refunds_are(dossier, "ORDERED", "DONE"))
+    case = await dossier.read()
+    assert (case["status"], await dossier.tasks()) == ("CANCELLED", ["REFUND_DUE"])
+    assert await _back(town, dossier) == [2800]
+    await _executed(town, dossier)
+    await until(lambda: _refunds_are(dossier, "DONE", "DONE"))
+    assert await dossier.tasks() == []
+    assert sorted(await dossier.entries()) == [
+        ("CREDIT_NOTE", "28.00"), ("INVOICE", "28.00"), ("PAYMENT", "28.00"),
+        ("REFUND", "28.00"), ("REFUND", "28.00"),
+    ]  # fmt: skip
+    late = [one for one in await dossier.letters() if "een betaling ontvangen" in one["subject"]]
+    assert len(late) == 2
+    assert all("Wij ontvingen € 28,00" in _plain(one) for one in late)
+    assert all("U hoefde € 28,00 niet te betalen" in _plain(one) for one in late)
+    assert (await dossier.dosis())[-1] == ("Stopgezet", "Afgerond")
+
+
+async def test_money_that_comes_after_the_end_is_looked_for_even_if_nobody_tells(town: Town) -> None:
+    dossier = await town.applies()
+    async with town.hooks("worldline", "lose"):
+        page = await dossier.goes_to_pay()
+        await town.does(dossier.who, "caseWithdraw", id=dossier.id)
+        await town.order("worldline", f"checkouts/{page}/pay")
+        await town.sql(
+            "UPDATE effect SET retry_at = now() WHERE kind = 'PAYMENT_POLL' AND state = 'PENDING'"
+            " AND case_id = :id", id=decode_id(dossier.id, "Case"),
+        )  # fmt: skip
+        await town.sql("UPDATE lane SET due_at = now() WHERE system = 'payments'")
+        await until(lambda: _refunds_are(dossier, "DONE"))
+    assert await _back(town, dossier) == [2800]
+
+
+async def test_who_withdraws_before_paying_owes_nothing_and_may_order_it_all_again(town: Town) -> None:
+    dossier = await town.applies(cart={"bak": 3})
+    await town.does(dossier.who, "caseWithdraw", id=dossier.id, input={"reason": "Bedacht"})
+    case = await dossier.read()
+    assert (case["status"], case["outcome"], case["invoice"]["status"]) == (
+        "WITHDRAWN", "WITHDRAWN", "CREDITED",
+    )  # fmt: skip
+    assert case["refunds"] == []
+    assert await dossier.entries() == [("INVOICE", "108.00"), ("CREDIT_NOTE", "108.00")]
+    assert (await dossier.dosis())[-1] == ("Stopgezet", "Afgerond")
+    assert await dossier.timers() == set()
+    await until(lambda: _nobody(town, dossier.who))
+    again = await town.applies(dossier.who, cart={"bak": 3})
+    assert (await again.read())["invoice"]["amount"]["amount"] == "108.00"
+
+
+async def test_who_withdraws_before_the_delivery_gets_everything_back(town: Town) -> None:
+    dossier = await town.applies(cart={"vat": 3})
+    await dossier.pays()
+    await dossier.until("AWAITING_SLOT")
+    slot = await dossier.books()
+    await dossier.calm()
+    await town.does(dossier.who, "caseWithdraw", id=dossier.id)
+    await until(lambda: _refunds_are(dossier, "DONE"))
+    case = await dossier.read()
+    assert (case["status"], case["delivery"]["status"]) == ("WITHDRAWN", "CANCELLED")
+    assert [one["status"] for one in await dossier.bookings()] == ["CANCELLED"]
+    assert await _back(town, dossier) == [8400]
+    assert await dossier.entries() == [
+        ("INVOICE", "84.00"), ("PAYMENT", "84.00"), ("CREDIT_NOTE", "84.00"), ("REFUND", "84.00"),
+    ]  # fmt: skip
+    assert (await dossier.timers(), await dossier.tasks()) == (set(), [])
+    await until(lambda: _nobody(town, dossier.who))
+    (letter,) = [one for one in await dossier.letters() if "ingetrokken" in one["subject"]]
+    assert (letter["calendar"]["method"], letter["calendar"]["sequence"]) == ("CANCEL", 1)
+    assert "€ 84,00" in _plain(letter)
+    again = await town.applies(dossier.who, cart={"vat": 3})
+    await again.pays()
+    await again.until("AWAITING_SLOT")
+    assert [one["free"] for one in await again.slots() if one["id"] == slot["id"]] == [slot["free"]]
+
+
+async def test_an_open_payment_page_is_closed_with_the_case(town: Town) -> None:
+    dossier = await town.applies()
+    await dossier.goes_to_pay()
+    await dossier.transfers("28.00")
+    await dossier.until("AWAITING_SLOT")
+    await dossier.books()
+    delivery = (await dossier.read())["delivery"]
+    await town.does(DRIVER, "deliveryConfirm", id=delivery["id"])
+    case = await dossier.read()
+    assert case["status"] == "COMPLETED"
+    assert {one["status"] for one in case["invoice"]["payments"]} == {"CAPTURED", "FAILED"}
+
+
+async def test_a_handler_cancels_with_a_reason_that_the_citizen_reads(town: Town) -> None:
+    dossier = await town.applies()
+    refusal = await town.refused(HANDLER, "caseCancel", id=dossier.id, input={"reason": " "})
+    assert (refusal["code"], refusal["path"]) == ("REQUIRED", ["input", "reason"])
+    await town.does(HANDLER, "caseCancel", id=dossier.id, input={"reason": "De leverancier is failliet."})
+    (letter,) = [one for one in await dossier.letters() if "stopgezet" in one["subject"]]
+    assert "De leverancier is failliet." in letter["text"]
+    assert await dossier.entries() == [("INVOICE", "28.00"), ("CREDIT_NOTE", "28.00")]
+
+
+async def _payments_are(dossier: Dossier, *statuses: str) -> bool:
+    case = await dossier.read(dossier.who, "invoice { payments { status } }")
+    return sorted(one["status"] for one in case["invoice"]["payments"]) == sorted(statuses)
+
+
+async def _refunds_are(dossier: Dossier, *statuses: str) -> bool:
+    case = await dossier.read(dossier.who, "refunds { status }")
+    return sorted(one["status"] for one in case["refunds"]) == sorted(statuses)
+
+
+async def _invoice_is(dossier: Dossier, status: str) -> bool:
+    case = await dossier.read(dossier.who, "invoice { status }")
+    return bool(case["invoice"]["status"] == status)
+
+
+async def _back(town: Town, dossier: Dossier) -> list[int]:
+    """What the payment module gave back, in cents."""
+    found = await town.look("worldline", "refunds")
+    payments = {one["id"] for one in await town.look("worldline", "payments")
+                if one["reference"] == dossier.reference}  # fmt: skip
+    return [one["amount"] for one in found if one["paymentId"] in payments]
+
+
+async def _executed(town: Town, dossier: Dossier) -> None:
+    """The financial service pays back what the books say is to be paid back by transfer."""
+    await dossier.calm()
+    rows = await town.sql(
+        "SELECT refund.id FROM refund JOIN payment ON payment.id = refund.payment_id"
+        " WHERE refund.case_id = :id AND payment.method = 'TRANSFER'", id=decode_id(dossier.id, "Case"),
+    )  # fmt: skip
+    for row in rows:
+        await town.order("accounting", f"entries/{row.id}/execute")
+
+
+def _plain(letter: Json) -> str:
+    return " ".join(letter["text"].replace("\u00a0", " ").split())
