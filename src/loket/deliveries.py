@@ -155,6 +155,7 @@ async def hold(work: Work, case: Case, slot_id: UUID) -> Booking:
     if live is not None and live.status is SlotStatus.BOOKED:
         raise cases.not_allowed(work, case)
     if live is not None:
+        await _lock(work, live.slot_id, slot_id)
         await _release(work, live)
     settings = _settings(work, case)
     booking = await _take(work, case, delivery, slot_id, SlotStatus.HELD)
@@ -172,6 +173,8 @@ async def book(work: Work, case: Case, slot_id: UUID | None = None) -> Delivery:
     delivery = await _to_choose(work, case)
     before = _window(delivery)
     live = await _live(work, delivery)
+    if live is not None and slot_id is not None:
+        await _lock(work, live.slot_id, slot_id)
     if live is not None and live.status is SlotStatus.BOOKED:
         if slot_id is None or live.slot_id == slot_id:
             return delivery
@@ -472,6 +475,16 @@ async def _live(work: Work, delivery: Delivery) -> Booking | None:
         select(Booking).where(col(Booking.delivery_id) == delivery.id, col(Booking.status).in_(_LIVE))
     )
     return found.one_or_none()
+
+
+async def _lock(work: Work, *slot_ids: UUID) -> None:
+    """Lock slots in the order in which `refresh` does: two who change places never wait for each other."""
+    await work.session.execute(
+        select(col(Slot.id))
+        .where(col(Slot.id).in_(slot_ids))
+        .order_by(col(Slot.external_id))
+        .with_for_update(key_share=True)
+    )
 
 
 async def _take(work: Work, case: Case, delivery: Delivery, slot_id: UUID, status: SlotStatus) -> Booking:
