@@ -60,6 +60,10 @@ class Citizen:
     insz: str = ""
     email: str = ""
     phone: str = ""
+    strict: bool = True
+    """Whether MAGDA must answer while the form opens; it may be too slow in a crowd."""
+    by_hand: bool = False
+    """Whether it did not."""
     draft: Json = field(default_factory=dict)
     case: Json = field(default_factory=dict)
     events: list[Json] = field(default_factory=list)
@@ -169,8 +173,9 @@ class Citizen:
         from_magda = [one for one in fields if str(one["source"]).startswith("magda")]
         if by_hand and from_magda:
             raise WalkFailed(f"MAGDA is down, and yet it filled in {from_magda[0]['field']}")
-        if not by_hand and not (from_magda and all(one["fetchedAt"] for one in from_magda)):
+        if self.strict and not by_hand and not (from_magda and all(one["fetchedAt"] for one in from_magda)):
             raise WalkFailed("nothing came from MAGDA, or without its time")
+        self.by_hand = not from_magda
 
     async def fill_in(self, answers: Json) -> None:
         """Save a draft that holds all that the form asks for."""
@@ -280,7 +285,7 @@ class Citizen:
         return found
 
     async def until(self, look: Callable[[], Any], what: str, *, seconds: float | None = None) -> Any:  # noqa: ANN401  # what `look` finds
-        """Ask less and less often until there is something; `look` gives an awaitable of it, or of nothing."""
+        """Ask less and less often until there is something; `look` gives an awaitable of it, or of none."""
         patience = seconds or self.place.seconds
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 
 from loket.walk import arrivals
 from loket.walk.citizen import Place
@@ -24,19 +25,30 @@ class _Tally:
         self.stories: list[Story] = []
         self.faults: list[str] = []
         self.repeats: list[str] = []
+        self.by_hand = 0
         self.wrong = 0
 
-    def done(self, story: Story, faults: list[str], repeats: list[str]) -> None:
+    def done(self, story: Story, walked: "_Walked") -> None:
         self.stories.append(story)
-        self.faults += faults
-        self.repeats += repeats
-        self.wrong += bool(faults)
+        self.faults += walked.faults
+        self.repeats += walked.repeats
+        self.by_hand += walked.by_hand
+        self.wrong += bool(walked.faults)
         each = max(self.count // 20, 1)
         if len(self.stories) % each == 0 or len(self.stories) == self.count:
             seconds = time.monotonic() - self.began
             well = len(self.stories) - self.wrong
             done = f"{len(self.stories):5} of {self.count} walks"
             say(f"{seconds:8.1f}  {done}, {well} well, {len(self.repeats)} repeats")
+
+
+@dataclass(frozen=True)
+class _Walked:
+    """What was wrong with one walk, and what came twice under one name."""
+
+    faults: list[str]
+    repeats: list[str] = field(default_factory=list)
+    by_hand: bool = False
 
 
 async def crowd(place: Place, number: Callable[[], int], *, count: int, parallel: int) -> int:
@@ -52,7 +64,7 @@ async def crowd(place: Place, number: Callable[[], int], *, count: int, parallel
     async def one() -> None:
         async with gate:
             story = Story(silent=True)
-            tally.done(story, *await _walk(patient, story, number, staff))
+            tally.done(story, await _walk(patient, story, number, staff))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
@@ -63,8 +75,7 @@ async def crowd(place: Place, number: Callable[[], int], *, count: int, parallel
 
 async def _walk(
     place: Place, story: Story, number: Callable[[], int], staff: dict[str, Servant]
-) -> tuple[list[str], list[str]]:
-    """What was wrong with one walk, and what came twice under one name."""
+) -> "_Walked":
     async with AsyncExitStack() as stack:
         scene = Scene(place, story, number, staff, leaving=stack, careful=False)
         try:
@@ -74,10 +85,10 @@ async def _walk(
             faults = arrivals.differences(found, expected, citizen.events)
         except Exception as trouble:  # noqa: BLE001  # one walk that goes wrong must not stop the others
             where = [one.case["reference"] for one in scene.citizens if one.case]
-            return [
-                f"{', '.join(where) or 'no case'} at ‘{story.at}’: {type(trouble).__name__} {trouble}"
-            ], []
-        return [f"{citizen.reference}: {fault}" for fault in faults], found.repeats
+            told = f"{', '.join(where) or 'no case'} at ‘{story.at}’: {type(trouble).__name__} {trouble}"
+            return _Walked([told])
+        faults = [f"{citizen.reference}: {fault}" for fault in faults]
+        return _Walked(faults, found.repeats, citizen.by_hand)
 
 
 def _report(tally: _Tally) -> None:
@@ -88,6 +99,10 @@ def _report(tally: _Tally) -> None:
     say(f"A whole walk: p50 {percentile(whole, 50):.1f} s, p95 {percentile(whole, 95):.1f} s")
     for line in table_of_steps(tally.stories):
         say(line)
+    if tally.by_hand:
+        say(
+            f"\nIn {tally.by_hand} of them MAGDA was too slow: filled in by hand, and gone on by itself later."
+        )
     if tally.repeats:
         say(f"\nSaid again under the same name, as may be around a kill: {len(tally.repeats)}")
         for repeat in tally.repeats[:20]:

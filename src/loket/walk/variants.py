@@ -43,7 +43,7 @@ class Scene:
         key = persona or f"burger-{number}"
         come_in = Citizen.by_browser if self.careful else Citizen.by_token
         citizen = await come_in(self.place, key, self.story)
-        citizen.label = persona or "citizen"
+        citizen.label, citizen.strict = persona or "citizen", self.careful
         self.citizens.append(citizen)
         self.leaving.push_async_callback(citizen.leave)
         email, phone = NAMED.get(key) or (f"{key}@voorbeeld.example", f"+324710{number:05}")
