@@ -100,9 +100,7 @@ def _report(tally: _Tally) -> None:
     for line in table_of_steps(tally.stories):
         say(line)
     if tally.by_hand:
-        say(
-            f"\nIn {tally.by_hand} of them MAGDA was too slow: filled in by hand, and gone on by itself later."
-        )
+        say(f"\nIn {tally.by_hand} of them MAGDA was too slow: filled in by hand, gone on by itself later.")
     if tally.repeats:
         say(f"\nSaid again under the same name, as may be around a kill: {len(tally.repeats)}")
         for repeat in tally.repeats[:20]:
