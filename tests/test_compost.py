@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from email import message_from_bytes, policy
 from itertools import permutations
 from typing import Any
+from uuid import uuid4
 from zlib import decompress
 
 import pytest
 import zxingcpp
 
-from loket.api.naming import decode_id
+from loket.api.naming import decode_id, encode_id
 from loket.sandbox import personas
+from loket.work import BRUSSELS
+from served import VANS
 from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
 
 STAFF = (HANDLER, DRIVER, FINANCE)
@@ -916,3 +919,317 @@ async def _executed(town: Town, dossier: Dossier) -> None:
 
 def _plain(letter: Json) -> str:
     return " ".join(letter["text"].replace("\u00a0", " ").split())
+
+
+# ── the delivery ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _to_choose(town: Town, **filled_in: Any) -> Dossier:  # noqa: ANN401  # as `applies`
+    """The case of somebody who paid and may choose a slot."""
+    dossier = await town.applies(**filled_in)
+    await dossier.transfers((await dossier.read())["invoice"]["amount"]["amount"])
+    await dossier.until("AWAITING_SLOT")
+    return dossier
+
+
+async def _planned(town: Town) -> tuple[Dossier, Json]:
+    """The case of somebody who chose, and the slot that the van has all to itself."""
+    dossier = await _to_choose(town)
+    slot = await _new_slot(town, dossier)
+    await dossier.books(slot)
+    await dossier.calm()
+    return dossier, slot
+
+
+_times = iter(time(hour, minute) for hour in range(12, 22) for minute in (0, 15, 30))
+
+
+async def _new_slot(town: Town, dossier: Dossier, capacity: int = 10) -> Json:
+    """A slot that nobody else chooses, as this citizen sees it."""
+    friday = _day(_coming_fridays()[3])
+    starts_at = datetime.combine(friday, next(_times), BRUSSELS)
+    times = {"startsAt": starts_at.isoformat(), "endsAt": (starts_at + timedelta(minutes=15)).isoformat()}
+    told = await town.order("planning", "slots", **times, capacity=capacity)
+    await _read_the_slots_again(town)
+    (slot,) = [one for one in await dossier.slots() if _instant(one["startsAt"]) == starts_at]
+    return slot | {"external": told["id"]}
+
+
+def _coming_fridays() -> list[str]:
+    today = datetime.now(BRUSSELS).date()
+    days = (today + timedelta(days=ahead) for ahead in range(4, 60))
+    return [day.isoformat() for day in days if day.weekday() == 4]
+
+
+async def _read_the_slots_again(town: Town) -> None:
+    """Let what Loket knows of the calendar be old."""
+    await town.sql("UPDATE slot SET refreshed_at = refreshed_at - interval '1 day'")
+
+
+async def test_a_place_that_is_held_too_long_is_free_again(town: Town) -> None:
+    dossier = await _to_choose(town)
+    slot = await _new_slot(town, dossier)
+    held = await town.does(dossier.who, "deliveryHoldSlot", "booking { expiresAt }",
+                           caseId=dossier.id, slotId=slot["id"])  # fmt: skip
+    left = datetime.fromisoformat(held["booking"]["expiresAt"]) - datetime.now(UTC)
+    assert timedelta(minutes=29) < left <= timedelta(minutes=30)
+    await dossier.fires("HOLD_END")
+    assert (await town.refused(dossier.who, "deliveryBookSlot", caseId=dossier.id))["code"] == "EXPIRED"
+    assert [one["free"] for one in await dossier.slots() if one["id"] == slot["id"]] == [10]
+    await dossier.books(slot)
+    assert "HOLD_END" not in await dossier.timers()
+
+
+async def test_holding_another_slot_lets_the_first_one_go(town: Town) -> None:
+    dossier = await _to_choose(town)
+    slots = [await _new_slot(town, dossier) for _ in range(2)]
+    for slot in slots:
+        await town.does(dossier.who, "deliveryHoldSlot", caseId=dossier.id, slotId=slot["id"])
+    free = {one["id"]: one["free"] for one in await dossier.slots()}
+    assert [free[slot["id"]] for slot in slots] == [10, 9]
+
+
+async def test_another_day_chosen_replaces_the_first_everywhere(town: Town) -> None:
+    dossier, first = await _planned(town)
+    second = await _new_slot(town, dossier)
+    await town.does(dossier.who, "deliveryReschedule", caseId=dossier.id, slotId=second["id"])
+    case = await dossier.read()
+    assert (case["status"], case["delivery"]["startsAt"]) == ("AWAITING_DELIVERY", second["startsAt"])
+    assert [one["slotId"] for one in await dossier.bookings()] == [second["external"]]
+    free = {one["id"]: one["free"] for one in await dossier.slots()}
+    assert (free[first["id"]], free[second["id"]]) == (10, 9)
+    (letter,) = [one for one in await dossier.letters() if "verplaatst" in one["subject"]]
+    calendar = letter["calendar"]
+    assert (calendar["method"], calendar["sequence"]) == ("REQUEST", 1)
+    assert _instant(calendar["startsAt"]) == _instant(second["startsAt"])
+
+
+async def test_a_handler_calls_a_delivery_off_and_the_citizen_chooses_again(town: Town) -> None:
+    dossier, slot = await _planned(town)
+    delivery = (await dossier.read())["delivery"]
+    reason = {"reason": "De bakken zijn nog niet binnen."}
+    await town.does(HANDLER, "deliveryCancel", id=delivery["id"], input=reason)
+    case = await dossier.read()
+    assert (case["status"], case["delivery"]["status"]) == ("AWAITING_SLOT", "TO_PLAN")
+    assert [one["status"] for one in await dossier.bookings()] == ["CANCELLED"]
+    (letter,) = [one for one in await dossier.letters() if "gaat niet door" in one["subject"]]
+    assert reason["reason"] in letter["text"]
+    assert (letter["calendar"]["method"], letter["calendar"]["sequence"]) == ("CANCEL", 1)
+    await dossier.books(slot)
+    assert [one["status"] for one in await dossier.bookings()] == ["BOOKED"]
+    again = [one["calendar"] for one in await dossier.letters() if "is gepland" in one["subject"]]
+    assert [one["sequence"] for one in again] == [0, 2]
+
+
+async def test_a_slot_that_the_van_moves_is_told_with_a_new_appointment(town: Town) -> None:
+    dossier, slot = await _planned(town)
+    later = {
+        name: (_instant(slot[name]) + timedelta(days=1, hours=2)).isoformat()
+        for name in ("startsAt", "endsAt")
+    }
+    await town.order("planning", f"slots/{slot['external']}/move", **later)
+    await until(lambda: _starts(dossier, later["startsAt"]))
+    assert (await dossier.read())["status"] == "AWAITING_DELIVERY"
+    (letter,) = [
+        one for one in await dossier.letters() if "moesten uw levering verplaatsen" in one["subject"]
+    ]
+    assert (letter["calendar"]["method"], letter["calendar"]["sequence"]) == ("REQUEST", 1)
+    assert _instant(letter["calendar"]["startsAt"]) == _instant(later["startsAt"])
+    assert "DELIVERY_RESCHEDULE" in await dossier.actions(dossier.who)
+    await town.does(
+        dossier.who, "deliveryReschedule", caseId=dossier.id, slotId=(await dossier.slots())[0]["id"]
+    )
+
+
+async def test_a_slot_that_falls_away_is_told_and_another_may_be_chosen(town: Town) -> None:
+    dossier, slot = await _planned(town)
+    await town.order("planning", f"slots/{slot['external']}/cancel", reason="Bestelwagen defect")
+    case = await dossier.until("AWAITING_SLOT")
+    assert case["delivery"]["booking"] is None
+    (letter,) = [one for one in await dossier.letters() if "gaat niet door" in one["subject"]]
+    assert "Bestelwagen defect" in letter["text"]
+    assert (letter["calendar"]["method"], letter["calendar"]["sequence"]) == ("CANCEL", 1)
+    assert slot["id"] not in {one["id"] for one in await dossier.slots()}
+    refusal = await town.refused(dossier.who, "deliveryBookSlot", caseId=dossier.id, slotId=slot["id"])
+    assert refusal["code"] == "SLOT_GONE"
+    await dossier.books()
+    assert (await dossier.dosis())[-2:] == [("Gepland", "Uitvoering"), ("Gepland", "Uitvoering")]
+    planned = [
+        one["calendar"]["sequence"] for one in await dossier.letters() if "is gepland" in one["subject"]
+    ]
+    assert planned == [0, 2]
+
+
+async def test_a_day_without_van_is_told_to_everybody_whom_it_concerns(town: Town) -> None:
+    day = _coming_fridays()[-1]
+    dossiers = [await _to_choose(town) for _ in range(2)]
+    slots = [one for one in await dossiers[0].slots() if one["startsAt"].startswith(day)]
+    for dossier, slot in zip(dossiers, slots, strict=True):
+        await dossier.books(slot)
+        await dossier.calm()
+    await town.order("planning", f"days/{day}/cancel", reason="IJzel")
+    for dossier in dossiers:
+        await dossier.until("AWAITING_SLOT")
+        (letter,) = [one for one in await dossier.letters() if "gaat niet door" in one["subject"]]
+        assert "IJzel" in letter["text"]
+        assert not [one for one in await dossier.slots() if one["startsAt"].startswith(day)]
+
+
+async def test_who_does_not_choose_is_reminded_and_then_planned_by_itself(town: Town) -> None:
+    dossier = await _to_choose(town)
+    await dossier.fires("SLOT_REMINDER")
+    assert any("kies uw leverdag" in one["subject"] for one in await dossier.letters())
+    # nobody looked at the calendar for weeks
+    await town.sql("UPDATE slot SET state = 'CLOSED', refreshed_at = refreshed_at - interval '20 days'")
+    await dossier.fires("SLOT_END")
+    case = await dossier.until("AWAITING_DELIVERY")
+    assert case["delivery"]["startsAt"] is not None
+    (booking,) = await dossier.bookings()
+    assert booking["status"] == "BOOKED"
+    assert any("is gepland" in one["subject"] for one in await dossier.letters())
+    assert await dossier.timers() == {"DELIVERY_UNCONFIRMED"}
+
+
+async def test_what_was_held_is_booked_when_the_time_to_choose_is_over(town: Town) -> None:
+    dossier = await _to_choose(town)
+    slot = await _new_slot(town, dossier)
+    await town.does(dossier.who, "deliveryHoldSlot", caseId=dossier.id, slotId=slot["id"])
+    await dossier.fires("SLOT_END")
+    assert (await dossier.read())["delivery"]["startsAt"] == slot["startsAt"]
+
+
+async def test_after_a_missed_delivery_it_is_planned_again_and_completed(town: Town) -> None:
+    dossier, slot = await _planned(town)
+    (booking,) = await dossier.bookings()
+    await town.order("planning", f"bookings/{booking['id']}/miss", reason="Poort was op slot")
+    case = await dossier.until("AWAITING_SLOT")
+    assert case["delivery"]["status"] == "MISSED"
+    (letter,) = [one for one in await dossier.letters() if "konden niet leveren" in one["subject"]]
+    assert "Poort was op slot" in letter["text"]
+    await dossier.books(slot)
+    (booking,) = await dossier.bookings()
+    assert booking["status"] == "BOOKED"
+    await town.order("planning", f"bookings/{booking['id']}/confirm", deliveredBy="Wim")
+    case = await dossier.until("COMPLETED")
+    assert case["delivery"]["status"] == "DELIVERED"
+    assert (await dossier.dosis())[-2:] == [("Uitgevoerd", "Uitvoering"), ("Uitgevoerd", "Afgerond")]
+
+
+async def test_a_delivery_of_which_nobody_speaks_is_asked_after(town: Town) -> None:
+    dossier, _ = await _planned(town)
+    await dossier.fires("DELIVERY_UNCONFIRMED")
+    assert await dossier.tasks() == ["DELIVERY_UNCONFIRMED"]
+    delivery = (await dossier.read())["delivery"]
+    await town.does(DRIVER, "deliveryConfirm", id=delivery["id"])
+    assert (await dossier.read())["status"] == "COMPLETED"
+    assert await dossier.tasks() == []
+
+
+async def test_a_hand_over_heard_twice_is_one(town: Town) -> None:
+    dossier, _ = await _planned(town)
+    (booking,) = await dossier.bookings()
+    await town.order("planning", f"bookings/{booking['id']}/confirm")
+    await dossier.until("COMPLETED")
+    notices = await town.look("planning", "callbacks", type="delivery.confirmed")
+    await town.order("planning", f"callbacks/{notices[-1]['id']}/again")
+    delivery = (await dossier.read())["delivery"]
+    refusal = await town.refused(DRIVER, "deliveryConfirm", id=delivery["id"])
+    assert refusal["code"] == "TRANSITION_NOT_ALLOWED"
+    await until(lambda: _heard_twice(town, notices[-1]["id"]))
+    events = await dossier.events()
+    assert (events.count("DELIVERED"), events.count("COMPLETED")) == (1, 1)
+    assert await dossier.tasks() == []
+    assert len([one for one in await dossier.letters() if "is geleverd" in one["subject"]]) == 1
+
+
+async def test_a_place_that_another_customer_took_is_chosen_again(town: Town) -> None:
+    dossier = await _to_choose(town)
+    slot = await _new_slot(town, dossier, capacity=1)
+    await _another_customer(town, slot)
+    await dossier.books(slot)
+    await dossier.until("AWAITING_SLOT")
+    (letter,) = [one for one in await dossier.letters() if "gaat niet door" in one["subject"]]
+    assert "volzet" in letter["text"]
+    assert slot["id"] not in {one["id"] for one in await dossier.slots()}
+    await _read_the_slots_again(town)
+    assert slot["id"] not in {one["id"] for one in await dossier.slots()}
+    refusal = await town.refused(dossier.who, "deliveryBookSlot", caseId=dossier.id, slotId=slot["id"])
+    assert refusal["code"] == "SLOT_FULL"
+    assert refusal["alternatives"]
+    await dossier.books()
+    assert [one["status"] for one in await dossier.bookings()] == ["BOOKED"]
+
+
+async def test_a_change_that_the_van_cannot_make_leaves_no_place_behind(town: Town) -> None:
+    dossier, first = await _planned(town)
+    second = await _new_slot(town, dossier, capacity=1)
+    await _another_customer(town, second)
+    await town.does(dossier.who, "deliveryReschedule", caseId=dossier.id, slotId=second["id"])
+    await dossier.until("AWAITING_SLOT")
+    assert [one["status"] for one in await dossier.bookings()] == ["CANCELLED"]
+    assert [one["free"] for one in await dossier.slots() if one["id"] == first["id"]] == [10]
+
+
+async def test_the_van_refuses_an_old_choice_after_the_citizen_made_a_new_one(town: Town) -> None:
+    dossier = await _to_choose(town)
+    first = await _new_slot(town, dossier, capacity=1)
+    second = await _new_slot(town, dossier)
+    await _another_customer(town, first)
+    await town.does(OPERATOR, "systemPause", system="planning")
+    await dossier.books(first)
+    await town.does(dossier.who, "deliveryReschedule", caseId=dossier.id, slotId=second["id"])
+    await town.does(OPERATOR, "systemResume", system="planning")
+    await until(lambda: _booked_in(dossier, second["external"]))
+    case = await dossier.read()
+    assert (case["status"], case["delivery"]["startsAt"]) == ("AWAITING_DELIVERY", second["startsAt"])
+
+
+async def test_nothing_can_be_chosen_too_soon_or_on_a_day_without_van(town: Town) -> None:
+    dossier = await _to_choose(town)
+    today = datetime.now(BRUSSELS).date()
+    for slot in await dossier.slots():
+        on = _instant(slot["startsAt"]).astimezone(BRUSSELS).date()
+        assert on.weekday() == 4
+        assert timedelta(days=3) <= on - today <= timedelta(days=60)
+    starts_at = datetime.combine(today + timedelta(days=1), time(6), BRUSSELS)
+    times = {"startsAt": starts_at.isoformat(), "endsAt": (starts_at + timedelta(hours=1)).isoformat()}
+    await town.order("planning", "slots", **times)
+    await _read_the_slots_again(town)
+    await dossier.slots()
+    rows = await town.sql("SELECT id FROM slot WHERE starts_at = :at", at=starts_at)
+    slot_id = encode_id("Slot", rows[0].id)
+    refusal = await town.refused(dossier.who, "deliveryBookSlot", caseId=dossier.id, slotId=slot_id)
+    assert refusal["code"] == "SLOT_GONE"
+
+
+async def _another_customer(town: Town, slot: Json) -> None:
+    """Takes a place in the planning tool, by phone."""
+    url = town.served.house.config.urls["planning"]
+    number = str(uuid4())
+    booking = {
+        "id": number,
+        "slotId": slot["external"],
+        "reference": "TELEFOON-1",
+        "items": [{"product": "zand", "quantity": 1, "description": "Zand"}],
+        "address": {"street": "Markt", "houseNumber": "1", "postalCode": "2999", "municipality": "Lindebeke",
+                    "country": "BE"},
+        "contact": {"name": "Iemand anders"},
+    }  # fmt: skip
+    headers = {"Authorization": f"Bearer {VANS['token']}", "Idempotency-Key": number}
+    answer = await town.served.client.put(f"{url}/v1/bookings/{number}", json=booking, headers=headers)
+    assert answer.status_code == 201, answer.text
+
+
+async def _starts(dossier: Dossier, at: str) -> bool:
+    case = await dossier.read(dossier.who, "delivery { startsAt }")
+    return _instant(case["delivery"]["startsAt"]) == _instant(at)
+
+
+async def _booked_in(dossier: Dossier, external: str) -> bool:
+    return [(one["slotId"], one["status"]) for one in await dossier.bookings()] == [(external, "BOOKED")]
+
+
+async def _heard_twice(town: Town, number: str) -> bool:
+    found = await town.look("planning", "callbacks", type="delivery.confirmed")
+    (notice,) = [one for one in found if one["id"] == number]
+    return bool(notice["state"] == "HEARD" and len(notice["attempts"]) == 2)

@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -68,6 +68,11 @@ async def expect(work: Work, case: Case) -> None:
         await cases.advance(work, case, Action.LOSE_SLOT, data={"why": "no slot is agreed"})
         await _wait_for_choice(work, case)
         return
+    live = await _live(work, delivery)
+    if live is not None and delivery.starts_at is not None and delivery.starts_at <= work.now:
+        await lose(work, case, delivery, live, "Dit moment ging voorbij voordat wij konden leveren.")
+        await work.leave(EffectKind.PLANNING_CANCEL, {"delivery_id": str(delivery.id)}, case=case)
+        return
     await _wait_for_word(work, case, delivery.ends_at)
 
 
@@ -87,13 +92,22 @@ async def _wait_for_word(work: Work, case: Case, ends_at: datetime) -> None:
 
 
 async def refresh(work: Work, offers: Sequence[SlotOffer]) -> None:
-    """Write down what the planning tool offers; an older version never overwrites a newer one."""
+    """Write down what the planning tool offers; an older version never overwrites a newer one.
+
+    The tool counts everybody's places, we ours: what other customers took of a slot is not ours to give.
+    """
+    this_slot: ColumnElement[UUID] = literal_column("slot.id")
+    booked = (
+        select(func.count())
+        .where(col(Booking.slot_id) == this_slot, col(Booking.status) == SlotStatus.BOOKED)
+        .scalar_subquery()
+    )
     for offer in sorted(offers, key=lambda one: one.id):
         row = insert(Slot).values(
             external_id=offer.id,
             starts_at=offer.starts_at,
             ends_at=offer.ends_at,
-            capacity=offer.capacity,
+            capacity=offer.free,
             taken=0,
             area=offer.area,
             state=CalendarState(offer.status),
@@ -108,7 +122,9 @@ async def refresh(work: Work, offers: Sequence[SlotOffer]) -> None:
                     "starts_at": told.starts_at,
                     "ends_at": told.ends_at,
                     # fewer places than we gave away already is the tool's to solve: it moves bookings
-                    "capacity": func.greatest(told.capacity, Slot.taken),
+                    "capacity": func.greatest(
+                        offer.capacity - func.greatest(offer.taken - booked, 0), Slot.taken
+                    ),
                     "area": told.area,
                     "state": told.state,
                     "version": told.version,
@@ -318,16 +334,21 @@ async def lose(work: Work, case: Case, delivery: Delivery, booking: Booking, rea
     await _wait_for_choice(work, case)
 
 
-async def refused_by_tool(work: Work, delivery_id: UUID, reason: str) -> None:
-    """The place was taken by somebody else's order in the tool: the citizen chooses again."""
+async def refused_by_tool(work: Work, delivery_id: UUID, external_id: str) -> None:
+    """The place was taken by somebody else's order in the tool: the citizen chooses again.
+
+    A place that the tool still has for this delivery, from before it was rescheduled, is given back.
+    """
     delivery = await work.session.get_one(Delivery, delivery_id)
     case = await cases.get(work, delivery.case_id)
     await work.session.refresh(delivery)
     live = await _live(work, delivery)
-    if live is not None and live.status is SlotStatus.BOOKED:
-        slot = await work.session.get_one(Slot, live.slot_id, with_for_update={"key_share": True})
-        await lose(work, case, delivery, live, reason)
-        slot.capacity = max(slot.taken, 1)
+    slot = await _by_external_id(work, external_id)
+    if slot is None or live is None or live.status is not SlotStatus.BOOKED or live.slot_id != slot.id:
+        return
+    await lose(work, case, delivery, live, "Dit tijdstip is intussen volzet.")
+    slot.capacity = slot.taken  # until the tool says otherwise
+    await work.leave(EffectKind.PLANNING_CANCEL, {"delivery_id": str(delivery.id)}, case=case)
 
 
 async def delivered(work: Work, delivery_id: UUID, at: datetime, by: str, *, by_hand: bool = False) -> None:

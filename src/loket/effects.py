@@ -138,7 +138,7 @@ async def _book_place(loket: Loket, effect: Effect) -> Done:
         reason = refusal.reason
 
         async def choose_again(work: Work) -> None:
-            await deliveries.refused_by_tool(work, delivery_id, "Dit tijdstip is intussen volzet.")
+            await deliveries.refused_by_tool(work, delivery_id, said["slot_id"])
 
         return Done({"refused": reason}, choose_again)
     return Done({"version": booked.version})

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from loket import applications, cases, deliveries, invoices, screening
+from loket import applications, cases, deliveries, invoices, screening, timetable
 from loket.app import Loket
 from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Stage, Status, TimerKind
 from loket.records import Application, Case, Timer, TimerState
@@ -64,6 +64,10 @@ class Deadlines:
 
 async def fire(loket: Loket, timer_id: UUID) -> bool:
     """Fire one timer; False when another worker has it, or it was cancelled meanwhile."""
+    async with loket.database.transaction() as session:
+        ahead = await session.get(Timer, timer_id)
+    if ahead is not None and ahead.kind is TimerKind.SLOT_END and ahead.case_id is not None:
+        await timetable.read_again(loket, ahead.case_id)
     async with loket.work(the_system("Timer")) as work:
         key = int.from_bytes(timer_id.bytes[-8:], "big", signed=True)
         if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(key))):

@@ -1,14 +1,12 @@
 """The root fields that read; each with its policy."""
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated
 
 import strawberry
-from sqlalchemy import select
-from sqlmodel import col
 from strawberry import ID
 
-from loket import cases, deliveries, records
+from loket import cases, deliveries, timetable
 from loket.api.context import (
     citizen,
     field_team,
@@ -54,7 +52,6 @@ from loket.api.reads import (
     orders,
 )
 from loket.api.scalars import Cursor
-from loket.errors import Failed
 from loket.feed import Cursor as FeedCursor
 from loket.lifecycle import (
     ApplicationStatus,
@@ -64,9 +61,6 @@ from loket.lifecycle import (
     TaskStatus,
 )
 from loket.records import EffectState
-
-FRESH_SLOTS = timedelta(seconds=30)
-"""Slots that were read from the planning tool so recently are not asked again."""
 
 
 @input_type
@@ -246,27 +240,7 @@ class Query:
         context = info.context
         async with context.transaction() as work:
             case = await cases.get(work, decode_id(case_id, "Case"))
-            settings = work.definition(case).planning
-            newest_read = await work.session.scalar(
-                select(col(records.Slot.refreshed_at))
-                .order_by(col(records.Slot.refreshed_at).desc())
-                .limit(1)
-            )
-            delivery = await deliveries.of(work, case)
-            stale = newest_read is None or work.now - newest_read > FRESH_SLOTS
-            today = work.today
-            postal_code = (delivery.address.get("postal_code") if delivery else None) or (
-                work.settings.municipality.postal_code
-            )
-        if stale and settings is not None:
-            try:
-                offers = await context.loket.systems.planning.slots(
-                    today, today + timedelta(days=settings.horizon_days), postal_code
-                )
-            except Failed:
-                offers = []  # what we knew is better than nothing; booking asks the tool anyway
-            async with context.transaction() as work:
-                await deliveries.refresh(work, offers)
+        await timetable.read_again(context.loket, case.id)
         async with context.transaction() as work:
             case = await cases.get(work, decode_id(case_id, "Case"))
             return [Slot.of(slot.id) for slot in await deliveries.free_slots(work, case, limit=50)]
