@@ -4,8 +4,8 @@ import argparse
 import asyncio
 import fcntl
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx2
@@ -43,11 +43,14 @@ def main(arguments: Sequence[str], installation: Installation) -> int:
 
 async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path) -> int:
     number = numbers(home / "walk.number")
-    async with _place(asked.name, url, desk, asked.seconds) as place:
+    limits = httpx2.Limits(max_connections=200, max_keepalive_connections=100)
+    async with httpx2.AsyncClient(trust_env=False, timeout=30.0, limits=limits) as http:
+        place = await find_place(asked.name, url, Outside.behind(desk, http), http, asked.seconds)
+        say(f"Walking ‘{place.procedure['title']}’ at {url}; the outside world is at {desk}")
         if asked.count > 1:
             return await crowd(place, number, count=asked.count, parallel=min(asked.parallel, asked.count))
         names = list(VARIANTS) if asked.variant == "all" else [asked.variant]
-        wrong = [name for name in names if not await _one(place, name, number)]
+        wrong = [name for name in names if not await walk(place, name, number)]
     if len(names) > 1:
         say(f"\n{len(names) - len(wrong)} of {len(names)} variants ended well.")
     if wrong and len(names) > 1:
@@ -55,7 +58,7 @@ async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path) -> i
     return 1 if wrong else 0
 
 
-async def _one(place: Place, name: str, number: Callable[[], int]) -> bool:
+async def walk(place: Place, name: str, number: Callable[[], int]) -> bool:
     """Walk one variant in full view; whether all of it was well."""
     script, story = VARIANTS[name], Story()
     say(f"\n== {name}: {(script.__doc__ or '').strip()}")
@@ -96,19 +99,16 @@ async def _why(scene: Scene, reference: str) -> str:
     return f"{reference} waits for people: {tasks or 'nothing'}; for systems:\n{arrivals.told_of(effects)}"
 
 
-@asynccontextmanager
-async def _place(procedure: str, url: str, desk: str, seconds: float) -> AsyncIterator[Place]:
-    """Raises `StartError` when no script fits the procedure."""
-    limits = httpx2.Limits(max_connections=200, max_keepalive_connections=100)
-    async with httpx2.AsyncClient(trust_env=False, timeout=30.0, limits=limits) as http:
-        client = Client(url, http=http, token=None)
-        found = (await client.ask(queries.PROCEDURE, key=procedure))["procedure"]
-        if found is None:
-            raise supervisor.StartError(f"this Loket offers no procedure {procedure!r}")
-        if found["stages"] != STAGES:
-            raise supervisor.StartError(f"no script walks through {', '.join(found['stages'])}")
-        say(f"Walking ‘{found['title']}’ at {url}; the outside world is at {desk}")
-        yield Place(url, Outside(desk, http), http, found, seconds)
+async def find_place(
+    procedure: str, url: str, outside: Outside, http: httpx2.AsyncClient, seconds: float
+) -> Place:
+    """Raises `StartError` when there is no such procedure, or no script fits it."""
+    found = (await Client(url, http=http).ask(queries.PROCEDURE, key=procedure))["procedure"]
+    if found is None:
+        raise supervisor.StartError(f"this Loket offers no procedure {procedure!r}")
+    if found["stages"] != STAGES:
+        raise supervisor.StartError(f"no script walks through {', '.join(found['stages'])}")
+    return Place(url, outside, http, found, seconds)
 
 
 def numbers(file: Path) -> Callable[[], int]:

@@ -4,11 +4,11 @@ Everything here is read from the sandbox's own records or done at its own doors;
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import httpx2
@@ -42,16 +42,24 @@ class Received:
 
 
 class Outside:
-    """The sandbox that stands behind `desk`, its first address."""
+    """The sandbox. `addresses` is by system; `desk` among them, where mail is read too."""
 
-    def __init__(self, desk: str, http: httpx2.AsyncClient) -> None:
-        self.desk = desk
+    def __init__(self, addresses: Mapping[str, str], http: httpx2.AsyncClient) -> None:
+        self._addresses = addresses
         self._http = http
 
+    @classmethod
+    def behind(cls, desk: str, http: httpx2.AsyncClient) -> "Outside":
+        """The sandbox whose first page is at `desk`."""
+        parts = urlsplit(desk)
+        first = parts.port or 80
+        return cls(
+            {name: f"{parts.scheme}://{parts.hostname}:{first + offset}" for name, offset in OFFSETS.items()},
+            http,
+        )
+
     def address(self, system: str) -> str:
-        parts = urlsplit(self.desk)
-        port = (parts.port or 80) + OFFSETS[system]
-        return urlunsplit((parts.scheme, f"{parts.hostname}:{port}", "", "", ""))
+        return self._addresses[system]
 
     async def read(self, system: str, path: str, **query: str) -> Any:  # noqa: ANN401  # any JSON
         answer = await self._http.get(self.address(system) + path, params=query)
@@ -203,7 +211,7 @@ class Outside:
             await self._faults(system, "DELETE")
 
     async def _faults(self, system: str, method: str, fault: Json | None = None) -> None:
-        url = f"{self.desk}/systeem/{system}/sim/faults"
+        url = f"{self.address('desk')}/systeem/{system}/sim/faults"
         (await self._http.request(method, url, json=fault)).raise_for_status()
 
     async def _booked(self, reference: str) -> list[Json]:
