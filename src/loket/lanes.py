@@ -89,7 +89,10 @@ async def failed(session: AsyncSession, system: str, rest_seconds: float | None)
 
 
 async def succeeded(session: AsyncSession, system: str) -> None:
-    """The system answers: after an outage nobody waits out a pause that was meant for it."""
+    """The system answers: after an outage nobody waits out a pause that was meant for it.
+
+    A rest that it asked for meanwhile stands: this call began before.
+    """
     failures = await session.scalar(ANSWERS_AGAIN, {"name": system})
     if failures is not None and failures >= CIRCUIT_FAILURES:
         await session.execute(WAKE, {"name": system})
@@ -175,7 +178,7 @@ FAILED = text("""
 
 ANSWERS_AGAIN = text("""
     WITH before AS (SELECT failures FROM systemstate WHERE name = :name AND failures > 0 FOR UPDATE)
-    UPDATE systemstate AS state SET failures = 0, open_until = NULL
+    UPDATE systemstate AS state SET failures = 0
       FROM before
      WHERE state.name = :name
     RETURNING before.failures

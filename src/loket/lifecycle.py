@@ -620,6 +620,8 @@ MESSAGE = Machine[MessageStatus, PartAction]("message", (
     Step(MessageStatus.SENT,           PartAction.DELIVER,   MessageStatus.DELIVERED,       _SYSTEM),
     Step(MessageStatus.SENT,           PartAction.FAIL,      MessageStatus.FAILED,          _SYSTEM),
     Step(MessageStatus.FAILED,         PartAction.DELIVER,   MessageStatus.DELIVERED,       _SYSTEM),
+    # An operator has its effect tried again.
+    Step(MessageStatus.FAILED,         PartAction.RESEND,    MessageStatus.QUEUED,          _STAFF),
 ))
 # fmt: on
 

@@ -160,6 +160,7 @@ async def resend(work: Work, message: Message, case: Case) -> Message:
     )
     again.effect_id = sent.id
     if effect.state in (EffectState.PARKED, EffectState.IN_DOUBT):
+        await work.wake_lane(effect.lane, effect.system, work.now)  # a worker clears it away
         effect.state, effect.done_at = EffectState.SKIPPED, work.now
     return again
 

@@ -2,14 +2,16 @@
 
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
 
 from loket import cases
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.errors import ErrorCode, Refused
 from loket.lanes import BURST, RATE_PER_SECOND, SYSTEMS
-from loket.lifecycle import EventType
-from loket.records import Case, Effect, EffectState, Event, SystemState
+from loket.lifecycle import MESSAGE, EventType, PartAction
+from loket.records import Case, Effect, EffectState, Event, Message, SystemState
 from loket.work import Work
 
 
@@ -21,6 +23,10 @@ async def retry(work: Work, effect_id: UUID) -> Effect:
     """
     effect = await _open(work, effect_id)
     effect.state, effect.retry_at = EffectState.PENDING, None
+    found = await work.session.scalars(select(Message).where(col(Message.effect_id) == effect.id))
+    message = found.one_or_none()
+    if message is not None and (step := MESSAGE.find(message.status, PartAction.RESEND)):
+        message.status, message.reason = step.to, ""
     return effect
 
 
