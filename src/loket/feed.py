@@ -235,8 +235,9 @@ class Feed:
     async def _read(self) -> None:
         """Follow the table for as long as the process lives; a database that is away is waited for."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), POLL_SECONDS)
+            with contextlib.suppress(TimeoutError):  # no wait_for: it can swallow a cancel (Python < 3.12)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._awake.wait()
             self._awake.clear()
             try:
                 for pause in (0.0, *SOON_SECONDS):
