@@ -25,7 +25,7 @@ def main() -> int:
 def _speed(arguments: argparse.Namespace, town: Town, stack: contextlib.ExitStack) -> int:
     print(
         f"{town.cases:,} cases; {arguments.clients} clients ({load.generator()}); medians of"
-        f" {arguments.rounds} rounds of {arguments.seconds:g} s in turn; each server has core {town.cores.server}"
+        f" {arguments.rounds} rounds of {arguments.seconds:g} s in turn; servers on core {town.cores.server}"
     )
     began, busy_before = time.monotonic(), _busy()
     rounds = speed.measure(
