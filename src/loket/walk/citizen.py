@@ -370,12 +370,15 @@ class Citizen:
         """Choose another slot."""
         others = [one for one in await self.slots() if one["id"] != not_in["id"]]
         async with self.story.step("reschedule"):
-            slot = await self._with_room("deliveryReschedule", queries.RESCHEDULE, _roomiest(others))
+            slot = await self._with_room(
+                "deliveryReschedule", queries.RESCHEDULE, _roomiest(others), not_in["id"]
+            )
         self.story.tell(self.label, f"prefers {day_and_hour(slot)} after all")
         return slot
 
-    async def _with_room(self, field: str, document: str, slot: Json) -> Json:
-        """Somebody else may just have taken the last place: then another slot."""
+    async def _with_room(self, field: str, document: str, slot: Json, *but_not: str) -> Json:
+        """Somebody else may just have taken the last place: then another slot, `but_not` one of these."""
+        passed_over = set(but_not)
         while True:
             wish = {"caseId": self.case["id"], "slotId": slot["id"], "idempotencyKey": uuid4().hex}
             try:
@@ -383,7 +386,8 @@ class Citizen:
             except Refused as refused:
                 if refused.code not in ("SLOT_FULL", "SLOT_GONE"):
                     raise
-                slot = _roomiest([one for one in await self.slots() if one["id"] != slot["id"]])
+                passed_over.add(slot["id"])
+                slot = _roomiest([one for one in await self.slots() if one["id"] not in passed_over])
             else:
                 return slot
 
