@@ -122,7 +122,8 @@ class Payment(Shape):
     """cancel: invoice credited, case cancelled (goods that were handed over already: as hand_over);
     hand_over: to the financial director for recovery."""
     checkout_hours: Annotated[int, Field(gt=0, le=720)] = 24
-    """Where payment is the first stage: an application that is not paid within so many hours is cancelled."""
+    """Where payment is the first stage: an application is cancelled that is not paid by the end of the day on
+    which so many hours are over."""
     journal: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,10}$")]
     """The sales journal (dagboek) in which the invoices are numbered without gaps."""
     remark: Text | None = None

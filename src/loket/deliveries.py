@@ -65,7 +65,7 @@ async def expect(work: Work, case: Case) -> None:
     """The van will come; where the slot was lost meanwhile, another must be chosen."""
     delivery = await of(work, case)
     if delivery is None or delivery.status is not DeliveryStatus.PLANNED or delivery.ends_at is None:
-        await cases.advance(work, case, Action.LOSE_SLOT, data={"why": "no slot is agreed"})
+        await cases.advance(work, case, Action.ASK_SLOT)
         await _wait_for_choice(work, case)
         return
     live = await _live(work, delivery)

@@ -18,7 +18,6 @@ from sqlmodel import col
 from loket import cases
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import (
-    FINAL,
     INVOICE,
     PAYMENT,
     REFUND,
@@ -73,11 +72,15 @@ async def issue(work: Work, case: Case) -> None:
     if settings is None or total(case) == 0 or (invoice and invoice.status is InvoiceStatus.PAID):
         await cases.advance(work, case, Action.PASS)
         return
-    if invoice is None:
-        invoice = await _new_invoice(work, case, settings.journal, settings.term_days)
     at_application = work.definition(case).stages[0] is Stage.PAYMENT
+    due_on = work.today + timedelta(days=settings.term_days)
     if at_application:
-        await work.arm(TimerKind.PAYMENT_END, work.now + timedelta(hours=settings.checkout_hours), case=case)
+        due_on = (work.now + timedelta(hours=settings.checkout_hours)).astimezone(BRUSSELS).date()
+    if invoice is None:
+        invoice = await _new_invoice(work, case, settings.journal, due_on)
+    if at_application:
+        # the citizen was told a day, so the whole day counts
+        await work.arm(TimerKind.PAYMENT_END, _midnight_after(invoice.due_on), case=case)
         return
     await work.arm(
         TimerKind.PAYMENT_END,
@@ -155,7 +158,7 @@ async def credit(work: Work, case: Case, reason: str) -> None:
         await give_back(work, case, payment, payment.amount, reason)
 
 
-async def _new_invoice(work: Work, case: Case, journal: str, term_days: int) -> Invoice:
+async def _new_invoice(work: Work, case: Case, journal: str, due_on: date) -> Invoice:
     await work.session.flush()
     sequence, number = await _next_number(work, journal)
     invoice = Invoice(
@@ -170,7 +173,7 @@ async def _new_invoice(work: Work, case: Case, journal: str, term_days: int) -> 
         amount=total(case),
         lines=case.facts["order"],
         issued_on=work.today,
-        due_on=work.today + timedelta(days=term_days),
+        due_on=due_on,
     )
     work.session.add(invoice)
     await work.session.flush()
@@ -223,7 +226,7 @@ async def start_payment(work: Work, invoice_id: UUID, return_url: str | None = N
         raise Refused(ErrorCode.VALIDATION, path=["returnUrl"], reason="not on our website")
     invoice = await get_locked(work, invoice_id)
     case = await work.session.get_one(Case, invoice.case_id)
-    if INVOICE.find(invoice.status, PartAction.PAY_FULL) is None or case.status in FINAL:
+    if not _is_open(invoice):
         raise Refused(ErrorCode.NOTHING_DUE)
     outstanding = invoice.amount - invoice.paid
     for payment in await _payments(work, invoice, PaymentStatus.STARTED):
@@ -257,7 +260,7 @@ async def checkout_opened(work: Work, payment_id: UUID, checkout: Checkout) -> P
     case = await cases.get(work, payment.case_id)
     payment.checkout_id, payment.checkout_url = checkout.id, checkout.url
     payment.return_mac = checkout.return_mac
-    if case.status in FINAL:
+    if not _is_open(await work.session.get_one(Invoice, payment.invoice_id)):
         await void_checkouts(work, case)
     return payment
 
@@ -363,8 +366,7 @@ async def _captured(work: Work, case: Case, payment: Payment) -> None:
     data = {"amount": str(payment.amount), "method": payment.method}
     outstanding = invoice.amount - invoice.paid
     usable = min(payment.amount, outstanding)
-    open_still = INVOICE.find(invoice.status, PartAction.PAY_FULL) is not None and usable > 0
-    if open_still:
+    if _is_open(invoice) and usable > 0:
         invoice.paid += usable
         full = invoice.paid >= invoice.amount
         _move(invoice, PartAction.PAY_FULL if full else PartAction.PAY_PART)
@@ -542,12 +544,21 @@ async def _payments(work: Work, invoice: Invoice, status: PaymentStatus) -> list
     return list(found)
 
 
+def _is_open(invoice: Invoice) -> bool:
+    """Whether money is still due on it; also on one that was handed over when its case ended."""
+    return INVOICE.find(invoice.status, PartAction.PAY_FULL) is not None
+
+
 def _move(invoice: Invoice, action: PartAction) -> None:
     step = INVOICE.find(invoice.status, action)
     if step is None:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=invoice.status)
     invoice.status = step.to
     invoice.version += 1
+
+
+def _midnight_after(day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(), BRUSSELS)
 
 
 def _morning(day: date) -> datetime:

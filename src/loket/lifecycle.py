@@ -85,6 +85,7 @@ class Action(StrEnum):
     RESCHEDULE = "RESCHEDULE"
     MOVE_SLOT = "MOVE_SLOT"
     LOSE_SLOT = "LOSE_SLOT"
+    ASK_SLOT = "ASK_SLOT"
     CONFIRM_DELIVERY = "CONFIRM_DELIVERY"
     REPORT_MISSED = "REPORT_MISSED"
     WITHDRAW = "WITHDRAW"
@@ -320,6 +321,8 @@ _ROWS: dict[Stage, tuple[_Row, ...]] = {
         _Row(S.AWAITING_DELIVERY,  A.RESCHEDULE,          SAME,                _APPLICANT, E.RESCHEDULED),
         _Row(S.AWAITING_DELIVERY,  A.MOVE_SLOT,           SAME,                _SYSTEM,    E.SLOT_MOVED),
         _Row(S.AWAITING_DELIVERY,  A.LOSE_SLOT,           S.AWAITING_SLOT,     _SYSTEM,    E.SLOT_LOST),
+        # It was lost, and that was told, before the delivery was due.
+        _Row(S.AWAITING_DELIVERY,  A.ASK_SLOT,            S.AWAITING_SLOT,     _SYSTEM,    E.SLOT_NEEDED),
         _Row(S.AWAITING_SLOT,      A.BOOK_SLOT,           S.AWAITING_DELIVERY, _CITIZEN,   E.PLANNED),
         _Row(S.AWAITING_SLOT,      A.REMIND,              SAME,                _SYSTEM,    E.SLOT_REMINDED),
     ),
@@ -561,6 +564,7 @@ INVOICE = Machine[InvoiceStatus, PartAction]("invoice", (
     Step(InvoiceStatus.PARTLY_PAID,    PartAction.HAND_OVER, InvoiceStatus.HANDED_OVER,     _MONEY),
     Step(InvoiceStatus.PARTLY_PAID,    PartAction.WRITE_OFF, InvoiceStatus.WRITTEN_OFF,     _MONEY),
     Step(InvoiceStatus.PAID,           PartAction.CREDIT,    InvoiceStatus.CREDITED,        _MONEY),
+    Step(InvoiceStatus.HANDED_OVER,    PartAction.PAY_PART,  InvoiceStatus.HANDED_OVER,     _MONEY),
     Step(InvoiceStatus.HANDED_OVER,    PartAction.PAY_FULL,  InvoiceStatus.PAID,            _MONEY),
     Step(InvoiceStatus.HANDED_OVER,    PartAction.WRITE_OFF, InvoiceStatus.WRITTEN_OFF,     _MONEY),
 ), frozenset({InvoiceStatus.ISSUED, InvoiceStatus.PARTLY_PAID}), (

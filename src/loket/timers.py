@@ -85,7 +85,7 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
         await work.session.flush()
         if draft is not None:
             await applications.end_draft(work, draft, PartAction.EXPIRE)
-        elif case is not None and case.status not in FINAL:
+        elif case is not None and (case.status not in FINAL or timer.kind is TimerKind.CHECKOUT_POLL):
             await ON_TIME[timer.kind](work, case, timer)
     return True
 

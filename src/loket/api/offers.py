@@ -76,7 +76,7 @@ def _of_parts(row: dict[str, Any], status: Status, roles: frozenset[Role]) -> li
     )
     found: list[tuple[CaseAction, bool]] = []
     if roles & {Role.APPLICANT}:
-        found.append((CaseAction.PAYMENT_START, payable and open_case))
+        found.append((CaseAction.PAYMENT_START, payable))
         found.append((CaseAction.CASE_REQUEST_REVIEW, status in (Status.INADMISSIBLE, Status.REJECTED)))
     if roles & {Role.FINANCE}:
         found.append((CaseAction.PAYMENT_REGISTER, payable))
