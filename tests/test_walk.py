@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from loket.walk.expectations import delivered
 from loket.walk.form import missing_answers
 from loket.walk.outside import Outside, Received
 from loket.walk.story import percentile
-from town import Town, opened
+from town import Dossier, Town, opened
 
 PROCEDURE = "compost-bin"
 SOURCE = Path(__file__).parent.parent / "src" / "loket" / "walk"
@@ -105,6 +105,49 @@ def test_the_walk_is_a_client_and_nothing_more() -> None:
         for line in file.read_text().splitlines():
             if line.startswith(("import loket", "from loket")):
                 assert any(name in line for name in allowed), f"{file.name}: {line}"
+
+
+# ── what walking brought to light ─────────────────────────────────────────────────────────────────────
+
+
+async def test_a_day_that_falls_away_is_told_to_who_waits_and_not_to_who_was_served(town: Town) -> None:
+    served, waiting = await _may_choose(town), await _may_choose(town)
+    slot = (await served.slots())[-1]
+    for dossier in (served, waiting):
+        await dossier.books(slot)
+        await dossier.calm()
+    await town.order("planning", f"bookings/{(await served.bookings())[0]['id']}/confirm")
+    await served.until("COMPLETED")
+    tool_slot = (await waiting.bookings())[0]["slotId"]
+    begins = datetime.fromisoformat(slot["startsAt"])
+    later = {"startsAt": begins.isoformat(), "endsAt": (begins + timedelta(hours=5)).isoformat()}
+    await town.order("planning", f"slots/{tool_slot}/move", **later)
+    await town.order("planning", f"slots/{tool_slot}/cancel", reason="IJzel")
+    await waiting.until("AWAITING_SLOT")
+    assert {"SLOT_MOVED", "SLOT_LOST"} <= set(await waiting.events())
+    assert (await served.events())[-1] == "COMPLETED"
+    assert (await served.read())["delivery"]["status"] == "DELIVERED"
+
+
+async def test_citizens_who_change_places_never_wait_for_each_other(town: Town) -> None:
+    one, other = await _may_choose(town), await _may_choose(town)
+    first, second = (await one.slots())[:2]
+    await asyncio.gather(one.books(first), other.books(second))
+    for _ in range(12):
+        first, second = second, first
+        await asyncio.gather(
+            town.does(one.who, "deliveryReschedule", caseId=one.id, slotId=first["id"]),
+            town.does(other.who, "deliveryReschedule", caseId=other.id, slotId=second["id"]),
+        )
+    assert (await one.read())["delivery"]["booking"]["slot"]["id"] == first["id"]
+    assert (await other.read())["delivery"]["booking"]["slot"]["id"] == second["id"]
+
+
+async def _may_choose(town: Town) -> Dossier:
+    dossier = await town.applies()
+    await dossier.pays()
+    await dossier.until("AWAITING_SLOT")
+    return dossier
 
 
 # ── what is missing is noticed ────────────────────────────────────────────────────────────────────────
