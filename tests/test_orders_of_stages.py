@@ -22,6 +22,7 @@ ORDERS = {
     "planned-first":     "planning, screening, decision, payment, delivery",
 }
 # fmt: on
+ANOTHER_JOURNAL = "paid-first"
 WAITS = {"payment": "AWAITING_PAYMENT", "planning": "AWAITING_SLOT", "delivery": "AWAITING_DELIVERY"}
 ELSEWHERE = {
     "delivery": {
@@ -49,6 +50,8 @@ def _copy(shipped: Path, folder: Path, key: str, stages: str) -> None:
     for line in (f"key: {key}", f"stages: [{stages}]"):
         text, number = re.subn(rf"(?m)^{line.partition(':')[0]}: .*$", line, text)
         assert number == 1
+    if key == ANOTHER_JOURNAL:
+        text = text.replace("journal: VF", "journal: VG")
     (folder / f"{key}.yaml").write_text(text, "utf-8")
 
 
@@ -244,10 +247,18 @@ async def test_a_slot_that_passed_before_the_money_came_is_chosen_anew(town: Tow
     assert (await dossier.read())["status"] == "AWAITING_DELIVERY"
 
 
-async def test_a_reference_to_pay_by_belongs_to_one_invoice_of_one_journal(town: Town) -> None:
-    dossiers = [await town.applies(procedure=key) for key in ("paid-first", "as-shipped")]
-    references = {(await one.read())["invoice"]["structuredReference"] for one in dossiers}
-    assert len(references) == 2
+async def test_invoices_of_two_journals_have_numbers_of_their_own_and_no_reference_in_common(
+    town: Town,
+) -> None:
+    numbers: dict[str, list[int]] = {"VF": [], "VG": []}
+    references = []
+    for key in ("as-shipped", ANOTHER_JOURNAL, "as-shipped", ANOTHER_JOURNAL):
+        invoice = (await (await town.applies(procedure=key)).read())["invoice"]
+        journal, _, number = invoice["number"].split("-")
+        numbers[journal].append(int(number))
+        references.append(invoice["structuredReference"])
+    assert all(second == first + 1 for first, second in numbers.values())
+    assert len(set(references)) == 4
 
 
 async def _paid_back(dossier: Dossier) -> bool:

@@ -57,6 +57,8 @@ POLL_LONGEST = timedelta(minutes=30)
 CHECKOUT_LIFE = timedelta(hours=2)
 """How long a checkout page may be paid on; after it the payment module says EXPIRED."""
 CREDIT_JOURNAL_SUFFIX = "C"
+REFERENCES = "OGM"
+"""Counts structured references: invoices of two journals may have one number, but are paid on one account."""
 
 _ENTRY = TypeAdapter(accounting.Entry)
 _SYSTEM = frozenset({Role.SYSTEM})
@@ -161,6 +163,7 @@ async def credit(work: Work, case: Case, reason: str) -> None:
 async def _new_invoice(work: Work, case: Case, journal: str, due_on: date) -> Invoice:
     await work.session.flush()
     sequence, number = await _next_number(work, journal)
+    of_all_journals, _ = await _next_number(work, REFERENCES)
     invoice = Invoice(
         case_id=case.id,
         person_id=case.person_id,
@@ -169,7 +172,7 @@ async def _new_invoice(work: Work, case: Case, journal: str, due_on: date) -> In
         year=work.today.year,
         sequence=sequence,
         number=number,
-        reference=structured_reference(_reference_number(work.today.year, sequence)),
+        reference=structured_reference(_reference_number(work.today.year, of_all_journals)),
         amount=total(case),
         lines=case.facts["order"],
         issued_on=work.today,
@@ -183,7 +186,7 @@ async def _new_invoice(work: Work, case: Case, journal: str, due_on: date) -> In
 
 
 def _reference_number(year: int, sequence: int) -> int:
-    """Ten digits for the structured reference: two of the year, eight of the invoice."""
+    """Ten digits for the structured reference: two of the year, eight of the invoice among all of it."""
     return (year % 100) * 10**8 + sequence
 
 
