@@ -17,7 +17,7 @@ from loket.api.naming import decode_id, encode_id
 from loket.sandbox import personas
 from loket.work import BRUSSELS
 from served import VANS
-from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
+from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, nothing_stays_open, opened, until
 
 STAFF = (HANDLER, DRIVER, FINANCE)
 
@@ -1233,3 +1233,7 @@ async def _heard_twice(town: Town, number: str) -> bool:
     found = await town.look("planning", "callbacks", type="delivery.confirmed")
     (notice,) = [one for one in found if one["id"] == number]
     return bool(notice["state"] == "HEARD" and len(notice["attempts"]) == 2)
+
+
+async def test_in_the_end_nothing_stays_open(town: Town) -> None:
+    await nothing_stays_open(town)

@@ -4,6 +4,7 @@ What others see is read where they see it: the API's answers, and the records of
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import graphql
 from sqlalchemy import text
 
 from loket.api.naming import decode_id
+from loket.app import SHIPPED
 from loket.sandbox import personas
 from loket.worker import Worker
 from served import Served, served
@@ -342,6 +344,87 @@ async def opened(database_url: str, folder: Path, **changed: object) -> AsyncIte
         finally:
             worker.stop()
             await running
+
+
+def copied(folder: Path, key: str, stages: str, **changed: str) -> None:
+    """Put a copy of the shipped blueprint into `folder`: under another key, with its stages in this order."""
+    (shipped,) = SHIPPED.glob("compost-bin.yaml")
+    text_ = shipped.read_text("utf-8")
+    for word, value in ({"key": key, "stages": f"[{stages}]"} | changed).items():
+        text_, number = re.subn(rf"(?m)^( *{word}:) .*$", rf"\g<1> {value}", text_, count=1)
+        assert number == 1
+    (folder / f"{key}.yaml").write_text(text_, "utf-8")
+
+
+async def nothing_stays_open(town: Town) -> None:
+    """What must hold of every case whatever happened to it; once all that is under way is done."""
+
+    async def let_go() -> bool:
+        return not await town.sql(
+            'SELECT FROM "case" JOIN magdause ON subject_id = "case".id WHERE closed_at IS NOT NULL'
+        )
+
+    await until(let_go)
+    for what, query in INVARIANTS.items():
+        assert await town.sql(query) == [], what
+
+
+INVARIANTS = {
+    "an ended case has an open invoice": """
+        SELECT "case".reference FROM invoice JOIN "case" ON "case".id = invoice.case_id
+         WHERE closed_at IS NOT NULL AND invoice.status IN ('ISSUED', 'PARTLY_PAID')""",
+    "an ended case has a place in a slot": """
+        SELECT "case".reference FROM booking JOIN "case" ON "case".id = booking.case_id
+         WHERE "case".status IN ('WITHDRAWN', 'CANCELLED', 'INADMISSIBLE', 'REJECTED')
+           AND booking.status IN ('HELD', 'BOOKED')""",
+    "an ended case has a payment page": """
+        SELECT "case".reference FROM payment JOIN "case" ON "case".id = payment.case_id
+         JOIN invoice ON invoice.id = payment.invoice_id
+         WHERE closed_at IS NOT NULL AND payment.status IN ('STARTED', 'PENDING')
+           AND invoice.status <> 'HANDED_OVER'""",
+    "an ended case has a deadline": """
+        SELECT "case".reference, kind FROM timer JOIN "case" ON "case".id = timer.case_id
+         WHERE closed_at IS NOT NULL AND state = 'ARMED' AND kind <> 'CHECKOUT_POLL'""",
+    "an open case waits for nothing": """
+        SELECT reference FROM "case" WHERE closed_at IS NULL AND suspensions = '[]'
+           AND NOT EXISTS (SELECT FROM timer WHERE timer.case_id = "case".id AND state = 'ARMED')""",
+    "an invoice was paid more or less than its payments say": """
+        SELECT invoice.number FROM invoice JOIN payment ON payment.invoice_id = invoice.id
+         WHERE payment.status = 'CAPTURED' AND invoice.status <> 'CREDITED' GROUP BY invoice.id
+        HAVING invoice.paid <> least(invoice.amount, sum(payment.amount))""",
+    "more went back than came in": """
+        SELECT payment.id FROM payment JOIN refund ON refund.payment_id = payment.id
+         WHERE refund.status <> 'FAILED' GROUP BY payment.id HAVING sum(refund.amount) > payment.amount""",
+    "what came in on a credited invoice did not go back": """
+        SELECT payment.id FROM payment JOIN invoice ON invoice.id = payment.invoice_id
+         WHERE invoice.status = 'CREDITED' AND payment.status = 'CAPTURED'
+           AND payment.amount <> (SELECT coalesce(sum(amount), 0) FROM refund
+                                   WHERE payment_id = payment.id AND status <> 'FAILED')""",
+    "a slot counts other places than it gave": """
+        SELECT external_id FROM slot
+         WHERE taken <> (SELECT count(*) FROM booking
+                          WHERE slot_id = slot.id AND booking.status IN ('HELD', 'BOOKED'))""",
+    "somebody has a place in a slot that fell away": """
+        SELECT external_id FROM slot JOIN booking ON booking.slot_id = slot.id
+         WHERE slot.state = 'CANCELLED' AND booking.status IN ('HELD', 'BOOKED')""",
+    "a household's count is not what its cases took": """
+        SELECT quota.product FROM quota
+         WHERE period > 0 AND quantity <> (SELECT coalesce(sum(claim.quantity), 0) FROM quotaclaim AS claim
+                                             JOIN "case" ON "case".id = claim.case_id
+                                            WHERE claim.household_index = quota.household_index
+                                              AND claim.product = quota.product AND NOT claim.released
+                                              AND "case".procedure_key = quota.procedure_key)""",
+    "a number of a journal is missing": """
+        SELECT journal.journal FROM journal
+         WHERE last <> (SELECT count(*) FROM invoice WHERE invoice.journal = journal.journal)
+                     + (SELECT count(*) FROM creditnote WHERE number LIKE journal.journal || '-%')
+           AND journal.journal <> 'OGM'""",
+    "a version of a case has no event": """
+        SELECT reference FROM "case"
+         WHERE version <> (SELECT count(DISTINCT case_version) FROM event WHERE event.case_id = "case".id)""",
+    "something was refused for good": """
+        SELECT system, kind, last_error FROM effect WHERE state IN ('PARKED', 'IN_DOUBT')""",
+}
 
 
 async def until(true: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
