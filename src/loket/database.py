@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, AsyncRawCursor, sql
+from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.abc import Buffer, Params, QueryNoTemplate
 from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
@@ -24,6 +24,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
+
+from loket.readers import Readers
 
 logger = logging.getLogger(__name__)
 
@@ -69,18 +71,6 @@ class Reader(AsyncConnection[TupleRow]):
 
     counts: list[Statements]
 
-    async def fetch_json(self, query: str, params: Sequence[Any] | None = None) -> bytes | None:
-        """The first column of the first row, as bytes; None without a row, and for a NULL.
-
-        Parameters are numbered $1, $2…: the text of a long statement goes to the server as it is.
-        """
-        for statements in self.counts:
-            statements.append(query)
-        async with AsyncRawCursor(self) as cursor:
-            await cursor.execute(query, params)
-            row = await cursor.fetchone()
-        return None if row is None else row[0]
-
 
 class _ReaderCursor(AsyncCursor[TupleRow]):
     async def execute(  # type: ignore[override]  # no t-strings, which need Python 3.14
@@ -109,7 +99,10 @@ class Database:
         statement_timeout_seconds: float = 30.0,
         name: str = "loket",
     ) -> None:
-        """`writers` and `readers` are the most connections of each kind; `name` shows in pg_stat_activity."""
+        """`writers` and `readers` are the most connections of each kind, of readers for each way to read.
+
+        `name` shows in pg_stat_activity.
+        """
         self.url = make_url(url).set(drivername="postgresql+psycopg")
         options = (
             f"-c timezone=UTC -c statement_timeout={int(statement_timeout_seconds * 1000)}"
@@ -142,6 +135,7 @@ class Database:
             open=False,
             name=name,
         )
+        self._readers = Readers(self._connect, most=readers, wait_seconds=CONNECT_SECONDS)
         self._counts: list[Statements] = []
         event.listen(self._engine.sync_engine, "before_cursor_execute", self._count_writer)
         event.listen(self._engine.sync_engine, "checkout", _check_writer)
@@ -165,6 +159,7 @@ class Database:
                 with contextlib.suppress(psycopg.Error, TimeoutError):  # the poll of the others finds it
                     async with asyncio.timeout(1), await self._connect() as connection:
                         await self._send(connection)
+        self._readers.close()
         await self._pool.close()
         await self._engine.dispose()
 
@@ -198,9 +193,16 @@ class Database:
             yield connection
 
     async def fetch_json(self, query: str, params: Sequence[Any] | None = None) -> bytes | None:
-        """What the one statement `query` answers in its first column, as PostgreSQL wrote it."""
-        async with self._pool.connection() as connection:
-            return await connection.fetch_json(query, params)
+        """What the one statement `query` answers in its first column, as PostgreSQL wrote it.
+
+        None without a row, and for a NULL. Parameters are numbered $1, $2…
+
+        Raises:
+            PoolTimeout: (a psycopg.OperationalError) none was free or could be made in five seconds.
+        """
+        for statements in self._counts:
+            statements.append(query)
+        return await self._readers.fetch(query, params)
 
     async def ping(self, *, seconds: float = 2.0) -> bool:
         """Whether the server answers a statement within `seconds`."""
