@@ -25,7 +25,7 @@ def main() -> int:
 def _speed(arguments: argparse.Namespace, town: Town, stack: contextlib.ExitStack) -> int:
     print(
         f"{town.cases:,} cases; {arguments.clients} clients ({load.generator()}); medians of"
-        f" {arguments.rounds} rounds of {arguments.seconds:g} s in turn; servers on core {town.cores.server}"
+        f" {arguments.rounds} rounds of {arguments.seconds} s in turn; servers on core {town.cores.server}"
     )
     began, busy_before = time.monotonic(), _busy()
     rounds = speed.measure(
@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--citizens", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one round of one server and operation")
+    parser.add_argument("--seconds", type=int, default=2, help="of one round of one server and operation")
     parser.add_argument("--clients", type=int, default=16)
     return parser.parse_args()
 

@@ -44,14 +44,14 @@ def write(file: Path, requests: list[Request]) -> None:
     file.write_bytes(b"".join(one.token.encode() + b"\t" + one.body + b"\n" for one in requests))
 
 
-def run(url: str, requests: Path, *, clients: int, seconds: float, core: int) -> Outcome:
+def run(url: str, requests: Path, *, clients: int, seconds: int, core: int) -> Outcome:
     """One round in a process of its own, pinned to `core`."""
     if shutil.which("wrk"):
         command = [
             "wrk",
             "--threads=1",
             f"--connections={clients}",
-            f"--duration={seconds:g}s",
+            f"--duration={seconds}s",
             "--timeout=10s",
         ]
         command += [f"--script={SCRIPT}", url, "--", str(requests)]
@@ -66,7 +66,7 @@ def run(url: str, requests: Path, *, clients: int, seconds: float, core: int) ->
 # --- without wrk ------------------------------------------------------------------------------
 
 
-async def _load(url: str, lines: list[bytes], clients: int, seconds: float) -> Outcome:
+async def _load(url: str, lines: list[bytes], clients: int, seconds: int) -> Outcome:
     address = urlsplit(url)
     head = f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
     wires = [
@@ -102,5 +102,5 @@ async def _load(url: str, lines: list[bytes], clients: int, seconds: float) -> O
 
 if __name__ == "__main__":
     _url, _file, _clients, _seconds = sys.argv[1:]
-    _outcome = asyncio.run(_load(_url, Path(_file).read_bytes().splitlines(), int(_clients), float(_seconds)))
+    _outcome = asyncio.run(_load(_url, Path(_file).read_bytes().splitlines(), int(_clients), int(_seconds)))
     print(json.dumps(vars(_outcome)))

@@ -18,7 +18,7 @@ from benchmark.operations import OPERATIONS, Operation, gist, key_of
 from benchmark.town import HERE, Town, ask, get
 from loket.installation import free_ports
 
-WARM_UP_SECONDS = 1.0
+WARM_UP_SECONDS = 1
 COMPARED = 5
 """Requests of each operation whose answers are compared before anything is measured."""
 
@@ -65,7 +65,7 @@ TITLES = {
 }
 
 
-def measure(town: Town, stack: contextlib.ExitStack, *, rounds: int, seconds: float, clients: int) -> Rounds:
+def measure(town: Town, stack: contextlib.ExitStack, *, rounds: int, seconds: int, clients: int) -> Rounds:
     servers = start(town, stack)
     for server in servers:
         for operation in OPERATIONS:
@@ -153,7 +153,7 @@ def _serve(
 # --- one round --------------------------------------------------------------------------------
 
 
-def _round(town: Town, server: Server, operation: Operation, seconds: float, clients: int) -> Round:
+def _round(town: Town, server: Server, operation: Operation, seconds: int, clients: int) -> Round:
     assert town.postgres.pid is not None
     events = _events(town) if operation.writes else 0
     own, all_of_it = server.process.pid, town.postgres.pid
