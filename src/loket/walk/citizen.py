@@ -81,25 +81,26 @@ class Citizen:
     # ------------------------------------------------------------------ signing in
 
     @classmethod
-    async def by_browser(cls, place: Place, persona: str, story: Story) -> "Citizen":
+    async def by_browser(cls, place: Place, persona: str, story: Story, label: str) -> "Citizen":
         """Signed in through ACM/IDM, with a cookie session."""
         http = httpx2.AsyncClient(trust_env=False, timeout=place.seconds, follow_redirects=False)
         async with story.step("sign in"):
             await browser.sign_in(http, place.url, persona)
-        citizen = cls(place, persona, story, Client(place.url, http=http, patience_seconds=place.seconds))
+        client = Client(place.url, http=http, patience_seconds=place.seconds)
+        citizen = cls(place, persona, story, client, label)
         citizen.own_http = http
         await citizen._introduce()
-        story.tell("citizen", f"{citizen.name} ({persona}) signs in at ACM/IDM and comes back with a session")
+        story.tell(label, f"{citizen.name} ({persona}) signs in at ACM/IDM and comes back with a session")
         return citizen
 
     @classmethod
-    async def by_token(cls, place: Place, persona: str, story: Story) -> "Citizen":
+    async def by_token(cls, place: Place, persona: str, story: Story, label: str) -> "Citizen":
         """With a Bearer token, like the mobile app."""
         token = await place.outside.token(persona)
         client = Client(place.url, http=place.http, token=token, patience_seconds=place.seconds)
-        citizen = cls(place, persona, story, client)
+        citizen = cls(place, persona, story, client, label)
         await citizen._introduce()
-        story.tell("citizen", f"{citizen.name} ({persona}) opens the app, with a token of ACM/IDM")
+        story.tell(label, f"{citizen.name} ({persona}) opens the app, with a token of ACM/IDM")
         return citizen
 
     async def _introduce(self) -> None:

@@ -183,9 +183,10 @@ class Outside:
             if added == 2:
                 return
 
-    async def busy_slots(self) -> dict[str, int]:
-        """How many places each slot has given away, by the slot's id."""
-        return {one["id"]: one["taken"] for one in await self.read("planning", "/sim/slots")}
+    async def days_with_visits(self) -> set[str]:
+        """The days on which the van still has to be somewhere."""
+        bookings = await self.read("planning", "/sim/bookings")
+        return {one["slotId"][: len("2026-12-04")] for one in bookings if one["status"] == "BOOKED"}
 
     async def make_room(self, places: int) -> bool:
         """The planner puts in more vans where fewer than `places` are free; whether that was needed."""

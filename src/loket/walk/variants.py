@@ -42,8 +42,8 @@ class Scene:
         number = self.number() if persona is None else 0
         key = persona or f"burger-{number}"
         come_in = Citizen.by_browser if self.careful else Citizen.by_token
-        citizen = await come_in(self.place, key, self.story)
-        citizen.label, citizen.strict = persona or "citizen", self.careful
+        citizen = await come_in(self.place, key, self.story, persona or "citizen")
+        citizen.strict = self.careful
         self.citizens.append(citizen)
         self.leaving.push_async_callback(citizen.leave)
         email, phone = NAMED.get(key) or (f"{key}@voorbeeld.example", f"+324710{number:05}")
@@ -203,7 +203,9 @@ async def refused(scene: Scene) -> list[Ending]:
     for wanted in ("Retributiereglement", "Rijksregister", "/herziening", "Raad van State"):
         if wanted not in (letter["html"] or "") + (letter["text"] or ""):
             raise WalkFailed(f"the refusal does not say {wanted!r}")
-    scene.story.tell("citizen", "reads why, on which article it rests, and how to ask for a person or appeal")
+    scene.story.tell(
+        citizen.label, "reads why, on which article it rests, and how to ask for a person or appeal"
+    )
     await citizen.ask_review("Ik ben vorige week verhuisd naar Lindebeke.")
     task = await citizen.until(
         lambda: scene.handler.find_task("REVIEW_REQUESTED", citizen.reference), "the handler to find the task"
@@ -232,7 +234,7 @@ async def withdrawn(scene: Scene) -> list[Ending]:
     await citizen.withdraw("Ik kreeg een compostbak van mijn buur.")
     await citizen.happens("WITHDRAWN")
     await citizen.pay_at(page)
-    scene.story.tell("citizen", "pays on the page that is still open in another tab")
+    scene.story.tell(citizen.label, "pays on the page that is still open in another tab")
     await citizen.happens("REFUNDED", seconds=LONG_SECONDS)
     await scene.operator.retry_waiting(citizen.reference, "PAYMENT_POLL")
     kinds = ("INVOICE", "CREDIT_NOTE", "PAYMENT", "REFUND")
@@ -440,11 +442,8 @@ async def _slot_in_tool(citizen: Citizen) -> str:
 
 async def _quiet_slot(citizen: Citizen) -> tuple[str, Json]:
     """A slot on a day on which nobody else is visited, so that nobody else is troubled; its day."""
-    taken: dict[str, int] = {}
-    for slot, places in (await citizen.place.outside.busy_slots()).items():
-        taken[slot[:10]] = taken.get(slot[:10], 0) + places
-    offered = await citizen.slots()
-    quiet = [one for one in offered if taken.get(_day(one), 0) == 0]
+    busy = await citizen.place.outside.days_with_visits()
+    quiet = [one for one in await citizen.slots() if _day(one) not in busy]
     if not quiet:
         raise WalkFailed("somebody is visited on every day that can be chosen: deliver those, or add a day")
     return _day(quiet[-1]), quiet[-1]
