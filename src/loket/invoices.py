@@ -353,7 +353,10 @@ async def register(
 
 
 async def _captured(work: Work, case: Case, payment: Payment) -> None:
-    invoice = await work.session.get_one(Invoice, payment.invoice_id, with_for_update={"key_share": True})
+    # read again under the lock: whoever tells of this money looked it up before
+    invoice = await work.session.get_one(
+        Invoice, payment.invoice_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     step = PAYMENT.find(payment.status, PartAction.CAPTURE)
     if step is None:
         return
