@@ -1041,6 +1041,18 @@ async def test_a_slot_that_the_van_moves_is_told_with_a_new_appointment(town: To
     )
 
 
+async def test_a_move_is_told_also_when_the_calendar_was_read_before_it_was_heard_of(town: Town) -> None:
+    dossier, slot = await _planned(town)
+    later = {name: (_instant(slot[name]) + timedelta(days=2)).isoformat() for name in ("startsAt", "endsAt")}
+    async with town.hooks("planning", "hold"):
+        await town.order("planning", f"slots/{slot['external']}/move", **later)
+        await _read_the_slots_again(town)
+        await dossier.slots()
+        await town.order("planning", "callbacks/release")
+        await until(lambda: _starts(dossier, later["startsAt"]))
+    assert len([one for one in await dossier.letters() if "moesten uw levering" in one["subject"]]) == 1
+
+
 async def test_a_slot_that_falls_away_is_told_and_another_may_be_chosen(town: Town) -> None:
     dossier, slot = await _planned(town)
     await town.order("planning", f"slots/{slot['external']}/cancel", reason="Bestelwagen defect")

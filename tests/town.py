@@ -404,6 +404,11 @@ INVARIANTS = {
         SELECT external_id FROM slot
          WHERE taken <> (SELECT count(*) FROM booking
                           WHERE slot_id = slot.id AND booking.status IN ('HELD', 'BOOKED'))""",
+    "somebody expects the van at another time than it comes": """
+        SELECT external_id FROM delivery JOIN booking ON booking.delivery_id = delivery.id
+          JOIN slot ON slot.id = booking.slot_id
+         WHERE delivery.status = 'PLANNED' AND booking.status = 'BOOKED'
+           AND (delivery.starts_at, delivery.ends_at) <> (slot.starts_at, slot.ends_at)""",
     "somebody has a place in a slot that fell away": """
         SELECT external_id FROM slot JOIN booking ON booking.slot_id = slot.id
          WHERE slot.state = 'CANCELLED' AND booking.status IN ('HELD', 'BOOKED')""",

@@ -271,12 +271,32 @@ async def cases_in(work: Work, external_ids: Sequence[str]) -> list[UUID]:
     return list(found)
 
 
+async def _lock_all(work: Work, external_ids: Sequence[str]) -> tuple[list[Slot], list[Case]]:
+    """These slots and the cases with a place in them, locked: nobody else comes in or goes out meanwhile.
+
+    Cases first, as whoever books does. Whoever booked between our look and our lock of the slots is not
+    waited for, since they may be waiting for us.
+
+    Raises:
+        OperationalError: such a latecomer is busy; what was told must be told again.
+    """
+    affected = [await cases.get(work, case_id) for case_id in await cases_in(work, external_ids)]
+    slots = [slot for one in sorted(external_ids) if (slot := await _by_external_id(work, one)) is not None]
+    known = {case.id for case in affected}
+    for case_id in await cases_in(work, external_ids):
+        if case_id not in known:
+            late = select(Case).where(col(Case.id) == case_id)
+            found = await work.session.scalars(late.with_for_update(key_share=True, nowait=True))
+            affected.append(found.one())
+    return slots, affected
+
+
 async def moved(work: Work, external_id: str, starts_at: datetime, ends_at: datetime, version: int) -> None:
     """The tool moved a slot: its deliveries move with it, their citizens are told and may choose again."""
-    affected = [await cases.get(work, case_id) for case_id in await cases_in(work, [external_id])]
-    slot = await _by_external_id(work, external_id)
-    if slot is None or slot.version > version or (slot.starts_at, slot.ends_at) == (starts_at, ends_at):
+    slots, affected = await _lock_all(work, [external_id])
+    if not slots or slots[0].version > version:
         return
+    slot = slots[0]
     slot.starts_at, slot.ends_at, slot.version = starts_at, ends_at, version
     for case in affected:
         delivery = await of(work, case)
@@ -284,6 +304,8 @@ async def moved(work: Work, external_id: str, starts_at: datetime, ends_at: date
         if delivery is None or live is None or live.slot_id != slot.id:
             continue
         if delivery.status is not DeliveryStatus.PLANNED:  # only held, or handed over already
+            continue
+        if (delivery.starts_at, delivery.ends_at) == (starts_at, ends_at):  # chosen after the move
             continue
         before = _window(delivery)
         delivery.starts_at, delivery.ends_at = starts_at, ends_at
@@ -299,13 +321,12 @@ async def moved(work: Work, external_id: str, starts_at: datetime, ends_at: date
 
 async def cancelled(work: Work, external_ids: Sequence[str], reason: str) -> None:
     """The tool cancelled slots (a holiday, a broken van): their citizens choose another."""
-    affected = [await cases.get(work, case_id) for case_id in await cases_in(work, external_ids)]
-    gone: set[UUID] = set()
-    for external_id in sorted(external_ids):
-        slot = await _by_external_id(work, external_id)
-        if slot is not None:
+    slots, affected = await _lock_all(work, external_ids)
+    for slot in slots:
+        if slot.state is not CalendarState.CANCELLED:
             slot.state = CalendarState.CANCELLED
-            gone.add(slot.id)
+            slot.version += 1  # what was read of it before is older
+    gone = {slot.id for slot in slots}
     for case in affected:
         delivery = await of(work, case)
         live = await _live(work, delivery) if delivery else None
@@ -567,7 +588,10 @@ async def _tell_tool(work: Work, case: Case, delivery: Delivery, slot: Slot) -> 
 
 async def _by_external_id(work: Work, external_id: str) -> Slot | None:
     found = await work.session.scalars(
-        select(Slot).where(col(Slot.external_id) == external_id).with_for_update(key_share=True)
+        select(Slot)
+        .where(col(Slot.external_id) == external_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
     )
     return found.one_or_none()
 
