@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.exc import DataError
 from sqlmodel import col
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -83,6 +84,9 @@ async def _hear(
                 outcome = await act(work)
                 kept = await work.session.get_one(Inbox, (source, message_id))
                 kept.outcome = outcome
+    except DataError as fault:
+        # said again it would fail again: a NUL, a day outside the calendar
+        raise BadNotice(f"{name} says what cannot be kept") from fault
     except Refused as refusal:
         # nothing of it was kept: said again it would be refused again, so it counts as heard
         logger.warning("notice %s of %s was refused: %s", message_id, name, refusal.code)
@@ -188,7 +192,7 @@ async def _back_from_the_bank(loket: Loket, request: Request) -> Response:
             select(Payment, col(Case.reference))
             .join(Case, col(Case.id) == col(Payment.case_id))
             .where(
-                col(Payment.checkout_id) == asked.get("hostedCheckoutId", ""),
+                col(Payment.checkout_id) == _storable(asked.get("hostedCheckoutId", "")),
                 col(Payment.module) == "worldline",
             )
         )
@@ -368,6 +372,11 @@ async def _body(request: Request) -> bytes:
         if len(body) > LONGEST_BODY:
             raise _TooLong
     return bytes(body)
+
+
+def _storable(text: str) -> str:
+    """`text` without what PostgreSQL has no place for; nothing of ours holds it."""
+    return text.replace("\x00", "")
 
 
 def _same(kept: str | None, given: str) -> bool:

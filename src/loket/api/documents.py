@@ -114,6 +114,8 @@ class Documents:
         }
         switches = _Switches()
         visit(tree, switches)
+        if switches.nul:
+            return [GraphQLError("NUL characters are not accepted.", extensions={"code": "BAD_USER_INPUT"})]
         operations = {
             one.name.value if one.name else None: Operation(
                 one, cost_of(self._schema, one, fragments), tuple(sorted(switches.names)), _introspective(one)
@@ -140,11 +142,15 @@ def _introspective(operation: OperationDefinitionNode) -> bool:
 
 
 class _Switches(Visitor):
-    """Which variables decide what is selected."""
+    """Which variables decide what is selected; and whether a text holds a NUL, which no database takes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
+        self.nul = False
+
+    def enter_string_value(self, node: Any, *_rest: object) -> None:  # noqa: ANN401  # a visitor's method
+        self.nul = self.nul or "\x00" in node.value
 
     def enter_directive(self, node: Any, *_rest: object) -> None:  # noqa: ANN401  # a visitor's method
         if node.name.value in {"skip", "include"}:

@@ -165,6 +165,8 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
 
     def _from_parameters(self, request: Request) -> Asked:
         given: dict[str, Any] = dict(request.query_params)
+        if any("\x00" in text or "\\u0000" in text for text in given.values()):
+            raise Malformed(400, "NUL characters are not accepted.")
         for name in ("variables", "extensions"):
             if given.get(name):
                 try:
@@ -173,8 +175,6 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
                     raise Malformed(400, f"{name} is no JSON.") from fault
             else:
                 given.pop(name, None)
-        if "\x00" in str(given):
-            raise Malformed(400, "NUL characters are not accepted.")
         return asked_of(given)
 
     async def _body(self, request: Request) -> bytes:
