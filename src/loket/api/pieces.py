@@ -22,7 +22,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 
 from loket.api.mapping import column_name, quote, table_name
-from loket.api.naming import read_id
+from loket.api.naming import GlobalId, read_id
 from loket.api.reads import EVERYBODY, LARGEST_PAGE, Computed, Entity, Listed, One
 
 LARGEST_OBJECT = 48
@@ -434,7 +434,7 @@ class Found(Piece):
         kinds, keys = [], []
         for value in ids:
             found = read_id(value)
-            known = found is not None and found.kind in self.contents and "\x00" not in str(found.key)
+            known = found is not None and self._can_be(found)
             kinds.append(found.kind if found is not None and known else "")
             keys.append(str(found.key) if found is not None and known else "")
         index = self._site.index
@@ -445,6 +445,13 @@ class Found(Piece):
             content, _ = self.contents[kind]
             if content.bound:
                 content.bind(binding)
+
+    def _can_be(self, found: GlobalId) -> bool:
+        """Whether an object of ours can have this id: of a known type, with a key as that type has them."""
+        if found.kind not in self.contents or "\x00" in str(found.key):
+            return False
+        _, rows = self.contents[found.kind]
+        return isinstance(found.key, UUID) is (rows.key_cast == "uuid")
 
     def render(self, rendering: Rendering, t: str) -> str:
         index = self._site.index
@@ -545,12 +552,12 @@ def build_object(pairs: Sequence[tuple[str, str]]) -> str:
     return select("row_to_json(o)", f"(SELECT {columns}) AS o")
 
 
-def key_of(value: str | list[str] | None, kind: str) -> UUID | str | list[UUID | str] | None:
-    """The key in a global id of `kind`; None where it is none, which finds nothing, as an unknown id does."""
+def key_of(value: str | list[str] | None, kind: str) -> UUID | list[UUID] | None:
+    """The uuid in a global id of `kind`; None where it is none: that finds nothing, as an unknown id does."""
     if isinstance(value, list):
-        return [key for one in value if (key := cast("UUID | str | None", key_of(one, kind))) is not None]
+        return [key for one in value if (key := cast("UUID | None", key_of(one, kind))) is not None]
     found = None if value is None else read_id(value)
-    return found.key if found is not None and found.kind == kind else None
+    return found.key if found is not None and found.kind == kind and isinstance(found.key, UUID) else None
 
 
 def parameter(value: Any, node: FieldNode) -> Any:  # noqa: ANN401  # any coerced input
