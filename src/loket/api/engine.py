@@ -39,7 +39,7 @@ from loket.api import mapping, plans
 from loket.api.documents import Document, Documents, Operation
 from loket.api.faults import formatted, input_fault, presentable, wrong_kind
 from loket.api.kept import Kept
-from loket.api.limits import Limits, too_complex
+from loket.api.limits import Limits, check_values, too_complex
 from loket.api.pieces import KIND, plain
 from loket.api.plans import Bound, ByName, Compiler, Plan
 from loket.api.reads import Ref
@@ -196,6 +196,7 @@ class Schema(strawberry.Schema):
         """Choose the operation, hold its cost against the viewer's budget and coerce its variables."""
         try:
             operation = document.operation(operation_name)
+            check_values(variables or {}, self.limits)
             cost = operation.cost(variables or {})
             budget = self.limits.budget_of(context.viewer.kind)
             extensions = {"cost": {"requested": cost, "budget": budget}}

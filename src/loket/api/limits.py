@@ -7,7 +7,7 @@ and at the cost, which is how many fields an answer can hold, against a budget b
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,7 +71,11 @@ class Limits:
     fields: int = 1_500
     """With every fragment spread out."""
     variables: int = 60
+    values: int = 10_000
+    """In all variables of a request: entries of lists and objects."""
     operations: int = 20
+    introspections: int = 4
+    """`__schema` and `__type` of an operation: each can list the whole schema."""
     budgets: Mapping[str, int] = field(
         default_factory=lambda: {"ANONYMOUS": 5_000, "CITIZEN": 20_000, "STAFF": 100_000, "SERVICE": 100_000}
     )
@@ -127,6 +131,26 @@ def check_text(text: str, limits: Limits) -> None:
             raise too_complex(f"The document has more than {limit} {name}.")
 
 
+def check_values(variables: Mapping[str, Any], limits: Limits) -> None:
+    """Count what the variables hold, before each value is coerced.
+
+    Raises:
+        GraphQLError: DOCUMENT_TOO_COMPLEX.
+    """
+    count = 0
+    open_ends: list[Collection[Any]] = [variables.values()]
+    while open_ends:
+        inside = open_ends.pop()
+        count += len(inside)
+        if count > limits.values:
+            raise too_complex(f"The variables hold more than {limits.values} values.")
+        for one in inside:
+            if isinstance(one, dict):
+                open_ends.append(one.values())
+            elif isinstance(one, list):
+                open_ends.append(one)
+
+
 # --- the tree ---------------------------------------------------------------------------------
 
 
@@ -159,6 +183,8 @@ def check_tree(document: DocumentNode, limits: Limits) -> None:
         roots = tree.names(operation.selection_set)
         if sum(roots.values()) > limits.root_fields:
             raise too_complex(f"An operation has more than {limits.root_fields} root fields.")
+        if tree.introspections(operation.selection_set) > limits.introspections:
+            raise too_complex(f"An operation has more than {limits.introspections} introspections.")
         if size.depth > limits.depth:
             raise too_complex(f"The document is deeper than {limits.depth}.")
         total += size.fields
@@ -174,6 +200,7 @@ class _Tree:
         self._limits = limits
         self._sizes: dict[str, _Size] = {}
         self._names: dict[str, Counter[str]] = {}
+        self._introspections: dict[str, int] = {}
         self._open: set[str] = set()
 
     def size(self, selection_set: SelectionSetNode) -> _Size:
@@ -224,6 +251,26 @@ class _Tree:
             else:
                 found += self.names(one.selection_set)  # type: ignore[attr-defined]  # an inline fragment
         return found
+
+    def introspections(self, selection_set: SelectionSetNode) -> int:
+        """How often the schema itself is asked for, fragments spread out; run after `size` saw no circle."""
+        found = 0
+        for one in selection_set.selections:
+            if isinstance(one, FieldNode):
+                found += one.name.value in {"__schema", "__type"}
+            elif isinstance(one, FragmentSpreadNode):
+                found += self._spread_introspections(one.name.value)
+            else:
+                found += self.introspections(one.selection_set)  # type: ignore[attr-defined]  # an inline fragment
+        return found
+
+    def _spread_introspections(self, name: str) -> int:
+        if name not in self._introspections:
+            fragment = self._fragments.get(name)
+            self._introspections[name] = (
+                0 if fragment is None else self.introspections(fragment.selection_set)
+            )
+        return self._introspections[name]
 
     def _spread_names(self, name: str) -> Counter[str]:
         if name not in self._names:
