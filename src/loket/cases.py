@@ -36,6 +36,8 @@ from loket.records import (
 )
 from loket.work import BRUSSELS, Work, the_system
 
+LONGEST_TEXT = 4_000
+"""Characters of a reason, a question, an answer: it goes on into messages and to other systems."""
 _SEES_EVERY_CASE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.OPERATOR, Role.SYSTEM})
 
 
@@ -218,6 +220,20 @@ def roles_in(work: Work, case: Case) -> frozenset[Role]:
     if work.actor.kind is ActorKind.CITIZEN:
         return frozenset({Role.APPLICANT}) if case.person_id == work.actor.id else frozenset()
     return work.actor.roles
+
+
+def said(value: str, field: str) -> str:
+    """What a person wrote in a field of the input, trimmed.
+
+    Raises:
+        Refused: REQUIRED for nothing; TOO_LARGE for more than `LONGEST_TEXT`.
+    """
+    text = value.strip()
+    if not text:
+        raise Refused(ErrorCode.REQUIRED, path=["input", field])
+    if len(text) > LONGEST_TEXT:
+        raise Refused(ErrorCode.TOO_LARGE, path=["input", field], limit=f"{LONGEST_TEXT} characters")
+    return text
 
 
 def not_allowed(work: Work, case: Case) -> Refused:

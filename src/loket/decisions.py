@@ -6,7 +6,6 @@ from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
 from loket import cases
-from loket.errors import ErrorCode, Refused
 from loket.lifecycle import Action, DecisionStatus, TimerKind
 from loket.records import Case, Decision
 from loket.rules import Outcome, conclude, evaluate_all
@@ -43,11 +42,12 @@ async def take(work: Work, case: Case, *, granted: bool, legal: str, fact: str, 
     """A handler decides.
 
     Raises:
-        Refused: REQUIRED when a refusal is not motivated in law and in fact (wet van 29 juli 1991).
+        Refused: REQUIRED when a refusal is not motivated in law and in fact (wet van 29 juli 1991);
+            TOO_LARGE.
     """
-    for value, field in ((legal, "motivationLegal"), (fact, "motivationFactual")):
-        if not granted and not value.strip():
-            raise Refused(ErrorCode.REQUIRED, path=["input", field])
+    for value, field in ((legal, "motivationLegal"), (fact, "motivationFactual"), (message, "message")):
+        if value.strip() or (not granted and field != "message"):
+            cases.said(value, field)
     status = DecisionStatus.GRANTED if granted else DecisionStatus.REFUSED
     data: dict[str, Any] = {}
     if not granted:

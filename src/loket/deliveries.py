@@ -402,6 +402,7 @@ async def missed(work: Work, delivery_id: UUID, reason: str, *, by_hand: bool = 
     Raises:
         Refused: said by hand (`by_hand`) where nothing is to be delivered.
     """
+    told = cases.said(reason, "reason") if by_hand else reason
     delivery, case = await _locked(work, delivery_id)
     if delivery.status is not DeliveryStatus.PLANNED or case.status is not Status.AWAITING_DELIVERY:
         if by_hand:
@@ -415,19 +416,18 @@ async def missed(work: Work, delivery_id: UUID, reason: str, *, by_hand: bool = 
     delivery.starts_at = delivery.ends_at = None
     delivery.calendar_sequence += 1
     await work.disarm(TimerKind.DELIVERY_UNCONFIRMED, case=case)
-    await cases.advance(work, case, Action.REPORT_MISSED, data={"reason": reason, "previous": before})
+    await cases.advance(work, case, Action.REPORT_MISSED, data={"reason": told, "previous": before})
     await _wait_for_choice(work, case)
 
 
 async def call_off(work: Work, delivery_id: UUID, reason: str) -> None:
     """A handler calls an agreed delivery off: the citizen is told and chooses again."""
-    if not reason.strip():
-        raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
+    told = cases.said(reason, "reason")
     delivery, case = await _locked(work, delivery_id)
     live = await _live(work, delivery)
     if live is None or live.status is not SlotStatus.BOOKED or case.status in FINAL:
         raise cases.not_allowed(work, case)
-    await lose(work.as_actor(the_system(work.actor.name)), case, delivery, live, reason.strip()[:500])
+    await lose(work.as_actor(the_system(work.actor.name)), case, delivery, live, told)
     await work.leave(EffectKind.PLANNING_CANCEL, {"delivery_id": str(delivery.id)}, case=case)
 
 
@@ -473,7 +473,8 @@ async def _to_choose(work: Work, case: Case) -> Delivery:
         delivery is None
         or case.status in FINAL
         or case.status is Status.AWAITING_APPLICANT
-        or DELIVERY.find(delivery.status, PartAction.BOOK) is None
+        or (step := DELIVERY.find(delivery.status, PartAction.BOOK)) is None
+        or not step.by & cases.roles_in(work, case)
     ):
         raise cases.not_allowed(work, case)
     return delivery

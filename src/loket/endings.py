@@ -8,8 +8,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from loket import cases, deliveries, invoices, orders, sources
-from loket.errors import ErrorCode, Refused
-from loket.lifecycle import Action, Status, TaskStatus
+from loket.lifecycle import Action, Role, Status, TaskStatus
 from loket.records import Application, Case, Person, Task
 from loket.work import Work
 
@@ -19,32 +18,32 @@ _STILL_TO_DO = frozenset({"REFUND_DUE", "REVIEW_REQUESTED", "DELIVERED_UNEXPECTE
 
 async def withdraw(work: Work, case: Case, reason: str) -> None:
     """The applicant wants it no more; possible until the goods are handed over."""
-    await cases.advance(work, case, Action.WITHDRAW, data={"reasons": [reason]} if reason else {})
+    said = cases.said(reason, "reason") if reason.strip() else None
+    await cases.advance(work, case, Action.WITHDRAW, data={"reasons": [said]} if said else {})
 
 
 async def cancel(work: Work, case: Case, reason: str) -> None:
     """The municipality stops it, and says why."""
-    if not reason.strip():
-        raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
-    await cases.advance(work, case, Action.CANCEL, data={"reasons": [reason.strip()]})
+    await cases.advance(work, case, Action.CANCEL, data={"reasons": [cases.said(reason, "reason")]})
 
 
 async def request_review(work: Work, case: Case, reason: str) -> None:
     """Whoever was refused can ask that a person looks again.
 
     Raises:
-        Refused: TRANSITION_NOT_ALLOWED for a case that was not refused.
+        Refused: TRANSITION_NOT_ALLOWED for a case that was not refused, and for whoever did not apply.
     """
-    if case.status not in (Status.INADMISSIBLE, Status.REJECTED):
+    refused = case.status in (Status.INADMISSIBLE, Status.REJECTED)
+    if not refused or Role.APPLICANT not in cases.roles_in(work, case):
         raise cases.not_allowed(work, case)
-    await cases.open_task(work, case, "REVIEW_REQUESTED", {"reason": reason.strip()[:4000]})
+    told = cases.said(reason, "reason") if reason.strip() else ""
+    await cases.open_task(work, case, "REVIEW_REQUESTED", {"reason": told})
 
 
 async def reopen(work: Work, case: Case, stage: str, reason: str) -> None:
     """After an appeal, a revision, or money that came back: a new round, from `stage` on."""
-    if not reason.strip():
-        raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
-    await cases.advance(work, case, Action.REOPEN, data={"stage": stage, "reasons": [reason.strip()]})
+    said = cases.said(reason, "reason")
+    await cases.advance(work, case, Action.REOPEN, data={"stage": stage, "reasons": [said]})
     application = await work.session.get_one(Application, case.application_id)
     person = await work.session.get_one(Person, case.person_id)
     await sources.want(work, person, case.procedure_key, case.id)

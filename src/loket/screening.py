@@ -9,7 +9,6 @@ from sqlmodel import col
 
 from loket import cases, orders
 from loket.definition import Definition, Rule
-from loket.errors import ErrorCode, Refused
 from loket.lifecycle import Action, CheckStatus, TimerKind
 from loket.records import Application, Case, Check, EffectKind
 from loket.rules import (
@@ -29,7 +28,6 @@ from loket.work import Work
 
 SOURCES = "SOURCES"
 """The check that authentic sources were asked."""
-MAX_TEXT = 4000
 
 
 async def screen(work: Work, case: Case) -> None:
@@ -99,9 +97,9 @@ async def declare_inadmissible(work: Work, case: Case, *, legal: str, fact: str,
         ManyRefused, Refused: REQUIRED for a motivation that is missing.
     """
     data = {
-        "reasons": [_text(message or fact, "message")],
-        "facts": [_text(fact, "motivationFactual")],
-        "legal": [_text(legal, "motivationLegal")],
+        "reasons": [cases.said(message or fact, "message")],
+        "facts": [cases.said(fact, "motivationFactual")],
+        "legal": [cases.said(legal, "motivationLegal")],
     }
     await cases.advance(work, case, Action.DECLARE_INADMISSIBLE, data=data)
 
@@ -110,7 +108,7 @@ async def request_information(work: Work, case: Case, question: str) -> None:
     """Ask the applicant for more; the term stands still meanwhile where the procedure allows it."""
     definition = work.definition(case)
     answer_by = work.today + timedelta(days=definition.information.answer_within_days)
-    data = {"question": _text(question, "question"), "answer_by": answer_by.isoformat()}
+    data = {"question": cases.said(question, "question"), "answer_by": answer_by.isoformat()}
     await cases.advance(work, case, Action.REQUEST_INFORMATION, data=data)
     if definition.term.suspendable:
         case.suspensions = [
@@ -122,7 +120,7 @@ async def request_information(work: Work, case: Case, question: str) -> None:
 
 
 async def supply_information(work: Work, case: Case, answer: str) -> None:
-    await cases.advance(work, case, Action.SUPPLY_INFORMATION, data={"answer": _text(answer, "answer")})
+    await cases.advance(work, case, Action.SUPPLY_INFORMATION, data={"answer": cases.said(answer, "answer")})
     await work.disarm(TimerKind.ANSWER, case=case)
     await cases.end_suspension(work, case)
     await cases.open_task(work, case, "REFERRED", {"why": "the applicant answered"})
@@ -212,12 +210,3 @@ async def _check(work: Work, case: Case) -> Check | None:
 
 def _age(birth_on: date, today: date) -> int:
     return today.year - birth_on.year - ((today.month, today.day) < (birth_on.month, birth_on.day))
-
-
-def _text(value: str, field: str) -> str:
-    text = value.strip()
-    if not text:
-        raise Refused(ErrorCode.REQUIRED, path=["input", field])
-    if len(text) > MAX_TEXT:
-        raise Refused(ErrorCode.TOO_LARGE, path=["input", field], limit=f"{MAX_TEXT} characters")
-    return text
