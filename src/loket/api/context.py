@@ -161,6 +161,11 @@ def finance(scope: Scope) -> bool:
     return scope.has(Role.FINANCE, Role.HANDLER, Role.OPERATOR)
 
 
+def bookkeeper(scope: Scope) -> bool:
+    """Who handles a case writes down no money, and orders none back: that is another's."""
+    return scope.has(Role.FINANCE)
+
+
 def operator(scope: Scope) -> bool:
     return scope.has(Role.OPERATOR)
 
@@ -170,6 +175,13 @@ def field_team(scope: Scope) -> bool:
 
 
 # --- policies: which rows somebody may see ----------------------------------------------------
+
+
+def of_document(scope: Scope) -> str:
+    """The citizen's own files; for staff those of a case: a draft is the citizen's alone."""
+    if scope.is_citizen:
+        return "{t}.person_id = {viewer.person_id}"
+    return "{t}.case_id IS NOT NULL" if scope.is_staff else "FALSE"
 
 
 def of_person(column: str = "person_id") -> Any:  # noqa: ANN401  # a row policy

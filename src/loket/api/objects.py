@@ -8,7 +8,7 @@ from strawberry import ID
 from strawberry.scalars import JSON
 
 from loket import lifecycle, records, summaries
-from loket.api.context import Caller, of_case, of_person, staff, staff_only
+from loket.api.context import Caller, of_case, of_document, of_person, staff, staff_only
 from loket.api.enums import CaseAction, PhaseState
 from loket.api.mapping import base64url
 from loket.api.naming import Field, described, input_type, output
@@ -161,7 +161,7 @@ class Issue:
     message: str = described("For people, in your language.")
 
 
-@entity(records.Document, policy=of_person())
+@entity(records.Document, policy=of_document)
 class Document(Node):
     """A file of an application or a case."""
 
