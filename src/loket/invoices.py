@@ -50,7 +50,7 @@ from loket.systems import accounting
 from loket.systems.contract import Address
 from loket.systems.payments import Checkout, CheckoutState, CheckoutStatus, RefundState
 from loket.systems.payments import RefundStatus as ProviderRefundStatus
-from loket.work import BRUSSELS, Work
+from loket.work import BRUSSELS, Work, the_system
 
 POLL_FIRST = timedelta(minutes=2)
 POLL_LONGEST = timedelta(minutes=30)
@@ -61,7 +61,6 @@ REFERENCES = "OGM"
 """Counts structured references: invoices of two journals may have one number, but are paid on one account."""
 
 _ENTRY = TypeAdapter(accounting.Entry)
-_SYSTEM = frozenset({Role.SYSTEM})
 
 
 # --- the invoice ------------------------------------------------------------------------------
@@ -223,12 +222,15 @@ async def start_payment(work: Work, invoice_id: UUID, return_url: str | None = N
 
     Raises:
         Refused: NOT_FOUND; NOTHING_DUE when the invoice is paid or taken back; VALIDATION for a
-            `return_url` that is not on the municipality's website.
+            `return_url` that is not on the municipality's website; TRANSITION_NOT_ALLOWED for whoever is
+            not the applicant.
     """
     if return_url is not None and not is_ours(work.settings, return_url):
         raise Refused(ErrorCode.VALIDATION, path=["returnUrl"], reason="not on our website")
     invoice = await get_locked(work, invoice_id)
     case = await work.session.get_one(Case, invoice.case_id)
+    if not {Role.APPLICANT, Role.SYSTEM} & cases.roles_in(work, case):
+        raise cases.not_allowed(work, case)
     if not _is_open(invoice):
         raise Refused(ErrorCode.NOTHING_DUE)
     outstanding = invoice.amount - invoice.paid
@@ -325,7 +327,11 @@ async def register(
     value_on: date,
     payer_name: str = "",
 ) -> Payment:
-    """Money came by transfer or at the counter. The same `provider_payment_id` is one payment."""
+    """Money came by transfer or at the counter. The same `provider_payment_id` is one payment.
+
+    Raises:
+        Refused: VALIDATION when that name was given before to other money.
+    """
     case = await cases.get(work, invoice.case_id)
     found = await work.session.scalars(
         select(Payment).where(
@@ -333,6 +339,12 @@ async def register(
         )
     )
     known = found.one_or_none()
+    if known is not None and (known.invoice_id, known.amount) != (invoice.id, amount):
+        raise Refused(
+            ErrorCode.VALIDATION,
+            path=["input", "reference"],
+            reason="this reference was given to another payment before",
+        )
     if known is not None:
         return known
     payment = Payment(
@@ -437,7 +449,7 @@ async def give_back(work: Work, case: Case, payment: Payment, amount: Decimal, r
         EventType.REFUND_DUE,
         data={"amount": str(amount), "refund_id": str(refund.id), "why": reason},
     )
-    await order_refund(work, refund)
+    await order_refund(work.as_actor(the_system()), refund)
     if payment.method is not PaymentMethod.ONLINE:
         await cases.open_task(work, case, "REFUND_DUE", {"refund_id": str(refund.id), "amount": str(amount)})
     return refund
@@ -450,7 +462,7 @@ async def order_refund(work: Work, refund: Refund) -> None:
         Refused: TRANSITION_NOT_ALLOWED when it was ordered or done before.
     """
     step = REFUND.find(refund.status, PartAction.ORDER)
-    if step is None or not step.by & (work.actor.roles | _SYSTEM):
+    if step is None or not step.by & work.actor.roles:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=refund.status)
     refund.status = step.to
     refund.ordered_at = work.now

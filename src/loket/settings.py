@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
+LONGEST_URL = 2_000
+"""Characters of an address that a client gives us."""
+
 
 class SettingsError(Exception):
     """A setting is missing or wrong; the message names the variable."""
@@ -234,7 +237,12 @@ def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object
 
 def is_ours(settings: Settings, url: str) -> bool:
     """Whether `url` leads to the municipality's website or to Loket itself, and nowhere else."""
-    wanted = urlsplit(url)
+    if len(url) > LONGEST_URL or any(one.isspace() or not one.isprintable() or one == "\\" for one in url):
+        return False  # what browsers and `urlsplit` read differently
+    try:
+        wanted = urlsplit(url)
+    except ValueError:
+        return False
     return any(
         (wanted.scheme, wanted.netloc) == urlsplit(own)[:2]
         for own in (settings.website_url, settings.public_url)

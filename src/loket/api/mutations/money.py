@@ -13,7 +13,7 @@ from loket import (
     records,
 )
 from loket.api.context import (
-    finance,
+    bookkeeper,
     signed_in,
 )
 from loket.api.naming import decode_id, described, described_argument, input_type, output
@@ -26,6 +26,9 @@ from loket.api.payloads import Payload, mutation
 from loket.errors import Declined, ErrorCode, Refused, Unavailable
 from loket.records import PaymentMethod
 from loket.work import Work
+
+LARGEST_AMOUNT = Decimal(10_000_000)
+"""EUR: more than any invoice of a municipality to a citizen."""
 
 
 @input_type
@@ -100,7 +103,7 @@ class Money:
             url = order.url
         return PaymentStartPayload(payment=Payment.of(order.payment_id), checkout_url=url)
 
-    @mutation(policy=finance)
+    @mutation(policy=bookkeeper)
     async def payment_register(
         self,
         work: Work,
@@ -109,7 +112,7 @@ class Money:
         idempotency_key: str,
     ) -> PaymentPayload:
         """Write down money that came by transfer or at the counter."""
-        if input.amount <= 0 or input.amount != input.amount.quantize(Decimal("0.01")):
+        if not 0 < input.amount < LARGEST_AMOUNT or input.amount != input.amount.quantize(Decimal("0.01")):
             raise Refused(ErrorCode.VALIDATION, path=["input", "amount"], reason="a positive amount in cents")
         if input.method is PaymentMethod.ONLINE or not input.reference.strip():
             raise Refused(
@@ -128,7 +131,7 @@ class Money:
         )
         return PaymentPayload(payment=Payment.of(payment.id), invoice=Invoice.of(invoice.id))
 
-    @mutation(policy=finance)
+    @mutation(policy=bookkeeper)
     async def refund_order(
         self,
         work: Work,
