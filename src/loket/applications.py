@@ -1,11 +1,13 @@
 """What a citizen fills in: started, prefilled, saved, resumed anywhere, handed in once (aanvraag)."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import case as sql_case
+from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
 from loket import cases, forms, orders, pricing, sources
@@ -34,6 +36,11 @@ MEDIA_TYPES = {
 """What may be uploaded, with how such a file begins."""
 MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
 MAX_DOCUMENTS = 20
+MAX_UNSUBMITTED_DOCUMENTS = 100
+MAX_UNSUBMITTED_BYTES = 400 * 1024 * 1024
+"""Per person, of files that are not part of a case yet; one that is still awaited counts in full."""
+LOOSE_LIFE = timedelta(days=1)
+"""How long a file that became part of nothing is kept at least."""
 UPLOAD_LIFE = timedelta(minutes=30)
 MAX_OPEN_DRAFTS = 50
 """Per person and procedure: nobody needs more."""
@@ -225,7 +232,8 @@ async def start_upload(work: Work, *, filename: str, media_type: str, size: int)
     """Announce a file; its content follows by `PUT /uploads/{token}`.
 
     Raises:
-        Refused: MEDIA_TYPE; TOO_LARGE; VALIDATION for a name that is none.
+        Refused: MEDIA_TYPE; TOO_LARGE, also together with what the citizen sent before; VALIDATION for a
+            name that is none.
     """
     if work.actor.id is None:
         raise Refused(ErrorCode.SIGN_IN_REQUIRED)
@@ -238,6 +246,7 @@ async def start_upload(work: Work, *, filename: str, media_type: str, size: int)
         raise Refused(
             ErrorCode.VALIDATION, path=["input", "filename"], reason="a name of 1 to 200 characters"
         )
+    await _make_room(work, work.actor.id)
     document = Document(
         person_id=work.actor.id if work.actor.kind is ActorKind.CITIZEN else None,
         kind="ATTACHMENT",
@@ -249,6 +258,29 @@ async def start_upload(work: Work, *, filename: str, media_type: str, size: int)
     work.session.add(document)
     await work.session.flush()
     return Upload(document, work.vault.link("upload", document.id, work.now + UPLOAD_LIFE))
+
+
+async def _make_room(work: Work, person_id: UUID) -> None:
+    """Forget the citizen's old files that became part of nothing, and bound the others."""
+    await work.session.get(Person, person_id, with_for_update={"key_share": True})
+    unsubmitted = (col(Document.person_id) == person_id, col(Document.case_id).is_(None))
+    awaited = col(Document.stored_at).is_(None)
+    await work.session.execute(
+        delete(Document).where(
+            *unsubmitted,
+            col(Document.application_id).is_(None),
+            (col(Document.created_at) < work.now - LOOSE_LIFE)
+            | (awaited & (col(Document.created_at) < work.now - UPLOAD_LIFE)),
+        )
+    )
+    size = sql_case((awaited, MAX_DOCUMENT_BYTES), else_=col(Document.size))
+    found = await work.session.execute(
+        select(func.count(), func.coalesce(func.sum(size), 0)).where(*unsubmitted)
+    )
+    number, total = found.one()
+    if number >= MAX_UNSUBMITTED_DOCUMENTS or total + MAX_DOCUMENT_BYTES > MAX_UNSUBMITTED_BYTES:
+        limit = f"{MAX_UNSUBMITTED_DOCUMENTS} documents, {MAX_UNSUBMITTED_BYTES} bytes"
+        raise Refused(ErrorCode.TOO_LARGE, path=["input", "size"], limit=limit)
 
 
 async def store_upload(work: Work, token: str, content: bytes, sha256: str) -> Document:
@@ -365,7 +397,8 @@ def _learn_contact(definition: Definition, application: Application, person: Per
         if one.source == "contact.email" and value and person.email is None:
             person.email = value
         if one.source == "contact.phone" and value and person.phone is None:
-            person.phone = e164(value)
+            with suppress(ValueError):  # a number that could be, of which none is given out
+                person.phone = e164(value)
     if person.address is None:
         block = application.answers.get("applicant")
         address = block.get("address") if isinstance(block, dict) else None
