@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import orjson
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-_VALUES = re.compile(r"^(DETAIL:|\[parameters:).*$", re.MULTILINE)
+_VALUES = re.compile(r"^(DETAIL:|CONTEXT:|\[parameters:).*$", re.MULTILINE)
 """Where PostgreSQL and SQLAlchemy repeat the row that went wrong: it holds somebody's data."""
 
 

@@ -43,6 +43,7 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "synchronous_commit": "on",
     "timezone": "UTC",
+    "log_error_verbosity": "terse",  # DETAIL and CONTEXT repeat the row: somebody's data
     "log_timezone": "UTC",
 }
 """Given on the command line at every start, so that an older data folder follows a newer Loket."""

@@ -18,8 +18,17 @@ from loket.systems import hook_signature
 
 CENT = Decimal("0.01")
 
-WIRE = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="ignore")
-"""Python's names here, the contract's camelCase on the wire; fields that we do not know are left alone."""
+WIRE = ConfigDict(
+    alias_generator=to_camel,
+    validate_by_name=True,
+    validate_by_alias=True,
+    extra="ignore",
+    hide_input_in_errors=True,
+)
+"""Python's names here, the contract's camelCase on the wire; fields that we do not know are left alone.
+
+What is wrong is logged, so it must not repeat a name or an account number.
+"""
 
 Amount = Annotated[
     Decimal,
