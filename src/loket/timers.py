@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 BATCH = 100
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=15)
+ASKING = frozenset({TimerKind.SLOT_END})
+"""The planning tool is asked which slots are free still."""
 STANDS_STILL = timedelta(days=1)
 """How long a term that may not lapse now is put off: when it runs on, it gets its new day at once."""
 _BEFORE_DECISION = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
@@ -28,11 +30,13 @@ _BEFORE_DECISION = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION}
 class Deadlines:
     """Fires what is due. Any number of workers may do this at once.
 
-    A timer that could not be fired is tried again later and later, and holds up no other.
+    A timer that could not be fired is tried again later and later, and holds up no other. Those that ask
+    another system first (`asking`) are watched apart: it may take its time.
     """
 
-    def __init__(self, loket: Loket) -> None:
+    def __init__(self, loket: Loket, *, asking: bool) -> None:
         self._loket = loket
+        self._kinds = ASKING if asking else frozenset(TimerKind) - ASKING
         self._failed: dict[UUID, tuple[int, datetime]] = {}
         """How often it failed here, and when it is tried again."""
 
@@ -44,7 +48,7 @@ class Deadlines:
             found = await session.scalars(
                 select(col(Timer.id))
                 .where(col(Timer.state) == TimerState.ARMED, col(Timer.due_at) <= now)
-                .where(col(Timer.id).not_in(wait))
+                .where(col(Timer.kind).in_(self._kinds), col(Timer.id).not_in(wait))
                 .order_by(col(Timer.due_at))
                 .limit(BATCH)
             )
@@ -66,7 +70,7 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
     """Fire one timer; False when another worker has it, or it was cancelled meanwhile."""
     async with loket.database.transaction() as session:
         ahead = await session.get(Timer, timer_id)
-    if ahead is not None and ahead.kind is TimerKind.SLOT_END and ahead.case_id is not None:
+    if ahead is not None and ahead.kind in ASKING and ahead.case_id is not None:
         await timetable.read_again(loket, ahead.case_id)
     async with loket.work(the_system("Timer")) as work:
         key = int.from_bytes(timer_id.bytes[-8:], "big", signed=True)

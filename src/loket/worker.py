@@ -73,7 +73,15 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`, then finish what is in hand, within `DRAIN_SECONDS`."""
-        side = [asyncio.create_task(one()) for one in (self._listen, self._watch_timers, self._sweep)]
+        side = [
+            asyncio.create_task(one)
+            for one in (
+                self._listen(),
+                self._watch(Deadlines(self._loket, asking=False)),
+                self._watch(Deadlines(self._loket, asking=True)),
+                self._sweep(),
+            )
+        ]
         try:
             while not self._stopping.is_set():
                 self._awake.clear()
@@ -126,8 +134,7 @@ class Worker:
             async for _ in wake_ups:
                 self._awake.set()
 
-    async def _watch_timers(self) -> None:
-        deadlines = Deadlines(self._loket)
+    async def _watch(self, deadlines: Deadlines) -> None:
         while True:
             try:
                 more = await deadlines.fire_due()
