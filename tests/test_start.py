@@ -339,6 +339,19 @@ async def test_cut_connections_cost_no_request_and_no_wake_up(kept: Database) ->
         await eventually(lambda: bool(heard))
 
 
+async def test_a_server_that_was_away_for_a_moment_is_read_again(database_url: str, kept: Database) -> None:
+    await write(kept, 1)
+    async with Database(database_url, name="cutter") as cutter, cutter.reader() as reader:
+        await reader.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        async with kept.reader() as again:
+            await again.execute("SELECT 1")
+        assert await kept.ping()
+        assert await count(kept) == b"[1]"
+
+
 async def test_a_closed_database_leaves_no_connection(database_url: str, database: Database) -> None:
     async with Database(database_url, name="leaver") as leaver:
         await leaver.ping()

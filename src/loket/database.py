@@ -300,6 +300,7 @@ class Database:
 
 async def _check_reader(connection: AsyncConnection[Any]) -> None:
     if _spoke(connection.pgconn.socket):
+        await connection.close()  # else the pool takes it back, and offers it again and again
         raise psycopg.OperationalError("the server has closed this connection")
 
 
