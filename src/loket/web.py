@@ -5,20 +5,21 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import psycopg
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from loket import files, hooks, logs, migrations, signin
 from loket.api import schema
@@ -30,7 +31,7 @@ from loket.settings import Settings, SettingsError
 access = logging.getLogger("loket.access")
 logger = logging.getLogger(__name__)
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -68,7 +69,7 @@ def assemble(loket: Loket, api: Sequence[BaseRoute]) -> Starlette:
         async with loket, loket.feed.running():
             yield
 
-    return Starlette(
+    return _Doors(
         routes=[
             Route("/", _home),
             *api,
@@ -78,7 +79,6 @@ def assemble(loket: Loket, api: Sequence[BaseRoute]) -> Starlette:
             *_probes(loket),
         ],
         middleware=[
-            Middleware(Manners, secure=is_secure(settings)),
             Middleware(
                 CORSMiddleware,
                 allow_origins=sorted(allowed_origins(settings)),
@@ -89,7 +89,31 @@ def assemble(loket: Loket, api: Sequence[BaseRoute]) -> Starlette:
             ),
         ],
         lifespan=lifespan,
+        secure=is_secure(settings),
     )
+
+
+class _Doors(Starlette):
+    """Starlette with our manners around all of it, its own last resort included."""
+
+    def __init__(self, *, secure: bool, routes: Sequence[BaseRoute], **rest: Any) -> None:  # noqa: ANN401  # Starlette's
+        self._secure = secure
+        super().__init__(routes=routes, **rest)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = ExceptionMiddleware(self.router)
+        for middleware in reversed(self.user_middleware):
+            app = middleware.cls(app, *middleware.args, **middleware.kwargs)
+        return Manners(app, secure=self._secure, doors=_own_doors(self.routes))
+
+
+def _own_doors(routes: Sequence[BaseRoute]) -> dict[str, Route]:
+    """Routes without parameters to an application of its own, which answers every method itself."""
+    return {
+        route.path: route
+        for route in reversed(routes)
+        if isinstance(route, Route) and route.methods is None and not route.param_convertors
+    }
 
 
 async def _home(_: Request) -> Response:
@@ -100,20 +124,28 @@ class Manners:
     """Around every request: its id in and out, security headers, one line in the log, no trace to the caller.
 
     The line names the route's template and never the address itself: that may hold a token.
+    What a page of no other origin asks of one of `doors` goes there straight, past all that would let it by.
     """
 
-    def __init__(self, app: ASGIApp, *, secure: bool) -> None:
+    def __init__(self, app: ASGIApp, *, secure: bool, doors: Mapping[str, Route]) -> None:
         self._app = app
-        self._headers = SECURITY_HEADERS | (
+        self._doors = doors
+        always = SECURITY_HEADERS | (
             {"Strict-Transport-Security": f"max-age={HSTS_SECONDS}; includeSubDomains"} if secure else {}
         )
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in always.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get("x-request-id", "")
-        request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid7().hex
+        asked = origin = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                asked = value
+            elif name == b"origin":
+                origin = value
+        request_id = asked.decode("latin-1") if _REQUEST_ID.fullmatch(asked) else uuid7().hex
         token = logs.request_id.set(request_id)
         scope.setdefault("state", {})["request_id"] = request_id
         began = time.perf_counter()
@@ -123,16 +155,22 @@ class Manners:
             nonlocal status
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-                headers["X-Request-Id"] = request_id
+                headers = list(message.get("headers", ()))
+                said = {name for name, _ in headers}
+                headers += [one for one in self._headers if one[0] not in said]
+                headers.append((b"x-request-id", request_id.encode()))
+                message["headers"] = headers
             elif message["type"] == "websocket.accept":
                 status = 101
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            door = self._doors.get(scope["path"]) if scope["type"] == "http" and not origin else None
+            if door is None:
+                await self._app(scope, receive, answer)
+            else:
+                scope["route"] = door
+                await door.app(scope, receive, answer)
         except Exception as fault:
             if status or scope["type"] != "http":
                 logger.exception("a request broke off")
