@@ -135,15 +135,11 @@ async def test_a_draft_that_ends_while_it_is_handed_in_ends_in_one_way(town: Tow
         submitted, _ = await asyncio.gather(
             town.tries(who, "applicationSubmit", "case { reference }", id=draft), expire()
         )
-        status = (await town.ask(who, "query($id: ID!) { application(id: $id) { status } }", id=draft))[
-            "application"
-        ]
+        status = (await town.ask(who, DRAFT, id=draft))["application"]["status"]
         if submitted["errors"]:
-            assert (submitted["errors"][0]["code"], status["status"]) == ("TRANSITION_NOT_ALLOWED", "EXPIRED")
+            assert (submitted["errors"][0]["code"], status) == ("TRANSITION_NOT_ALLOWED", "EXPIRED")
         else:
-            assert (bool(submitted["case"]), status["status"]) == (True, "SUBMITTED")
-        outcomes.add(status["status"])
-    assert outcomes <= {"EXPIRED", "SUBMITTED"}
+            assert (bool(submitted["case"]), status) == (True, "SUBMITTED")
 
 
 async def test_a_forgotten_draft_is_emptied(town: Town) -> None:
@@ -212,11 +208,9 @@ async def test_every_waiting_state_goes_on_by_itself(town: Town) -> None:
 
 
 async def test_a_term_and_an_answer_have_their_ends(town: Town) -> None:
-    waiting = await town.applies("dirk", answers=None)
-    if (await waiting.read())["status"] in ("INADMISSIBLE",):
-        await town.does(
-            HANDLER, "caseReopen", id=waiting.id, input={"stage": "SCREENING", "reason": "Bezwaar"}
-        )
+    waiting = await town.applies("dirk")
+    again = {"stage": "SCREENING", "reason": "Bezwaar"}
+    await town.does(HANDLER, "caseReopen", id=waiting.id, input=again)
     await comes(town, waiting, "TERM_ALARM")
     async with watching(town):
 
