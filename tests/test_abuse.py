@@ -6,14 +6,21 @@ import logging
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import httpx2
 import orjson
 import pytest
 from httpx2 import Response
 from sqlalchemy.exc import DBAPIError
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
+from loket.api.endpoint import Endpoint
 from loket.api.naming import decode_id, encode_id
 from loket.logs import JsonLine
 from loket.sandbox import personas
@@ -23,6 +30,7 @@ from town import FINANCE, HANDLER, Dossier, Json, Town, opened, until
 ANSWERS = (
     "mutation($id: ID!, $input: JSON!) { applicationSetAnswers(id: $id, input: $input) { errors { code } } }"
 )
+PROTOCOL = Subprotocol("graphql-transport-ws")
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
@@ -497,6 +505,9 @@ def signed(secret: str, body: bytes) -> dict[str, str]:
         ("planning", VANS["hook_secret"],
          {"id": "n2", "type": "slot.moved", "data": {"slotId": "x\x00", "startsAt": "2026-11-20T08:00:00Z",
           "endsAt": "2026-11-20T09:00:00Z", "version": 1}}),
+        ("planning", VANS["hook_secret"],
+         {"id": "n3", "type": "slot.moved", "data": {"slotId": "x", "startsAt": "2026-11-20T08:00:00Z",
+          "endsAt": "9999-12-31T23:59:59-14:00", "version": 1}}),
     ],
 )  # fmt: skip
 async def test_a_notice_that_cannot_be_kept_is_said_so(
@@ -568,6 +579,97 @@ async def test_what_is_skipped_is_no_look(town: Town) -> None:
     told = await town.ask(case.who, "{ viewer { accessLog(first: 50) { nodes { service } } } }")
     assert {one["service"] for one in told["viewer"]["accessLog"]["nodes"]} - {"loket"}
     assert "loket" not in {one["service"] for one in told["viewer"]["accessLog"]["nodes"]}
+
+
+# ── browsers ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def signed_in(town: Town, persona: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A browser with a session; follows nothing by itself."""
+    async with httpx2.AsyncClient(base_url=town.served.url, trust_env=False) as browser:
+        begun = (await browser.get("/auth/login")).headers["location"]
+        form = {name: values[0] for name, values in parse_qs(urlsplit(begun).query).items()}
+        chosen = await browser.post(begun.partition("?")[0], data={**form, "persona": persona})
+        assert (await browser.get(chosen.headers["location"])).status_code == 303
+        yield browser
+
+
+CHANGE = {"query": 'mutation { contactPreferencesSet(input: {language: "fr"}) { errors { code } } }'}
+FOREIGN = [
+    "https://evil.example",
+    "null",
+    "",
+    "http://127.0.0.1:1",
+    "https://www.lindebeke.example.evil.example",
+]
+
+
+async def test_a_page_of_another_site_does_nothing_in_somebodys_name(town: Town) -> None:
+    client = town.served.client
+    async with signed_in(town, "gust") as browser:
+        cookie = f"loket_session={browser.cookies['loket_session']}"
+        tries = [
+            await client.post("/graphql", json=CHANGE, headers={"Cookie": cookie, "Origin": origin})
+            for origin in FOREIGN
+        ]
+        assert {one.status_code for one in tries} == {403}
+        kinds = ("text/plain", "text/plain; application/json", "application/x-www-form-urlencoded",
+                 "multipart/form-data; boundary=x", "")  # fmt: skip
+        tries = [
+            await client.post(
+                "/graphql", content=orjson.dumps(CHANGE), headers={"Cookie": cookie, "Content-Type": kind}
+            )
+            for kind in kinds
+        ]
+        assert {one.status_code for one in tries} == {415}
+        tries = [
+            await client.get("/graphql", params=CHANGE, headers={"Cookie": cookie, "Accept": accept})
+            for accept in ("*/*", "text/event-stream", "application/graphql-response+json")
+        ]
+        assert {one.status_code for one in tries} == {405}
+        told = await browser.post(
+            "/graphql", json={"query": "{ viewer { contactPreferences { language } } }"}
+        )
+        assert told.json()["data"]["viewer"]["contactPreferences"]["language"] == "nl"
+
+
+@pytest.mark.parametrize("origin", FOREIGN[:2])
+async def test_a_page_of_another_site_opens_no_socket(town: Town, origin: str) -> None:
+    async with signed_in(town, "gust") as browser:
+        cookie = {"Cookie": f"loket_session={browser.cookies['loket_session']}"}
+        url = town.served.url.replace("http", "ws") + "/graphql"
+        with pytest.raises(InvalidStatus):
+            async with connect(
+                url, subprotocols=[PROTOCOL], origin=Origin(origin), additional_headers=cookie
+            ):
+                pass
+
+
+async def test_who_signs_out_hears_no_more(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Endpoint, "look_seconds", 0.2)
+    follow = {"query": "subscription { viewerEvents { id } }"}
+    url = town.served.url.replace("http", "ws") + "/graphql"
+    async with signed_in(town, "gust") as browser, asyncio.timeout(20):
+        cookie = {"Cookie": f"loket_session={browser.cookies['loket_session']}"}
+        async with (
+            connect(url, subprotocols=[PROTOCOL], additional_headers=cookie) as socket,
+            town.served.client.stream(
+                "POST", "/graphql", json=follow, headers={**cookie, "Accept": "text/event-stream"}
+            ) as stream,
+        ):
+            await socket.send('{"type": "connection_init"}')
+            assert orjson.loads(await socket.recv())["type"] == "connection_ack"
+            await asyncio.sleep(0.5)  # some looks later both are open still
+            pong = await socket.ping()
+            await pong
+            out = await browser.post("/auth/logout", headers={"Origin": town.served.url})
+            assert out.status_code == 303
+            said = [line async for line in stream.aiter_lines()]
+            assert "event: complete" in said
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == 4403
 
 
 # ── what is kept, and what is said of it ──────────────────────────────────────────────────────────────

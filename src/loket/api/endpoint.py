@@ -4,10 +4,13 @@ Sockets are in `sockets`. What is refused here is refused before anybody is aske
 """
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +34,8 @@ EVENT_STREAM = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
 """Between comments on a silent stream, so that proxies leave it open."""
 NUL = b"\\u0000"
+
+logger = logging.getLogger(__name__)
 
 MakeContext = Callable[[HTTPConnection, Mapping[str, Any] | None], Awaitable[Context]]
 """Who asks: from a request, or from a socket and the payload of its `connection_init`.
@@ -69,6 +74,8 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
     schema: Schema
     graphql_transport_ws_handler_class = Handler
     websocket_adapter_class = Socket
+    look_seconds = 60.0
+    """How often an open connection is looked at again: whoever signed out hears nothing more after it."""
 
     def __init__(
         self,
@@ -126,7 +133,12 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
             context = await self.make_context(request, None)
             if media == EVENT_STREAM:
                 context.last_event_id = request.headers.get("last-event-id")
-                return EventStream(self._events(document, asked, context), _until(context))
+                return EventStream(
+                    self._events(document, asked, context),
+                    _until(context),
+                    partial(self.lasts, request, None),
+                    self.look_seconds,
+                )
             answer = await self.schema.answer(
                 asked.query,
                 context=context,
@@ -202,7 +214,21 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
         if request.method == "GET" and _kind(document, asked) is OperationType.MUTATION:
             raise Malformed(405, "Mutations need POST.", {"Allow": "POST"})
 
-    # ------------------------------------------------------------------ a stream of events
+    # ------------------------------------------------------------------ streams of events
+
+    async def lasts(self, connection: HTTPConnection, said: Mapping[str, Any] | None) -> bool:
+        """Whether the cookie session of an open connection still is one: a Bearer token ends by itself."""
+        if "authorization" in connection.headers or (said and "authorization" in said):
+            return True
+        if "cookie" not in connection.headers:
+            return True
+        try:
+            return bool((await self.make_context(connection, said)).viewer.signed_in)
+        except Refused:
+            return False
+        except Exception:  # the next look may be better: nobody is sent away because something is down
+            logger.warning("a connection could not be looked at", exc_info=True)
+            return True
 
     async def _events(
         self, document: Document, asked: Asked, context: Context
@@ -300,10 +326,16 @@ def _until(context: Context) -> datetime | None:
 class EventStream(Response):
     """Server-Sent Events, as graphql-sse has them, with an `id` for what can be resumed.
 
-    Ends when the client goes, and when what it signed in with expires.
+    Ends when the client goes, when what it signed in with expires, and soon after it signed out.
     """
 
-    def __init__(self, events: AsyncGenerator[Answer, None], until: datetime | None) -> None:
+    def __init__(
+        self,
+        events: AsyncGenerator[Answer, None],
+        until: datetime | None,
+        lasts: Callable[[], Awaitable[bool]],
+        look_seconds: float,
+    ) -> None:
         super().__init__(
             headers={
                 "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
@@ -314,13 +346,21 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._events = events
         self._until = until
+        self._lasts = lasts
+        self._look_seconds = look_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         gone = asyncio.ensure_future(_disconnected(receive))
         coming: asyncio.Future[Answer] | None = None
+        looked_at = time.monotonic()
         try:
             while not gone.done():
+                if time.monotonic() - looked_at > self._look_seconds:
+                    looked_at = time.monotonic()
+                    if not await self._lasts():
+                        await self._send(send, _event(None))
+                        break
                 if coming is None:
                     coming = asyncio.ensure_future(anext(self._events))
                 either: list[asyncio.Future[Any]] = [coming, gone]
@@ -346,9 +386,9 @@ class EventStream(Response):
 
     def _patience(self) -> float:
         if self._until is None:
-            return HEARTBEAT_SECONDS
+            return min(HEARTBEAT_SECONDS, self._look_seconds)
         left = (self._until - datetime.now(UTC)).total_seconds()
-        return min(max(left, 0), HEARTBEAT_SECONDS)
+        return min(max(left, 0), HEARTBEAT_SECONDS, self._look_seconds)
 
     async def _send(self, send: Send, body: bytes) -> None:
         await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -1,7 +1,8 @@
 """GraphQL over WebSockets: the protocol graphql-transport-ws, under the same limits as HTTP.
 
-Who connects is asked once, in `connection_init`; when that expires the socket is closed, and the client comes
-back with a new token and the cursor of the last event that it saw. Queries and mutations pass too.
+Who connects is asked once, in `connection_init`; when that expires, or somebody signs out, the socket is
+closed, and the client comes back with a new token and the cursor of the last event that it saw. Queries and
+mutations pass too.
 """
 
 import asyncio
@@ -123,6 +124,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
         await self.send_message({"type": "connection_ack"})
         self.connection_acknowledged = True
         self._timers.append(asyncio.create_task(self._ping()))
+        self._timers.append(asyncio.create_task(self._look(payload)))
         if self.context.expires_at is not None:
             self._timers.append(asyncio.create_task(self._expire(self.context.expires_at)))
 
@@ -144,6 +146,14 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
             while True:
                 await asyncio.sleep(PING_SECONDS)
                 await self.send_message({"type": "ping"})
+
+    async def _look(self, payload: Mapping[str, Any]) -> None:
+        socket = cast("Socket", self.websocket)
+        while True:
+            await asyncio.sleep(self._endpoint.look_seconds)
+            if not await self._endpoint.lasts(socket.ws, payload):
+                await socket.close(FORBIDDEN, "You have signed out")
+                return
 
     async def _expire(self, at: datetime) -> None:
         await asyncio.sleep(max((at - datetime.now(UTC)).total_seconds(), 0))

@@ -37,7 +37,15 @@ Amount = Annotated[
 ]
 """EUR, more than nothing, whole cents; always written with two decimals."""
 
-Instant = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as fault:
+        raise ValueError("outside the calendar") from fault
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """With an offset on the wire, UTC with us."""
 
 
