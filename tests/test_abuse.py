@@ -189,6 +189,17 @@ async def test_a_number_that_is_none_does_not_get_in(town: Town, quantity: objec
     assert told["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["x", "a@b", "ａn@voorbeeld.example", "an@voorbeeld.example\n", "an@voorbeeld。example", "a b@x.example",
+     "an@[127.0.0.1]", "a" * 65 + "@voorbeeld.example", "an@voorbeeld.example.", "an@x.example,bert@x.example"],
+)  # fmt: skip
+async def test_an_address_that_no_letter_reaches_is_none(town: Town, address: str) -> None:
+    asked = "mutation($e: EmailAddress) { contactPreferencesSet(input: {email: $e}) { errors { code } } }"
+    told = await town.post("noor", asked, {"e": address})
+    assert told["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
 async def test_a_phone_number_that_nobody_has_does_not_stop_an_application(town: Town) -> None:
     who = town.somebody()
     contact = {"contact": {"email": "x@voorbeeld.example", "phone": "+32111111111"}}
