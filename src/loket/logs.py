@@ -3,13 +3,20 @@
 The lines of one request carry its id, which the caller gets as X-Request-Id.
 """
 
+import asyncio
+import contextlib
 import logging
 import re
 import sys
+import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import BinaryIO
 
 import orjson
+
+TOGETHER_SECONDS = 0.1
+"""How long a line that tells of nothing wrong may wait, so that lines are written together."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 _VALUES = re.compile(r"^(DETAIL:|CONTEXT:|\[parameters:).*$", re.MULTILINE)
@@ -33,9 +40,49 @@ class JsonLine(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
+class Lines(logging.Handler):
+    """Writes the lines of an event loop together; a warning at once, with all that came before it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._kept: list[str] = []
+        self._due: float | None = None
+        """When what is kept will be written; time.monotonic()."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._kept.append(self.format(record))
+            if record.levelno > logging.INFO or not self._may_wait():
+                self.flush()
+        except Exception:  # noqa: BLE001  # as every handler: a log must not break what it tells of
+            self.handleError(record)
+
+    def _may_wait(self) -> bool:
+        if self._due is not None:
+            return time.monotonic() < self._due  # of a loop that has ended nobody comes any more
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        loop.call_later(TOGETHER_SECONDS, self.flush)
+        self._due = time.monotonic() + TOGETHER_SECONDS
+        return True
+
+    def flush(self) -> None:
+        with self.lock or contextlib.nullcontext():
+            kept, self._kept, self._due = self._kept, [], None
+            if kept:
+                self._stream.write("".join(f"{line}\n" for line in kept).encode())
+                self._stream.flush()
+
+
 def configure() -> None:
     """For a whole process: all loggers, warnings of Python's own included."""
-    handler = logging.StreamHandler(sys.stderr)
+    # what no line of ours shows need not be looked up for each (see "Optimization" in logging's manual)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001  # as that manual says
+    handler = Lines(sys.stderr.buffer)
     handler.setFormatter(JsonLine())
     root = logging.getLogger()
     root.handlers[:] = [handler]
