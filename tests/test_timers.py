@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from loket import timers
+from loket import timers, worker
 from loket.api.naming import decode_id
 from loket.worker import Worker
 from served import served
@@ -70,7 +70,7 @@ async def to_slot(town: Town, who: str | None = None) -> Dossier:
 
 
 async def test_each_deadline_comes_once_whoever_watches(town: Town) -> None:
-    dossiers = [await town.applies() for _ in range(6)]
+    dossiers = [await town.applies() for _ in range(4)]
     for one in dossiers:
         await comes(town, one, "PAYMENT_REMINDER")
     rows = await town.sql("SELECT id FROM timer WHERE kind = 'PAYMENT_REMINDER' AND due_at < now()")
@@ -98,7 +98,7 @@ async def test_no_deadline_comes_before_its_time(town: Town) -> None:
 
 
 async def test_a_deadline_and_what_settles_it_at_the_same_moment_end_in_one_way(town: Town) -> None:
-    for turn in range(8):
+    for turn in range(6):
         dossier = await town.applies()
         await comes(town, dossier, "PAYMENT_REMINDER")
         (timer,) = await town.sql(
@@ -120,7 +120,7 @@ async def test_a_deadline_and_what_settles_it_at_the_same_moment_end_in_one_way(
 
 
 async def test_a_draft_that_ends_while_it_is_handed_in_ends_in_one_way(town: Town) -> None:
-    for turn in range(10):
+    for turn in range(6):
         who = town.somebody()
         draft = await town.fills_in(who)
         (timer,) = await town.sql(
@@ -245,7 +245,10 @@ async def test_a_deadline_that_fails_is_tried_again_later_and_holds_up_no_other(
     assert (await broken.events()).count("PAYMENT_REMINDED") == 1
 
 
-async def test_a_planning_tool_that_hangs_holds_up_no_deadline_but_its_own(town: Town) -> None:
+async def test_a_planning_tool_that_hangs_holds_up_no_deadline_but_its_own(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "DRAIN_SECONDS", 0.5)
     unchosen, other = await to_slot(town), await town.applies()
     await town.sql("UPDATE slot SET refreshed_at = refreshed_at - interval '1 hour'")
     await town.fails("planning", mode="timeout", seconds=30)
