@@ -176,25 +176,24 @@ async def _bearer(loket: Loket, authorization: str) -> Authenticated:
 
 
 async def _session(loket: Loket, token: str) -> Authenticated | None:
-    async with loket.database.reader() as reader:
-        row = await (await reader.execute(SESSION, (token_hash(token),))).fetchone()
-    if row is None:
+    found = await loket.database.fetch_json(SESSION, (token_hash(token),))
+    if found is None:
         return None
-    person_id, staff_id, roles, acr, expires_at, given_name, family_name, language = row
-    names = tuple(orjson.loads(roles))
+    person_id, staff_id, roles, acr, expires_at, given_name, family_name, language = orjson.loads(found)
     actor = (
-        _citizen(person_id, given_name, family_name, language, acr)
+        _citizen(UUID(person_id), given_name, family_name, language, acr)
         if person_id is not None
-        else _worker(staff_id, given_name, family_name, names, acr)
+        else _worker(UUID(staff_id), given_name, family_name, tuple(roles), acr)
     )
-    return Authenticated(actor, expires_at, SessionKind.COOKIE)
+    return Authenticated(actor, datetime.fromisoformat(expires_at), SessionKind.COOKIE)
 
 
 SESSION = """
-    SELECT s.person_id, s.staff_id, s.roles, s.acr, s.expires_at,
-           coalesce(p.given_name, t.given_name), coalesce(p.family_name, t.family_name), p.language
+    SELECT json_build_array(
+               s.person_id, s.staff_id, s.roles, s.acr, s.expires_at,
+               coalesce(p.given_name, t.given_name), coalesce(p.family_name, t.family_name), p.language)
       FROM websession s LEFT JOIN person p ON p.id = s.person_id LEFT JOIN staff t ON t.id = s.staff_id
-     WHERE s.token_hash = %s AND s.expires_at > now()
+     WHERE s.token_hash = $1 AND s.expires_at > now()
 """
 
 
