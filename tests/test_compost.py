@@ -25,8 +25,6 @@ STAFF = (HANDLER, DRIVER, FINANCE)
 @pytest.fixture(scope="module")
 async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     async with opened(module_database_url, tmp_path_factory.mktemp("town")) as found:
-        bank = found.served.house.config.urls["worldline"]
-        await found.served.client.put(f"{bank}/sim/settings", json={"refundSeconds": 0.05})
         yield found
 
 
@@ -108,7 +106,7 @@ async def _attach(town: Town, who: str, draft: str, filename: str) -> None:
     content = PNG
     announced = {"filename": filename, "mediaType": "image/png", "size": len(content)}
     upload = await town.does(who, "documentUploadStart", "uploadUrl document { id }", input=announced)
-    answer = await town.served.client.put(upload["uploadUrl"], content=content)
+    answer = await town.client.put(upload["uploadUrl"], content=content)
     assert answer.is_success, answer.text
     await town.does(who, "applicationAttachDocument", id=draft, documentId=upload["document"]["id"])
 
@@ -151,7 +149,7 @@ async def test_the_same_submission_twice_is_one_case_with_one_answer(town: Town,
 async def test_attached_files_go_along_to_the_case_and_to_nobody_else(town: Town, story: Story) -> None:
     files = (await story.dossier.read(HANDLER, "documents { kind filename url }"))["documents"]
     (mine,) = [one for one in files if one["kind"] == "ATTACHMENT"]
-    answer = await town.served.client.get(mine["url"])
+    answer = await town.client.get(mine["url"])
     assert answer.content == PNG
     assert await story.dossier.read("carla", "documents { filename }") is None
 
@@ -312,7 +310,7 @@ async def _nobody(town: Town, who: str) -> bool:
 async def _raw(town: Town, letter: Json) -> Any:  # noqa: ANN401  # an EmailMessage
     desk = town.served.house.config.urls["desk"]
     place = f"{desk}/systeem/smtp/sim/mailbox/{letter['envelopeTo'][0]}/{letter['number']}.eml"
-    return message_from_bytes((await town.served.client.get(place)).content, policy=policy.default)
+    return message_from_bytes((await town.client.get(place)).content, policy=policy.default)
 
 
 def _dots(png: bytes) -> memoryview:
@@ -643,7 +641,7 @@ async def _tell(town: Town, dossier: Dossier, way: str, redirect: str) -> None:
         await town.order("worldline", "callbacks/release")
         await until(lambda: _all_heard(town))
     elif way == "return":
-        answer = await town.served.client.get(redirect)
+        answer = await town.client.get(redirect)
         assert answer.status_code == 303
         assert answer.headers["location"].endswith(f"/dossiers/{dossier.reference}")
     else:
@@ -1228,7 +1226,7 @@ async def _another_customer(town: Town, slot: Json) -> None:
         "contact": {"name": "Iemand anders"},
     }  # fmt: skip
     headers = {"Authorization": f"Bearer {VANS['token']}", "Idempotency-Key": number}
-    answer = await town.served.client.put(f"{url}/v1/bookings/{number}", json=booking, headers=headers)
+    answer = await town.client.put(f"{url}/v1/bookings/{number}", json=booking, headers=headers)
     assert answer.status_code == 201, answer.text
 
 

@@ -36,8 +36,6 @@ async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactor
         copied(copies, key, stages, journal="VG" if key == ANOTHER_JOURNAL else "VF")
     folder = tmp_path_factory.mktemp("town")
     async with opened(module_database_url, folder, procedures=str(copies)) as found:
-        bank = found.served.house.config.urls["worldline"]
-        await found.served.client.put(f"{bank}/sim/settings", json={"refundSeconds": 0.05})
         yield found
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import graphql
+import httpx2
 from sqlalchemy import text
 
 from loket.api.naming import decode_id
@@ -26,6 +27,8 @@ Json = dict[str, Any]
 
 HANDLER, FINANCE, DRIVER, OPERATOR = "hilde", "filip", "wim", "greet"
 """Personas of the staff, by what they do."""
+REFUND_SECONDS = 0.05
+"""How long the payment module takes to pay back."""
 SCHEMA = Path(__file__).parent.parent / "schema.graphql"
 
 ERRORS = """errors { __typename code message path
@@ -48,6 +51,8 @@ CASE = """id reference status stage version round outcome overdue due closedAt
 @dataclass
 class Town:
     served: Served
+    client: httpx2.AsyncClient = field(repr=False)
+    """Lets a connection go before the other side does, however slow the machine is."""
     _tokens: dict[str, str] = field(default_factory=dict)
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _keys: "count[int]" = field(default_factory=lambda: count(1))
@@ -70,7 +75,7 @@ class Town:
                 self._tokens[who] = await self.served.token_of(who)
             headers["Authorization"] = f"Bearer {self._tokens[who]}"
         body = {"query": document, "variables": dict(variables or {})}
-        answer = await self.served.client.post("/graphql", json=body, headers=headers, timeout=60)
+        answer = await self.client.post("/graphql", json=body, headers=headers)
         told: Json = answer.json()
         return told
 
@@ -138,29 +143,32 @@ class Town:
         """What a system of the sandbox has on record."""
         urls = self.served.house.config.urls
         base = f"{urls['desk']}/systeem/smtp" if system == "smtp" else urls[system]
-        answer = await self.served.client.get(f"{base}/sim/{path}", params=query)
+        answer = await self.client.get(f"{base}/sim/{path}", params=query)
         assert answer.is_success, answer.text
         return answer.json()
 
     async def order(self, system: str, path: str, **told: object) -> Any:  # noqa: ANN401  # JSON
         """Have something happen in the outside world."""
-        return await self.served.order(system, path, **told)
+        url = f"{self.served.house.config.urls[system]}/sim/{path}"
+        answer = await self.client.post(url, json=told)
+        assert answer.is_success, answer.text
+        return answer.json()
 
     async def fails(self, system: str, **fault: object) -> None:
-        await self.served.order(system, "faults", **fault)
+        await self.order(system, "faults", **fault)
 
     async def recovers(self, system: str) -> None:
-        await self.served.client.delete(f"{self.served.house.config.urls[system]}/sim/faults")
+        await self.client.delete(f"{self.served.house.config.urls[system]}/sim/faults")
 
     @asynccontextmanager
     async def hooks(self, system: str, mode: str, type: str = "") -> AsyncIterator[None]:
         """`hold` or `lose` what a system would tell Loket by itself."""
         url = f"{self.served.house.config.urls[system]}/sim/callbacks/rule"
-        (await self.served.client.put(url, json={"mode": mode, "type": type})).raise_for_status()
+        (await self.client.put(url, json={"mode": mode, "type": type})).raise_for_status()
         try:
             yield
         finally:
-            await self.served.client.put(url, json={"mode": "send", "type": ""})
+            await self.client.put(url, json={"mode": "send", "type": ""})
 
     async def letters(self, who: str) -> list[Json]:
         """The e-mails in somebody's mailbox, oldest first."""
@@ -224,7 +232,7 @@ class Dossier:
         seen = await self.read(who, "viewerAvailableActions { action enabled }")
         return {one["action"] for one in seen["viewerAvailableActions"] if one["enabled"]}
 
-    async def until(self, status: str, seconds: float = 20.0) -> Json:
+    async def until(self, status: str, seconds: float = 30.0) -> Json:
         """As staff see it once it has this status."""
         seen: Json = {}
 
@@ -238,7 +246,7 @@ class Dossier:
             raise AssertionError(f"{self.reference} is {seen['status']}, not {status}") from None
         return await self.read()
 
-    async def calm(self, seconds: float = 20.0) -> None:
+    async def calm(self, seconds: float = 30.0) -> None:
         """Once all that others were to hear of it now is handed over."""
 
         async def quiet() -> bool:
@@ -336,11 +344,19 @@ class Dossier:
 @asynccontextmanager
 async def opened(database_url: str, folder: Path, **changed: object) -> AsyncIterator[Town]:
     """`changed` replaces fields of Loket's settings."""
-    async with served(database_url, folder, **changed) as found:
+    short = httpx2.Limits(max_connections=100, keepalive_expiry=1.0)
+    async with (
+        served(database_url, folder, **changed) as found,
+        httpx2.AsyncClient(base_url=found.url, trust_env=False, limits=short, timeout=60) as client,
+    ):
+        town = Town(found, client)
+        await client.put(
+            f"{found.house.config.urls['worldline']}/sim/settings", json={"refundSeconds": REFUND_SECONDS}
+        )
         worker = Worker(found.loket)
         running = asyncio.create_task(worker.run())
         try:
-            yield Town(found)
+            yield town
         finally:
             worker.stop()
             await running
@@ -432,11 +448,13 @@ INVARIANTS = {
 }
 
 
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
-    """Raises `TimeoutError`."""
+async def until(true: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
+    """Look again and again, less and less often. Raises `TimeoutError`."""
+    pause = 0.02
     async with asyncio.timeout(seconds):
-        while not await true():  # noqa: ASYNC110  # what is awaited happens elsewhere
-            await asyncio.sleep(0.03)
+        while not await true():
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.4, 0.2)
 
 
 def _mutation(action: str) -> graphql.GraphQLField:

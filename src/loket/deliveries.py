@@ -96,12 +96,6 @@ async def refresh(work: Work, offers: Sequence[SlotOffer]) -> None:
 
     The tool counts everybody's places, we ours: what other customers took of a slot is not ours to give.
     """
-    this_slot: ColumnElement[UUID] = literal_column("slot.id")
-    booked = (
-        select(func.count())
-        .where(col(Booking.slot_id) == this_slot, col(Booking.status) == SlotStatus.BOOKED)
-        .scalar_subquery()
-    )
     for offer in sorted(offers, key=lambda one: one.id):
         row = insert(Slot).values(
             external_id=offer.id,
@@ -123,7 +117,7 @@ async def refresh(work: Work, offers: Sequence[SlotOffer]) -> None:
                     "ends_at": told.ends_at,
                     # fewer places than we gave away already is the tool's to solve: it moves bookings
                     "capacity": func.greatest(
-                        offer.capacity - func.greatest(offer.taken - booked, 0), Slot.taken
+                        offer.capacity - func.greatest(offer.taken - OURS, 0), Slot.taken
                     ),
                     "area": told.area,
                     "state": told.state,
@@ -133,6 +127,25 @@ async def refresh(work: Work, offers: Sequence[SlotOffer]) -> None:
                 where=col(Slot.version) <= told.version,
             )
         )
+
+
+OURS: ColumnElement[int] = literal_column("""
+    (SELECT count(*) FROM booking
+      WHERE booking.slot_id = slot.id
+        AND (booking.status = 'BOOKED'
+             OR booking.status = 'RELEASED'
+                AND EXISTS (SELECT FROM effect
+                             WHERE effect.case_id = booking.case_id AND effect.kind = 'PLANNING_BOOK'
+                               AND effect.payload ->> 'slot_id' = slot.external_id
+                               AND effect.receipt ->> 'version' IS NOT NULL)
+                AND EXISTS (SELECT FROM effect
+                             WHERE effect.case_id = booking.case_id
+                               AND effect.kind IN ('PLANNING_BOOK', 'PLANNING_CANCEL')
+                               AND (effect.state = 'PENDING'
+                                    OR effect.done_at > clock_timestamp() - interval '1 minute'))))
+""")
+"""How many of the places that the planning tool counts in a slot are ours: those that are booked, and those
+that were given up, of which it did not hear yet, or only after it was asked."""
 
 
 async def free_slots(work: Work, case: Case, limit: int = 20) -> list[Slot]:

@@ -26,7 +26,16 @@ import strawberry
 from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgumentAnnotation
 
-from loket.api.naming import Field, described, described_argument, document, enumeration, interface, output
+from loket.api.naming import (
+    Field,
+    described,
+    described_argument,
+    document,
+    encode_id,
+    enumeration,
+    interface,
+    output,
+)
 from loket.api.reads import POLICY, Allowed, Ref
 from loket.errors import ErrorCode, ManyRefused, Refused, Unavailable
 
@@ -190,7 +199,10 @@ def _user_error(fault: Refused, language: str) -> UserError:
         case ErrorCode.IDEMPOTENCY_MISMATCH:
             return IdempotencyMismatch(**said)
         case ErrorCode.SLOT_FULL:
-            slots = [SlotAlternative(**one) for one in extra.get("alternatives", ())]
+            slots = [
+                SlotAlternative(**one | {"id": encode_id("Slot", one["id"])})
+                for one in extra.get("alternatives", ())
+            ]
             return SlotFull(alternatives=slots, **said)
         case ErrorCode.VALIDATION | ErrorCode.REQUIRED:
             return ValidationError(**said)
