@@ -466,6 +466,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("reference"),
     )
     op.create_index(
+        "case_open",
+        "case",
+        ["submitted_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("closed_at IS NULL"),
+    )
+    op.create_index(
+        "case_overdue", "case", ["due_on", "id"], unique=False, postgresql_where=sa.text("overdue")
+    )
+    op.create_index(
         "case_due", "case", ["due_on", "id"], unique=False, postgresql_where=sa.text("closed_at IS NULL")
     )
     op.create_index("case_handler", "case", ["handler_id", "submitted_at", "id"], unique=False)
@@ -607,6 +617,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("case_id", "round"),
+    )
+    op.create_index(
+        "delivery_of_day",
+        "delivery",
+        [sa.text("((starts_at AT TIME ZONE 'Europe/Brussels')::date)"), "route", "id"],
+        unique=False,
     )
     op.create_index(op.f("ix_delivery_case_id"), "delivery", ["case_id"], unique=False)
     op.create_index(op.f("ix_delivery_starts_at"), "delivery", ["starts_at"], unique=False)
@@ -946,6 +962,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("message_newest", "message", ["queued_at", "id"], unique=False)
     op.create_index(op.f("ix_message_case_id"), "message", ["case_id"], unique=False)
     op.create_index(op.f("ix_message_effect_id"), "message", ["effect_id"], unique=False)
     op.create_index(op.f("ix_message_person_id"), "message", ["person_id"], unique=False)
@@ -1014,6 +1031,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("task_oldest", "task", ["status", "opened_at", "id"], unique=False)
     op.create_index(op.f("ix_task_case_id"), "task", ["case_id"], unique=False)
     op.create_index(
         "task_open", "task", ["case_id", "kind"], unique=True, postgresql_where=sa.text("status = 'OPEN'")
@@ -1202,6 +1220,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("number"),
         sa.UniqueConstraint("reference"),
     )
+    op.create_index("invoice_due", "invoice", ["status", "due_on", "id"], unique=False)
+    op.create_index("invoice_newest", "invoice", ["issued_on", "id"], unique=False)
     op.create_index(
         "invoice_live", "invoice", ["case_id"], unique=True, postgresql_where=sa.text("status <> 'CREDITED'")
     )
@@ -1281,6 +1301,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("checkout_id"),
         sa.UniqueConstraint("module", "provider_payment_id"),
     )
+    op.create_index("payment_newest", "payment", ["started_at", "id"], unique=False)
     op.create_index(op.f("ix_payment_case_id"), "payment", ["case_id"], unique=False)
     op.create_index(op.f("ix_payment_invoice_id"), "payment", ["invoice_id"], unique=False)
     op.create_table(
@@ -1329,11 +1350,14 @@ def downgrade() -> None:
     op.drop_table("refund")
     op.drop_index(op.f("ix_payment_invoice_id"), table_name="payment")
     op.drop_index(op.f("ix_payment_case_id"), table_name="payment")
+    op.drop_index("payment_newest", table_name="payment")
     op.drop_table("payment")
     op.drop_table("creditnote")
     op.drop_index(op.f("ix_invoice_person_id"), table_name="invoice")
     op.drop_index(op.f("ix_invoice_case_id"), table_name="invoice")
     op.drop_index("invoice_live", table_name="invoice", postgresql_where=sa.text("status <> 'CREDITED'"))
+    op.drop_index("invoice_due", table_name="invoice")
+    op.drop_index("invoice_newest", table_name="invoice")
     op.drop_table("invoice")
     op.drop_table("documentcontent")
     op.drop_index(op.f("ix_booking_slot_id"), table_name="booking")
@@ -1351,6 +1375,7 @@ def downgrade() -> None:
     op.drop_table("timer")
     op.drop_index("task_open", table_name="task", postgresql_where=sa.text("status = 'OPEN'"))
     op.drop_index(op.f("ix_task_case_id"), table_name="task")
+    op.drop_index("task_oldest", table_name="task")
     op.drop_table("task")
     op.drop_table("quotaclaim")
     op.drop_index(op.f("ix_note_case_id"), table_name="note")
@@ -1359,6 +1384,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_message_person_id"), table_name="message")
     op.drop_index(op.f("ix_message_effect_id"), table_name="message")
     op.drop_index(op.f("ix_message_case_id"), table_name="message")
+    op.drop_index("message_newest", table_name="message")
     op.drop_table("message")
     op.drop_index("event_of_person", table_name="event")
     op.drop_index("event_of_case", table_name="event")
@@ -1380,6 +1406,7 @@ def downgrade() -> None:
     op.drop_table("document")
     op.drop_index(op.f("ix_delivery_starts_at"), table_name="delivery")
     op.drop_index(op.f("ix_delivery_case_id"), table_name="delivery")
+    op.drop_index("delivery_of_day", table_name="delivery")
     op.drop_table("delivery")
     op.drop_index(op.f("ix_decision_case_id"), table_name="decision")
     op.drop_table("decision")
@@ -1392,6 +1419,8 @@ def downgrade() -> None:
     op.drop_index("case_newest", table_name="case")
     op.drop_index("case_handler", table_name="case")
     op.drop_index("case_due", table_name="case", postgresql_where=sa.text("closed_at IS NULL"))
+    op.drop_index("case_open", table_name="case", postgresql_where=sa.text("closed_at IS NULL"))
+    op.drop_index("case_overdue", table_name="case", postgresql_where=sa.text("overdue"))
     op.drop_table("case")
     op.drop_index(op.f("ix_websession_expires_at"), table_name="websession")
     op.drop_table("websession")

@@ -296,6 +296,8 @@ class Case(SQLModel, table=True):
         Index("case_newest", "submitted_at", "id"),
         Index("case_of_person", "person_id", "submitted_at", "id"),
         Index("case_due", "due_on", "id", postgresql_where=text("closed_at IS NULL")),
+        Index("case_open", "submitted_at", "id", postgresql_where=text("closed_at IS NULL")),
+        Index("case_overdue", "due_on", "id", postgresql_where=text("overdue")),
     )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
@@ -365,6 +367,7 @@ class Task(SQLModel, table=True):
 
     __table_args__ = (
         Index("task_open", "case_id", "kind", unique=True, postgresql_where=text("status = 'OPEN'")),
+        Index("task_oldest", "status", "opened_at", "id"),
     )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
@@ -469,6 +472,8 @@ class Invoice(SQLModel, table=True):
         UniqueConstraint("journal", "year", "sequence"),
         CheckConstraint("amount > 0 AND paid >= 0", name="invoice_amounts"),
         Index("invoice_live", "case_id", unique=True, postgresql_where=text("status <> 'CREDITED'")),
+        Index("invoice_newest", "issued_on", "id"),
+        Index("invoice_due", "status", "due_on", "id"),
     )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
@@ -507,6 +512,7 @@ class Payment(SQLModel, table=True):
 
     __table_args__ = (
         UniqueConstraint("module", "provider_payment_id"),
+        Index("payment_newest", "started_at", "id"),
         CheckConstraint("amount > 0", name="payment_amount"),
     )
 
@@ -574,7 +580,10 @@ class Slot(SQLModel, table=True):
 class Delivery(SQLModel, table=True):
     """The hand-over of goods (levering)."""
 
-    __table_args__ = (UniqueConstraint("case_id", "round"),)
+    __table_args__ = (
+        UniqueConstraint("case_id", "round"),
+        Index("delivery_of_day", text("((starts_at AT TIME ZONE 'Europe/Brussels')::date)"), "route", "id"),
+    )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     case_id: UUID = Field(foreign_key="case.id", index=True)
@@ -620,6 +629,8 @@ class Booking(SQLModel, table=True):
 
 class Message(SQLModel, table=True):
     """One message to one person over one channel (bericht)."""
+
+    __table_args__ = (Index("message_newest", "queued_at", "id"),)
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     case_id: UUID = Field(foreign_key="case.id", index=True)
