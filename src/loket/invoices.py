@@ -333,6 +333,9 @@ async def register(
         Refused: VALIDATION when that name was given before to other money.
     """
     case = await cases.get(work, invoice.case_id)
+    # whoever writes down the same money for another case at the same time waits here
+    name = func.hashtextextended(f"{module} {provider_payment_id}", 0)
+    await work.session.execute(select(func.pg_advisory_xact_lock(name)))
     found = await work.session.scalars(
         select(Payment).where(
             col(Payment.module) == module, col(Payment.provider_payment_id) == provider_payment_id
