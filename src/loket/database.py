@@ -36,6 +36,9 @@ COALESCE_SECONDS = 0.010
 """At most one NOTIFY per channel in this time: each takes a lock of the whole cluster at its commit."""
 IDLE_IN_TRANSACTION_SECONDS = 30
 """A forgotten transaction holds back the feed of events, so the server ends it."""
+RANDOM_PAGE_COST = 1.1
+"""A page anywhere, to one in order: the server's default, 4, is for turning discs. With it a queue is read by
+walking all cases in order (41 ms of 100,000) and not by its own index (0.7 ms)."""
 CONNECT_SECONDS = 5
 PULSE_SECONDS = 15.0
 """How often a silent listener asks whether its server is still there."""
@@ -107,6 +110,7 @@ class Database:
         options = (
             f"-c timezone=UTC -c statement_timeout={int(statement_timeout_seconds * 1000)}"
             f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS * 1000}"
+            f" -c random_page_cost={RANDOM_PAGE_COST}"
         )
         self._arguments: dict[str, Any] = {
             "application_name": name,
