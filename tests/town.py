@@ -51,11 +51,15 @@ CASE = """id reference status stage version round outcome overdue due closedAt
 @dataclass
 class Town:
     served: Served
-    client: httpx2.AsyncClient = field(repr=False)
+    _own_client: httpx2.AsyncClient | None = field(default=None, repr=False)
     """Lets a connection go before the other side does, however slow the machine is."""
     _tokens: dict[str, str] = field(default_factory=dict)
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _keys: "count[int]" = field(default_factory=lambda: count(1))
+
+    @property
+    def client(self) -> httpx2.AsyncClient:
+        return self._own_client or self.served.client
 
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────
 

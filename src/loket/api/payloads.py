@@ -200,7 +200,7 @@ def _user_error(fault: Refused, language: str) -> UserError:
             return IdempotencyMismatch(**said)
         case ErrorCode.SLOT_FULL:
             slots = [
-                SlotAlternative(**one | {"id": encode_id("Slot", one["id"])})
+                SlotAlternative(**one | {"id": _global("Slot", one["id"])})
                 for one in extra.get("alternatives", ())
             ]
             return SlotFull(alternatives=slots, **said)
@@ -210,6 +210,10 @@ def _user_error(fault: Refused, language: str) -> UserError:
             return RuleNotMet(rule=str(extra.get("rule", "")), **said)
         case _:
             return Refusal(**said)
+
+
+def _global(kind: str, key: UUID | str) -> strawberry.ID:
+    return strawberry.ID(encode_id(kind, key) if isinstance(key, UUID) else key)
 
 
 @output
