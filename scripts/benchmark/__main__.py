@@ -1,6 +1,11 @@
-"""`scripts/bench`: how fast Loket answers, and with how many statements."""
+"""How fast Loket answers.
+
+scripts/bench               four operations beside PostGraphile and beside the least that a server can do
+scripts/bench statements    how many SQL statements a page of 10 and of 100 cases takes
+"""
 
 import argparse
+import asyncio
 import contextlib
 import json
 import platform
@@ -10,7 +15,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import load, processes, speed
+from benchmark import load, processes, speed, statements
 from benchmark.town import BUILD, ROOT, Town
 
 
@@ -19,7 +24,7 @@ def main() -> int:
     where = processes.cores()
     with contextlib.ExitStack() as stack:
         town = stack.enter_context(Town(cases=arguments.cases, citizens=arguments.citizens, where=where))
-        return _speed(arguments, town, stack)
+        return {"speed": _speed, "statements": _statements}[arguments.what](arguments, town, stack)
 
 
 def _speed(arguments: argparse.Namespace, town: Town, stack: contextlib.ExitStack) -> int:
@@ -38,6 +43,15 @@ def _speed(arguments: argparse.Namespace, town: Town, stack: contextlib.ExitStac
     return 0
 
 
+def _statements(_arguments: argparse.Namespace, town: Town, _stack: contextlib.ExitStack) -> int:
+    found = asyncio.run(statements.count(town))
+    for caller, by_size in found.items():
+        told = ", ".join(f"{count} for {size} cases" for size, count in by_size.items())
+        print(f"SQL statements of a {caller}'s page: {told}")
+    _write("statements", {"statements": found})
+    return 0 if statements.is_well(found) else 1
+
+
 def _write(name: str, found: dict[str, object]) -> None:
     commit = subprocess.run(
         ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
@@ -54,7 +68,10 @@ def _busy() -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=["speed", "statements"], default="speed")
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--citizens", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)

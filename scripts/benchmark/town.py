@@ -18,6 +18,7 @@ import psycopg
 
 from benchmark import processes
 from benchmark.processes import Cores, Unanswered
+from loket.database import RANDOM_PAGE_COST
 from loket.installation import free_ports, prepare
 from loket.postgres import Postgres
 
@@ -69,7 +70,9 @@ class Town:
     def _begin(self) -> None:
         self._forget_another()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.postgres = Postgres(self.folder / "postgres", log=self.folder / "postgres.log")
+        # the same for all who are compared; Loket itself asks for it on each connection
+        tuned = {"random_page_cost": str(RANDOM_PAGE_COST)}
+        self.postgres = Postgres(self.folder / "postgres", log=self.folder / "postgres.log", settings=tuned)
         self._open.callback(self.postgres.stop)
         self.database_url = self.postgres.start()
         assert self.postgres.pid is not None
