@@ -162,21 +162,17 @@ class Town:
         await self.order(system, "faults", **fault)
 
     async def recovers(self, system: str) -> None:
-        await (self.client or self.served.client).delete(
-            f"{self.served.house.config.urls[system]}/sim/faults"
-        )
+        await self.client.delete(f"{self.served.house.config.urls[system]}/sim/faults")
 
     @asynccontextmanager
     async def hooks(self, system: str, mode: str, type: str = "") -> AsyncIterator[None]:
         """`hold` or `lose` what a system would tell Loket by itself."""
         url = f"{self.served.house.config.urls[system]}/sim/callbacks/rule"
-        (
-            await (self.client or self.served.client).put(url, json={"mode": mode, "type": type})
-        ).raise_for_status()
+        (await self.client.put(url, json={"mode": mode, "type": type})).raise_for_status()
         try:
             yield
         finally:
-            await (self.client or self.served.client).put(url, json={"mode": "send", "type": ""})
+            await self.client.put(url, json={"mode": "send", "type": ""})
 
     async def letters(self, who: str) -> list[Json]:
         """The e-mails in somebody's mailbox, oldest first."""
