@@ -17,7 +17,19 @@ from loket.api.naming import decode_id, encode_id
 from loket.sandbox import personas
 from loket.work import BRUSSELS
 from served import VANS
-from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, nothing_stays_open, opened, until
+from town import (
+    DRIVER,
+    FINANCE,
+    HANDLER,
+    OPERATOR,
+    REFUND_SECONDS,
+    Dossier,
+    Json,
+    Town,
+    nothing_stays_open,
+    opened,
+    until,
+)
 
 STAFF = (HANDLER, DRIVER, FINANCE)
 
@@ -770,6 +782,8 @@ async def test_reminders_go_out_and_without_money_it_ends(town: Town) -> None:
     case = await dossier.until("CANCELLED")
     assert case["invoice"]["status"] == "CREDITED"
     assert await dossier.entries() == [("INVOICE", "28.00"), ("CREDIT_NOTE", "28.00")]
+    (letter,) = [one for one in await dossier.letters() if "stopgezet" in one["subject"]]
+    assert "Wij ontvingen uw betaling niet op tijd." in _plain(letter)
     assert (await dossier.dosis())[-1] == ("Stopgezet", "Afgerond")
     assert await dossier.timers() == set()
     assert (await town.refused(dossier.who, "paymentStart", invoiceId=case["invoice"]["id"]))["code"] == (
@@ -871,6 +885,43 @@ async def test_an_open_payment_page_is_closed_with_the_case(town: Town) -> None:
     assert {one["status"] for one in case["invoice"]["payments"]} == {"CAPTURED", "FAILED"}
 
 
+async def test_money_at_the_counter_is_written_down_once_and_booked(town: Town) -> None:
+    dossier = await town.applies()
+    invoice = (await dossier.read())["invoice"]["id"]
+    paid = {"amount": "28.00", "method": "COUNTER", "reference": f"KAS {dossier.reference}",
+            "valueDate": datetime.now(BRUSSELS).date().isoformat()}  # fmt: skip
+    for _ in range(2):
+        await town.does(FINANCE, "paymentRegister", invoiceId=invoice, input=paid)
+    case = await dossier.until("AWAITING_SLOT")
+    assert [one["method"] for one in case["invoice"]["payments"]] == ["COUNTER"]
+    told = await dossier.read(fields="timeline(first: 50) { nodes { type actor { name } } }")
+    by = {one["type"]: one["actor"]["name"] for one in told["timeline"]["nodes"]}
+    assert by["PAID"] == "Filip Goossens"
+    assert await dossier.entries() == [("INVOICE", "28.00"), ("PAYMENT", "28.00")]
+
+
+async def test_a_refund_that_the_bank_refuses_is_ordered_again_by_a_person(town: Town) -> None:
+    dossier = await town.applies()
+    await dossier.pays()
+    await dossier.until("AWAITING_SLOT")
+    bank = town.served.house.config.urls["worldline"]
+    await town.client.put(f"{bank}/sim/settings", json={"refundSeconds": None})
+    await town.does(dossier.who, "caseWithdraw", id=dossier.id)
+    await until(lambda: _asked_back(town, dossier, 1))
+    await town.client.put(f"{bank}/sim/settings", json={"refundSeconds": REFUND_SECONDS})
+    (asked,) = await _refunds_at_the_bank(town, dossier)
+    await town.order("worldline", f"refunds/{asked['id']}/settle", outcome="rejected")
+    await until(lambda: _refunds_are(dossier, "FAILED"))
+    assert await dossier.tasks() == ["REFUND_DUE"]
+    refund = (await dossier.read())["refunds"][0]["id"]
+    await town.does(FINANCE, "refundOrder", id=refund)
+    await until(lambda: _refunds_are(dossier, "DONE"))
+    assert await dossier.tasks() == []
+    standings = [one["standing"] for one in await _refunds_at_the_bank(town, dossier)]
+    assert standings == ["refund_rejected", "refunded"]
+    assert (await dossier.entries()).count(("REFUND", "28.00")) == 1
+
+
 async def test_a_handler_cancels_with_a_reason_that_the_citizen_reads(town: Town) -> None:
     dossier = await town.applies()
     refusal = await town.refused(HANDLER, "caseCancel", id=dossier.id, input={"reason": " "})
@@ -896,12 +947,20 @@ async def _invoice_is(dossier: Dossier, status: str) -> bool:
     return bool(case["invoice"]["status"] == status)
 
 
+async def _asked_back(town: Town, dossier: Dossier, number: int) -> bool:
+    return len(await _refunds_at_the_bank(town, dossier)) == number
+
+
 async def _back(town: Town, dossier: Dossier) -> list[int]:
     """What the payment module gave back, in cents."""
+    return [one["amount"] for one in await _refunds_at_the_bank(town, dossier)]
+
+
+async def _refunds_at_the_bank(town: Town, dossier: Dossier) -> list[Json]:
     found = await town.look("worldline", "refunds")
     payments = {one["id"] for one in await town.look("worldline", "payments")
                 if one["reference"] == dossier.reference}  # fmt: skip
-    return [one["amount"] for one in found if one["paymentId"] in payments]
+    return [one for one in found if one["paymentId"] in payments]
 
 
 async def _executed(town: Town, dossier: Dossier) -> None:
@@ -1150,6 +1209,29 @@ async def test_a_hand_over_heard_twice_is_one(town: Town) -> None:
     assert (events.count("DELIVERED"), events.count("COMPLETED")) == (1, 1)
     assert await dossier.tasks() == []
     assert len([one for one in await dossier.letters() if "is geleverd" in one["subject"]]) == 1
+
+
+async def test_what_was_delivered_after_a_withdrawal_goes_to_a_person(town: Town) -> None:
+    dossier, _ = await _planned(town)
+    (booking,) = await dossier.bookings()
+    await town.does(OPERATOR, "systemPause", system="planning")
+    await town.does(dossier.who, "caseWithdraw", id=dossier.id)
+    await town.order("planning", f"bookings/{booking['id']}/confirm")
+    await until(lambda: _has_task(dossier, "DELIVERED_UNEXPECTEDLY"))
+    case = await dossier.read()
+    assert (case["status"], case["delivery"]["deliveredAt"] is None) == ("WITHDRAWN", False)
+    await town.does(OPERATOR, "systemResume", system="planning")
+    await until(lambda: _is_parked(town, dossier))
+    failed = await dossier.read(fields="effects { id state kind }")
+    (too_late,) = [one for one in failed["effects"] if one["state"] == "PARKED"]
+    assert too_late["kind"] == "PLANNING_CANCEL"
+    await town.does(OPERATOR, "effectSkip", id=too_late["id"], input={"reason": "Het staat er al."})
+    assert (await dossier.dosis())[-1] == ("Stopgezet", "Afgerond")
+
+
+async def _is_parked(town: Town, dossier: Dossier) -> bool:
+    found = await town.ask(OPERATOR, "{ failedEffects(first: 10) { nodes { case { reference } } } }")
+    return dossier.reference in [one["case"]["reference"] for one in found["failedEffects"]["nodes"]]
 
 
 async def test_a_place_that_another_customer_took_is_chosen_again(town: Town) -> None:

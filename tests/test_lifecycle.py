@@ -145,9 +145,11 @@ def test_a_citizen_decides_nothing(table: CaseMachine) -> None:
     assert {step.action for step in table.steps if Role.APPLICANT in step.by} == wishes
 
 
-def test_only_facts_pay(table: CaseMachine) -> None:
+def test_only_facts_pay_and_only_time_gives_up(table: CaseMachine) -> None:
     for step in table.steps:
-        if step.action in (Action.PAY, Action.GIVE_UP, Action.HAND_OVER, Action.REMIND, Action.LAPSE_TERM):
+        if step.action is Action.PAY:
+            assert step.by == {Role.FINANCE, Role.SYSTEM}
+        if step.action in (Action.GIVE_UP, Action.HAND_OVER, Action.REMIND, Action.LAPSE_TERM):
             assert step.by == {Role.SYSTEM}
 
 

@@ -231,6 +231,27 @@ async def test_a_slot_that_passed_before_the_money_came_is_chosen_anew(town: Tow
     assert (await dossier.read())["status"] == "AWAITING_DELIVERY"
 
 
+@pytest.mark.parametrize("pays", [True, False], ids=["paid then", "never paid"])
+async def test_what_is_handed_over_before_its_turn_is_delivered_once(town: Town, pays: bool) -> None:
+    dossier = await town.applies(procedure="paid-before-van")
+    await dossier.books()
+    (booking,) = await dossier.bookings()
+    await town.order("planning", f"bookings/{booking['id']}/confirm")
+    await until(lambda: _happened(dossier, "DELIVERED"))
+    assert (await dossier.read())["status"] == "AWAITING_PAYMENT"
+    assert await dossier.tasks() == ["DELIVERED_UNEXPECTEDLY"]
+    if pays:
+        await dossier.pays()
+    else:
+        await dossier.fires("PAYMENT_END")
+    case = await dossier.until("COMPLETED")
+    assert case["invoice"]["status"] == ("PAID" if pays else "HANDED_OVER")
+    assert case["delivery"]["status"] == "DELIVERED"
+    assert await dossier.tasks() == []
+    assert len([one for one in await dossier.letters() if "is geleverd" in one["subject"]]) == 1
+    assert (await dossier.dosis())[-1] == ("Uitgevoerd", "Afgerond")
+
+
 async def test_invoices_of_two_journals_have_numbers_of_their_own_and_no_reference_in_common(
     town: Town,
 ) -> None:

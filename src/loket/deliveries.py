@@ -68,6 +68,11 @@ async def expect(work: Work, case: Case) -> None:
         await cases.advance(work, case, Action.ASK_SLOT)
         await _wait_for_choice(work, case)
         return
+    if delivery.delivered_at is not None:
+        _move(delivery, PartAction.CONFIRM)
+        await cases.complete_tasks(work, case, "DELIVERED_UNEXPECTEDLY")
+        await cases.advance(work, case, Action.PASS)
+        return
     live = await _live(work, delivery)
     if live is not None and delivery.starts_at is not None and delivery.starts_at <= work.now:
         await lose(work, case, delivery, live, "Dit moment ging voorbij voordat wij konden leveren.")
@@ -394,7 +399,7 @@ async def delivered(work: Work, delivery_id: UUID, at: datetime, by: str, *, by_
     delivery, case = await _locked(work, delivery_id)
     if by_hand and case.status is not Status.AWAITING_DELIVERY:
         raise cases.not_allowed(work, case)
-    if delivery.status is DeliveryStatus.DELIVERED:
+    if delivery.status is DeliveryStatus.DELIVERED or delivery.delivered_at is not None:
         return
     data = {"delivered_at": at.isoformat(), "delivered_by": by}
     if case.status is not Status.AWAITING_DELIVERY:

@@ -174,7 +174,7 @@ async def _refund(loket: Loket, effect: Effect) -> Done:
             state = await loket.systems.payments.refund_state(refund.provider_refund_id)
         else:
             state = await loket.systems.payments.refund(
-                key=refund.id, payment_id=payment.provider_payment_id, amount=refund.amount
+                key=effect.id, payment_id=payment.provider_payment_id, amount=refund.amount
             )
     except Declined as refusal:
         state = RefundState(refund.provider_refund_id or "", RefundStatus.FAILED, None, refusal.reason)

@@ -37,6 +37,7 @@ from loket.orders import net_lines
 from loket.records import (
     Case,
     CreditNote,
+    Delivery,
     EffectKind,
     Invoice,
     Journal,
@@ -122,15 +123,27 @@ async def end_unpaid(work: Work, case: Case) -> None:
     settings = work.definition(case).payment
     if settings is None or case.status is not Status.AWAITING_PAYMENT:
         return
-    stages = work.definition(case).stages
-    delivered = Stage.DELIVERY in stages and stages.index(Stage.DELIVERY) < stages.index(Stage.PAYMENT)
-    if settings.unpaid == "hand_over" or delivered:
+    if settings.unpaid == "hand_over" or await _is_delivered(work, case):
         invoice = await live(work, case)
         if invoice is not None:
             _move(invoice, PartAction.HAND_OVER)
         await cases.advance(work, case, Action.HAND_OVER)
     else:
-        await cases.advance(work, case, Action.GIVE_UP, data={"why": "unpaid"})
+        reason = "Wij ontvingen uw betaling niet op tijd."
+        await cases.advance(work, case, Action.GIVE_UP, data={"why": "unpaid", "reasons": [reason]})
+
+
+async def _is_delivered(work: Work, case: Case) -> bool:
+    """Whether the goods are with the citizen: by the order of stages, or before their turn."""
+    stages = work.definition(case).stages
+    if Stage.DELIVERY in stages and stages.index(Stage.DELIVERY) < stages.index(Stage.PAYMENT):
+        return True
+    found = await work.session.scalar(
+        select(col(Delivery.delivered_at)).where(
+            col(Delivery.case_id) == case.id, col(Delivery.round) == case.round
+        )
+    )
+    return found is not None
 
 
 async def credit(work: Work, case: Case, reason: str) -> None:
@@ -469,6 +482,7 @@ async def order_refund(work: Work, refund: Refund) -> None:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=refund.status)
     refund.status = step.to
     refund.ordered_at = work.now
+    refund.provider_refund_id = None  # ordered again it is another one there
     case = await work.session.get_one(Case, refund.case_id)
     payment = await work.session.get_one(Payment, refund.payment_id)
     if payment.method is PaymentMethod.ONLINE:

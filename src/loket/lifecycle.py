@@ -252,6 +252,7 @@ _HANDLER = frozenset({Role.HANDLER})
 _RULE = frozenset({Role.HANDLER, Role.SYSTEM})
 _CITIZEN = frozenset({Role.APPLICANT, Role.HANDLER, Role.SYSTEM})
 _FIELD = frozenset({Role.FIELD_WORKER, Role.SYSTEM})
+_MONEY = frozenset({Role.FINANCE, Role.SYSTEM})
 _STAFF = frozenset({Role.HANDLER, Role.OPERATOR})
 _BACK_OFFICE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.OPERATOR})
 
@@ -306,7 +307,7 @@ _ROWS: dict[Stage, tuple[_Row, ...]] = {
     ),
     Stage.PAYMENT: (
         _Row(S.AWAITING_PAYMENT,   A.PASS,                NEXT,                _SYSTEM,    E.STAGE_PASSED),
-        _Row(S.AWAITING_PAYMENT,   A.PAY,                 NEXT,                _SYSTEM,    E.PAID),
+        _Row(S.AWAITING_PAYMENT,   A.PAY,                 NEXT,                _MONEY,     E.PAID),
         _Row(S.AWAITING_PAYMENT,   A.REMIND,              SAME,                _SYSTEM,    E.PAYMENT_REMINDED),
         _Row(S.AWAITING_PAYMENT,   A.GIVE_UP,             S.CANCELLED,         _SYSTEM,    E.CANCELLED),
         _Row(S.AWAITING_PAYMENT,   A.HAND_OVER,           NEXT,                _SYSTEM,    E.HANDED_OVER),
@@ -321,7 +322,8 @@ _ROWS: dict[Stage, tuple[_Row, ...]] = {
         _Row(S.AWAITING_DELIVERY,  A.RESCHEDULE,          SAME,                _APPLICANT, E.RESCHEDULED),
         _Row(S.AWAITING_DELIVERY,  A.MOVE_SLOT,           SAME,                _SYSTEM,    E.SLOT_MOVED),
         _Row(S.AWAITING_DELIVERY,  A.LOSE_SLOT,           S.AWAITING_SLOT,     _SYSTEM,    E.SLOT_LOST),
-        # It was lost, and that was told, before the delivery was due.
+        # It was handed over, or the slot was lost, and that was told, before the delivery was due.
+        _Row(S.AWAITING_DELIVERY,  A.PASS,                NEXT,                _SYSTEM,    E.STAGE_PASSED),
         _Row(S.AWAITING_DELIVERY,  A.ASK_SLOT,            S.AWAITING_SLOT,     _SYSTEM,    E.SLOT_NEEDED),
         _Row(S.AWAITING_SLOT,      A.BOOK_SLOT,           S.AWAITING_DELIVERY, _CITIZEN,   E.PLANNED),
         _Row(S.AWAITING_SLOT,      A.REMIND,              SAME,                _SYSTEM,    E.SLOT_REMINDED),
@@ -540,8 +542,6 @@ class PartAction(StrEnum):
     SKIP = "SKIP"
     RESEND = "RESEND"
 
-
-_MONEY = frozenset({Role.FINANCE, Role.SYSTEM})
 
 # fmt: off
 APPLICATION = Machine[ApplicationStatus, PartAction]("application", (
