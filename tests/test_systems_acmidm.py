@@ -419,6 +419,38 @@ async def test_an_answer_is_kept_as_long_as_the_setting_says(
         await acm.aclose()
 
 
+async def test_who_goes_on_working_does_not_wait_while_acm_is_asked_anew(credentials: Credentials) -> None:
+    answers = Answer(document=_facts(lives_seconds=3600)), Answer(document={"active": False})
+    async with raw_server(*answers) as raw:
+        acm = AcmIdm(credentials.acmidm(raw.url, cache_seconds=3), kbo=KBO, redirect_uri=CALLBACK)
+        first = await acm.introspect("t")
+        await asyncio.sleep(2.1)
+        raw.another.clear()
+        assert await acm.introspect("t") is first
+        async with asyncio.timeout(0.8):  # before what was said ends to hold
+            await raw.another.wait()
+            while await acm.introspect("t") is not None:  # noqa: ASYNC110  # nothing else tells
+                await asyncio.sleep(0.01)
+        await acm.aclose()
+
+
+async def test_an_acm_in_trouble_takes_nothing_back_before_its_time(credentials: Credentials) -> None:
+    answers = Answer(document=_facts(lives_seconds=3600)), Answer(status=503)
+    async with raw_server(*answers) as raw:
+        acm = AcmIdm(credentials.acmidm(raw.url, cache_seconds=3), kbo=KBO, redirect_uri=CALLBACK)
+        first = await acm.introspect("t")
+        await asyncio.sleep(2.1)
+        raw.another.clear()
+        assert await acm.introspect("t") is first
+        await raw.another.wait()
+        await asyncio.sleep(0.1)
+        assert await acm.introspect("t") is first
+        await asyncio.sleep(1.0)
+        with pytest.raises(Unavailable):
+            await acm.introspect("t")
+        await acm.aclose()
+
+
 async def test_a_token_is_not_believed_after_its_end(credentials: Credentials) -> None:
     answers = Answer(document=_facts(lives_seconds=0.3)), Answer(document={"active": False})
     async with raw_server(*answers) as raw:

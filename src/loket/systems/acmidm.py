@@ -77,6 +77,15 @@ class TokenFacts(SignIn):
     scopes: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What ACM said of a token; both times as time.time() has them."""
+
+    facts: TokenFacts
+    until: float
+    renew_at: float
+
+
 class AcmIdm:
     """Sign-in of citizens and staff, and the tokens that they carry.
 
@@ -97,7 +106,7 @@ class AcmIdm:
         self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False)
         self._keys: KeySet | None = None
         self._keys_read_at = 0.0
-        self._known: dict[bytes, tuple[float, TokenFacts]] = {}
+        self._known: dict[bytes, _Known] = {}
         self._asking: dict[bytes, asyncio.Task[TokenFacts | None]] = {}
 
     async def aclose(self) -> None:
@@ -163,23 +172,36 @@ class AcmIdm:
     async def introspect(self, token: str) -> TokenFacts | None:
         """Who carries this access token; None when it is not active, not meant for us, or no person's.
 
-        Asked once per token and `introspection_cache_seconds`, however many requests wait for it.
+        Asked once per token and `introspection_cache_seconds`, however many requests wait for it. In the last
+        third of that time ACM is asked anew while what it said still holds, so that whoever goes on working
+        does not wait for it.
 
         Raises:
             Unavailable: ACM does not answer, or answers with a 5xx.
             Declined: ACM does not accept Loket itself as a client.
         """
         key = hashlib.sha256(token.encode()).digest()
-        until, facts = self._known.get(key, (0.0, None))
-        if facts is not None and time.time() < until:
-            return facts
+        known = self._known.get(key)
+        now = time.time()
+        if known is not None and now < known.until:
+            if now > known.renew_at:
+                self._ask(token, key)
+            return known.facts
+        # One request that is cancelled must not take the answer away from the others.
+        return await asyncio.shield(self._ask(token, key))
+
+    def _ask(self, token: str, key: bytes) -> asyncio.Task[TokenFacts | None]:
         asking = self._asking.get(key)
         if asking is None:
             asking = asyncio.create_task(self._introspect(token, key))
             self._asking[key] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        # One request that is cancelled must not take the answer away from the others.
-        return await asyncio.shield(asking)
+            asking.add_done_callback(lambda done: self._asked(done, key))
+        return asking
+
+    def _asked(self, done: asyncio.Task[TokenFacts | None], key: bytes) -> None:
+        del self._asking[key]
+        if not done.cancelled():
+            done.exception()  # who waits gets it as well; where nobody does, what was known holds to its end
 
     async def _introspect(self, token: str, key: bytes) -> TokenFacts | None:
         claims = await self._post(
@@ -197,7 +219,8 @@ class AcmIdm:
         facts = TokenFacts(**person, scopes=frozenset((_text(claims, "scope") or "").split()))
         while len(self._known) >= INTROSPECTIONS_KEPT:
             del self._known[next(iter(self._known))]
-        self._known[key] = (min(expiry, time.time() + self._section.introspection_cache_seconds), facts)
+        now, kept = time.time(), self._section.introspection_cache_seconds
+        self._known[key] = _Known(facts, min(expiry, now + kept), now + kept * 2 / 3)
         return facts
 
     def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
