@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 
 import pytest
 
-from loket import cases, orders
+from loket import cases, deliveries, orders
 from loket.api.naming import decode_id, encode_id
 from loket.lifecycle import Action, ApplicationStatus
 from loket.records import Application, Person
@@ -148,7 +148,7 @@ async def _counted(town: Town) -> int:
 
 async def _crowd(town: Town, size: int) -> list[str]:
     """The ids of so many cases that wait for a slot: of people without national number, so nobody is asked
-    about them, and opened by the verb, since the doors would take long."""
+    about them, and opened by the verbs, without a word to anybody, since the doors would take long."""
     loket = town.served.loket
     (definition,) = [one for one in loket.procedures.values() if one.key == PLANNED_FIRST]
     ids = []
@@ -173,6 +173,9 @@ async def _crowd(town: Town, size: int) -> list[str]:
             case = await cases.open_for(work, application, definition)
             await orders.place(work, case, application.cart)
             await cases.advance(work, case, Action.BEGIN)
+            await deliveries.invite(work, case)
+            work.entered.clear()
+            work.happened.clear()
             ids.append(encode_id("Case", case.id))
     return ids
 
