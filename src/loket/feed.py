@@ -46,9 +46,12 @@ class Cursor:
         try:
             padded = text + "=" * (-len(text) % 4)
             epoch, xid, seq = base64.urlsafe_b64decode(padded).decode().split(".")
-            return cls(int(epoch), int(xid), int(seq))
+            found = cls(int(epoch), int(xid), int(seq))
         except ValueError as fault:
             raise Refused(ErrorCode.VALIDATION, path=["after"], reason="not a cursor") from fault
+        if not all(0 <= part < 2**63 for part in (found.epoch, found.xid, found.seq)):
+            raise Refused(ErrorCode.VALIDATION, path=["after"], reason="not a cursor")
+        return found
 
 
 @dataclass(frozen=True)
