@@ -155,6 +155,8 @@ def _serve(
 
 def _round(town: Town, server: Server, operation: Operation, seconds: int, clients: int) -> Round:
     assert town.postgres.pid is not None
+    if server.key == "loket":
+        town.greet()
     events = _events(town) if operation.writes else 0
     own, all_of_it = server.process.pid, town.postgres.pid
     before = processes.cpu_seconds(own), processes.cpu_seconds(all_of_it, family=True)
