@@ -108,7 +108,9 @@ async def leave_codes(town: Town, number: int, box: str = "") -> list[UUID]:
         ]
 
 
-async def leave_entries(town: Town, dossier: Dossier, number: int = 1) -> list[UUID]:
+async def leave_entries(
+    town: Town, dossier: Dossier, number: int = 1, commits_after: float = 0
+) -> list[UUID]:
     """Documents for the books, of one case: they go out in order."""
     loket = town.served.loket
     case_id = decode_id(dossier.id, "Case")
@@ -126,6 +128,7 @@ async def leave_entries(town: Town, dossier: Dossier, number: int = 1) -> list[U
             id = uuid4()
             payload = like | {"id": str(id), "number": id.hex[:20]}
             left.append((await work.leave(EffectKind.ACCOUNTING_ENTRY, payload, case=case)).id)
+        await asyncio.sleep(commits_after)
         return left
 
 
@@ -769,6 +772,19 @@ async def test_no_effect_is_lost_while_workers_empty_its_lane(
         rows = await town.sql("SELECT id FROM effect WHERE id = ANY(:ids) ORDER BY seq", ids=ids)
         await in_order(town, [row.id for row in rows])
     assert not [one for one in caplog.records if "no lane" in one.message or "written down" in one.message]
+
+
+async def test_an_effect_that_is_committed_just_after_its_lane_ran_empty_goes_out(
+    town: Town, settled: list[Dossier], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with working(town):
+        for dossier in settled[:3]:
+            await fails(town, "accounting", "slow", seconds=0.3, count=1)
+            first = await leave_entries(town, dossier)
+            await under_way(town, "accounting")
+            second = await leave_entries(town, dossier, commits_after=0.8)
+            await all_done(town, first + second)
+    assert "had no lane" not in caplog.text
 
 
 async def test_an_effect_whose_lane_was_lost_is_found_again(
