@@ -246,6 +246,19 @@ PAGE = """query ($n: Int!) { dossiers(first: $n) { totalCount nodes {
 } } }"""
 
 
+@pytest.mark.parametrize(
+    "asked", ["hasPreviousPage", "hasNextPage", "startCursor", "endCursor", "__typename"]
+)
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_where_a_page_stands_is_told_by_itself(office: Database, asked: str, *, compiled: bool) -> None:
+    whole = (
+        "{ dossiers(first: 3) { pageInfo { hasPreviousPage hasNextPage startCursor endCursor __typename } } }"
+    )
+    alone = f"{{ dossiers(first: 3) {{ pageInfo {{ {asked} }} }} }}"
+    told = (await ask(office, alone, compiled=compiled))["data"]["dossiers"]["pageInfo"]
+    assert told == {asked: (await ask(office, whole))["data"]["dossiers"]["pageInfo"][asked]}
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 async def test_a_page_of_any_size_is_one_statement(office: Database, compiled: bool) -> None:
     for size in (1, 10, 25):
