@@ -900,7 +900,7 @@ async def test_money_at_the_counter_is_written_down_once_and_booked(town: Town) 
     assert await dossier.entries() == [("INVOICE", "28.00"), ("PAYMENT", "28.00")]
 
 
-async def test_a_refund_that_the_bank_refuses_is_ordered_again_by_a_person(town: Town) -> None:
+async def test_a_refund_that_the_bank_refuses_is_ordered_again_once_however_many_ask(town: Town) -> None:
     dossier = await town.applies()
     await dossier.pays()
     await dossier.until("AWAITING_SLOT")
@@ -914,7 +914,8 @@ async def test_a_refund_that_the_bank_refuses_is_ordered_again_by_a_person(town:
     await until(lambda: _refunds_are(dossier, "FAILED"))
     assert await dossier.tasks() == ["REFUND_DUE"]
     refund = (await dossier.read())["refunds"][0]["id"]
-    await town.does(FINANCE, "refundOrder", id=refund)
+    answers = await asyncio.gather(*(town.tries(FINANCE, "refundOrder", id=refund) for _ in range(8)))
+    assert sum(not answer["errors"] for answer in answers) == 1
     await until(lambda: _refunds_are(dossier, "DONE"))
     assert await dossier.tasks() == []
     standings = [one["standing"] for one in await _refunds_at_the_bank(town, dossier)]

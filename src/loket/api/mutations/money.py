@@ -143,5 +143,7 @@ class Money:
         if refund is None:
             raise Refused(ErrorCode.NOT_FOUND)
         await cases.get(work, refund.case_id)
+        # read anew behind the case's lock: two who order at once must not pay back twice
+        await work.session.refresh(refund, with_for_update={"key_share": True})
         await invoices.order_refund(work, refund)
         return RefundPayload(refund=Refund.of(refund.id))
