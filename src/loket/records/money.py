@@ -1,0 +1,111 @@
+"""What citizens owe, and what came in and went back."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+from uuid_utils.compat import uuid7
+
+from loket.lifecycle import InvoiceStatus, PaymentStatus, RefundStatus
+from loket.records.kinds import Instant, Json, Money, PaymentMethod, json_column, one_of
+
+
+class Journal(SQLModel, table=True):
+    """The last number given out per journal and year: numbers are gapless, the row is locked last."""
+
+    __table_args__ = (PrimaryKeyConstraint("journal", "year"),)
+
+    journal: str
+    year: int
+    last: int = 0
+
+
+class Invoice(SQLModel, table=True):
+    """What a citizen owes (factuur)."""
+
+    __table_args__ = (
+        UniqueConstraint("journal", "year", "sequence"),
+        CheckConstraint("amount > 0 AND paid >= 0", name="invoice_amounts"),
+        Index("invoice_live", "case_id", unique=True, postgresql_where=text("status <> 'CREDITED'")),
+        Index("invoice_newest", "issued_on", "id"),
+        Index("invoice_due", "status", "due_on", "id"),
+    )
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    case_id: UUID = Field(foreign_key="case.id", index=True)
+    person_id: UUID = Field(foreign_key="person.id", index=True)
+    round: int = 1
+    journal: str
+    year: int
+    sequence: int
+    number: str = Field(unique=True)
+    reference: str = Field(unique=True)
+    """The structured communication (OGM), 12 bare digits."""
+    status: InvoiceStatus = Field(default=InvoiceStatus.ISSUED, sa_type=one_of(InvoiceStatus))
+    version: int = 1
+    amount: Decimal = Field(sa_type=Money)
+    paid: Decimal = Field(default=Decimal(0), sa_type=Money)
+    lines: list[Json] = Field(default_factory=list, sa_column=json_column("[]"))
+    issued_on: date
+    due_on: date
+    document_id: UUID | None = Field(default=None, foreign_key="document.id")
+
+
+class CreditNote(SQLModel, table=True):
+    """Takes an invoice back, whole."""
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    invoice_id: UUID = Field(foreign_key="invoice.id", unique=True)
+    number: str = Field(unique=True)
+    amount: Decimal = Field(sa_type=Money)
+    issued_on: date
+    reason: str
+
+
+class Payment(SQLModel, table=True):
+    """What came in, or an attempt at it (betaling)."""
+
+    __table_args__ = (
+        UniqueConstraint("module", "provider_payment_id"),
+        Index("payment_newest", "started_at", "id"),
+        CheckConstraint("amount > 0", name="payment_amount"),
+    )
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    invoice_id: UUID = Field(foreign_key="invoice.id", index=True)
+    case_id: UUID = Field(foreign_key="case.id", index=True)
+    status: PaymentStatus = Field(default=PaymentStatus.STARTED, sa_type=one_of(PaymentStatus))
+    method: PaymentMethod = Field(sa_type=one_of(PaymentMethod))
+    module: str
+    amount: Decimal = Field(sa_type=Money)
+    checkout_id: str | None = Field(default=None, unique=True)
+    checkout_url: str | None = None
+    return_mac: str | None = None
+    return_url: str | None = None
+    """Where on the municipality's website the citizen goes after paying."""
+    provider_payment_id: str | None = None
+    """The other side's own name for it: one payment there is one payment here."""
+    payer_name: str = ""
+    value_on: date | None = None
+    started_at: datetime = Field(sa_type=Instant)
+    expires_at: datetime | None = Field(default=None, sa_type=Instant)
+    ended_at: datetime | None = Field(default=None, sa_type=Instant)
+    reason: str = ""
+
+
+class Refund(SQLModel, table=True):
+    """Money that goes back over the way it came."""
+
+    __table_args__ = (CheckConstraint("amount > 0", name="refund_amount"),)
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    payment_id: UUID = Field(foreign_key="payment.id", index=True)
+    case_id: UUID = Field(foreign_key="case.id", index=True)
+    status: RefundStatus = Field(default=RefundStatus.DUE, sa_type=one_of(RefundStatus))
+    amount: Decimal = Field(sa_type=Money)
+    reason: str
+    provider_refund_id: str | None = None
+    ordered_at: datetime | None = Field(default=None, sa_type=Instant)
+    ended_at: datetime | None = Field(default=None, sa_type=Instant)
