@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from loket.records import Lane
-from loket.work import SYSTEM_OF
+from loket.work import NOT_HELD_BACK, SYSTEM_OF
 
 LEASE = timedelta(seconds=30)
 """How long a claimed lane is left alone; after that its worker is taken for dead."""
@@ -105,7 +105,7 @@ async def sweep(session: AsyncSession) -> int:
     by hand.
     """
     await session.execute(KNOWN_SYSTEMS, {"names": sorted(SYSTEMS), "rate": RATE_PER_SECOND, "burst": BURST})
-    return len((await session.execute(SWEEP)).all())
+    return len((await session.execute(SWEEP, {"not_held_back": sorted(NOT_HELD_BACK)})).all())
 
 
 CLAIM = text("""
@@ -206,7 +206,8 @@ SWEEP = text("""
     SELECT head.lane, head.system, greatest(head.retry_at, now()), 0
       FROM (SELECT DISTINCT ON (lane) lane, system, state, retry_at
               FROM effect
-             WHERE state IN ('PENDING', 'PARKED', 'IN_DOUBT')
+             WHERE state = 'PENDING'
+                OR state IN ('PARKED', 'IN_DOUBT') AND system <> ALL (CAST(:not_held_back AS text[]))
              ORDER BY lane, seq) AS head
      WHERE head.state = 'PENDING'
        AND NOT EXISTS (SELECT FROM lane WHERE lane.key = head.lane AND lane.due_at IS NOT NULL)

@@ -51,11 +51,10 @@ SYSTEM_OF: dict[EffectKind, str] = {
     EffectKind.PAYMENT_REFUND: "payments",
     EffectKind.INVOICE_PDF: "paper",
 }
-IN_ORDER = frozenset({"dosis", "accounting", "planning"})
-"""Systems that must hear of one case in order: a parked effect holds back the next ones of its lane.
-
-For the others every effect is a lane of its own, so nothing waits behind a parked one.
-"""
+IN_ORDER = frozenset({"dosis", "accounting", "planning", "mbp", "email", "sms"})
+"""Systems that must hear of one case in order; for the others every effect is a lane of its own."""
+NOT_HELD_BACK = frozenset({"mbp", "email", "sms"})
+"""Where a parked effect holds back no other of its lane: a message is whole without the ones before it."""
 
 
 @dataclass(frozen=True)

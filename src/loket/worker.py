@@ -28,7 +28,7 @@ from loket.outcome import Done
 from loket.records import Attempt, Case, Effect, EffectState
 from loket.settings import Settings
 from loket.timers import Deadlines
-from loket.work import Work, the_system
+from loket.work import NOT_HELD_BACK, Work, the_system
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ NOT_NOW = (OperationalError, InterfaceError, PoolTimeout)
 """The database could not keep it at this moment."""
 
 OPEN = (EffectState.PENDING, EffectState.PARKED, EffectState.IN_DOUBT)
+"""What stands at the head of a lane, whether it can go on or not."""
 
 
 class OurFault(Unavailable):
@@ -174,12 +175,13 @@ class Worker:
 
     async def _next(self, claim: Claim) -> Effect | None:
         """The lane's oldest open effect, with its attempt written down; None when the lane must wait."""
+        heads = (EffectState.PENDING,) if claim.system in NOT_HELD_BACK else OPEN
         async with self._loket.database.transaction() as session:
             # the lane first: whoever leaves an effect meanwhile waits for us, and finds the lane gone or free
             lane = await lanes.hold(session, claim)
             found = await session.scalars(
                 select(Effect)
-                .where(col(Effect.lane) == claim.key, col(Effect.state).in_(OPEN))
+                .where(col(Effect.lane) == claim.key, col(Effect.state).in_(heads))
                 .order_by(col(Effect.seq))
                 .limit(1)
             )
@@ -250,10 +252,12 @@ class Worker:
                 state, outcome = EffectState.PENDING, "RETRY"
                 retry_at = work.now + wait_before_retry(tried_for, fault)
                 lane.failures += 1
+                look_again_at: datetime | None = retry_at
             else:
                 state = EffectState.IN_DOUBT if isinstance(fault, InDoubt) else EffectState.PARKED
                 outcome, retry_at = str(state), None
-            lanes.let_go(lane, retry_at)
+                look_again_at = work.now if effect.system in NOT_HELD_BACK else None
+            lanes.let_go(lane, look_again_at)
             new = await self._write_end(work, effect, state, outcome, error=fault.reason, retry_at=retry_at)
             if not new:
                 lanes.let_go(lane, work.now)  # skipped meanwhile: what waits behind it goes on
