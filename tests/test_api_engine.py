@@ -415,7 +415,7 @@ NOTE_ADD = """mutation ($id: ID!, $text: String!, $key: String!, $fail: String) 
     errors { __typename message code path
       ... on VersionConflict { currentVersion } ... on RuleNotMet { rule }
       ... on TransitionNotAllowed { currentStatus allowedActions }
-      ... on SlotFull { alternatives { id startsAt } } }
+      ... on SlotFull { alternatives { slotId startsAt } } }
   } }"""
 DOSSIER = encode_id("Dossier", toys.DOSSIERS[3])
 
@@ -472,7 +472,7 @@ async def test_every_refusal_comes_back_in_the_callers_language(office: Office) 
     assert english[2]["currentStatus"] == "OPEN"
     assert english[2]["allowedActions"] == ["CLOSE"]
     assert english[3]["rule"] == "age"
-    assert english[4]["alternatives"] == [{"id": "x", "startsAt": "2026-11-27T08:00:00.000000Z"}]
+    assert english[4]["alternatives"] == [{"slotId": "x", "startsAt": "2026-11-27T08:00:00.000000Z"}]
     missing = await office.ask(NOTE_ADD, "an", id="nonsense", text="x", key="2")
     assert missing["data"]["noteAdd"]["errors"][0]["code"] == "NOT_FOUND"
     assert missing["data"]["noteAdd"]["errors"][0]["path"] == ["id"]

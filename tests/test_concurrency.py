@@ -207,7 +207,7 @@ async def test_two_hundred_who_want_one_of_ten_places_get_ten(town: Town) -> Non
     refused = [one["errors"][0] for one in answers if one["errors"]]
     assert len(granted) == PLACES
     assert Counter(one["code"] for one in refused) == {"SLOT_FULL": 200 - PLACES}
-    offered = {other["id"] for one in refused for other in one["alternatives"]}
+    offered = {other["slotId"] for one in refused for other in one["alternatives"]}
     assert all(one["alternatives"] for one in refused)
     assert slot["id"] not in offered
     (late,) = await _crowd(town, 1)

@@ -34,7 +34,7 @@ SCHEMA = Path(__file__).parent.parent / "schema.graphql"
 ERRORS = """errors { __typename code message path
     ... on TransitionNotAllowed { currentStatus allowedActions }
     ... on VersionConflict { currentVersion }
-    ... on SlotFull { alternatives { id startsAt } } }"""
+    ... on SlotFull { alternatives { slotId startsAt } } }"""
 CASE = """id reference status stage version round outcome overdue due closedAt
     invoice { id number status structuredReference issuedOn dueOn lines { description quantity amount }
               amount { amount } paid { amount } outstanding { amount } document { url }

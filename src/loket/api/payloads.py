@@ -145,7 +145,7 @@ class IdempotencyMismatch(UserError):
 class SlotAlternative:
     """A slot that still has a place."""
 
-    id: strawberry.ID = described("Its global id.")
+    slot_id: strawberry.ID = described("The global id of the slot.")
     starts_at: datetime = described("From when.")
     ends_at: datetime = described("Until when.")
 
@@ -200,7 +200,9 @@ def _user_error(fault: Refused, language: str) -> UserError:
             return IdempotencyMismatch(**said)
         case ErrorCode.SLOT_FULL:
             slots = [
-                SlotAlternative(**one | {"id": _global("Slot", one["id"])})
+                SlotAlternative(
+                    slot_id=_global("Slot", one["id"]), starts_at=one["starts_at"], ends_at=one["ends_at"]
+                )
                 for one in extra.get("alternatives", ())
             ]
             return SlotFull(alternatives=slots, **said)

@@ -106,7 +106,7 @@ class TaskInput:
 class BulkResult:
     """What came of one of many."""
 
-    id: ID = described("Which case.")
+    case_id: ID = described("Which case.")
     case: Case | None = described("The case, where it was done.", default=None)
     error: str | None = described("Why it was not done.", default=None)
 
@@ -169,9 +169,9 @@ class Casework:
                 async with info.context.transaction() as work:
                     case = await locked_case(work, id, None)
                     await handling.assign(work, case, to)
-                results.append(BulkResult(id=id, case=Case.of(case.id)))
+                results.append(BulkResult(case_id=id, case=Case.of(case.id)))
             except Refused as refusal:
-                results.append(BulkResult(id=id, error=refusal.message(info.context.viewer.language)))
+                results.append(BulkResult(case_id=id, error=refusal.message(info.context.viewer.language)))
         return BulkPayload(results=results)
 
     @mutation(policy=handler)
