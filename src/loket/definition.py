@@ -103,10 +103,73 @@ class Screening(Shape):
     """rule: the rules alone, only REFER goes to a handler; rule_then_handler: a handler confirms."""
 
 
+class Assessment(Shape):
+    """How an application is weighed on its merits (beoordeling), after it was found admissible."""
+
+    by: Literal["rule", "handler"] = "handler"
+    """rule: on to the decision as soon as checks and advice are in; handler: when a handler prepared it."""
+    ask: tuple[Key, ...] = ()
+    """Advisers who are asked at once, without a handler."""
+
+
+class DecidingBody(StrEnum):
+    """Who decides, other than a rule or a handler (bevoegd orgaan)."""
+
+    COLLEGE = "COLLEGE"
+    """College van burgemeester en schepenen."""
+    COUNCIL = "COUNCIL"
+    """Gemeenteraad."""
+    VAST_BUREAU = "VAST_BUREAU"
+    RMW = "RMW"
+    """Raad voor maatschappelijk welzijn."""
+    BCSD = "BCSD"
+    """Bijzonder comité voor de sociale dienst."""
+
+
+class Agenda(Shape):
+    """How a decision comes before its body, in the minutes system (notuleringspakket)."""
+
+    proposing_group: str
+    """The service that proposes, by its id in the minutes system."""
+    category: str | None = None
+    item_title: Text
+    """May name {procedure} and {count}; never a person: agendas are published."""
+    closed: bool = True
+    """Behind closed doors: names and files only in a closed annex."""
+    cut_off_days: Days = 3
+    """So many days before a meeting an item must be there, where the minutes system says nothing of it."""
+    successor_within_days: Days = 30
+    """A postponed item that comes back on no agenda within so many days is a person's to look at."""
+
+
 class Decision(Shape):
-    by: Literal[
-        "rule", "handler", "college", "council", "permanent_bureau", "welfare_council", "social_committee"
-    ]
+    by: Literal["rule", "handler"] | DecidingBody
+    agenda: Agenda | None = None
+    """Needed where a body decides."""
+    articles_granted: tuple[Text, ...] = ()
+    """The articles of the draft (ontwerpbesluit): may name {applicant}, {amount}, {reference}, {iban}, {benefits}."""
+    articles_refused: tuple[Text, ...] = ()
+    notify_within_days: Days = 8
+    """After the decision the letter must be on its way within so many days."""
+    legal_delivery: bool = False
+    """Whether the decision letter goes out by eBox, or else as a registered letter."""
+
+    @property
+    def body(self) -> DecidingBody | None:
+        return self.by if isinstance(self.by, DecidingBody) else None
+
+
+class PayoutRules(Shape):
+    """How a premium is paid out (uitbetaling)."""
+
+    account_field: Annotated[str, Field(pattern=r"^(/[^/~]+)+$")]
+    """Where in the answers the IBAN stands, as a JSON pointer."""
+    visum: bool = False
+    """Whether the financial director signs for the credit before it is paid (visum)."""
+    within_days: Annotated[int, Field(gt=0, le=365)] = 30
+    """After the decision; later a person is asked."""
+    remittance: Text
+    """What stands on the account statement; may name {reference} and {procedure}."""
 
 
 class Payment(Shape):
@@ -331,7 +394,102 @@ class Rules(Shape):
     screening: tuple[Rule, ...] = ()
     """May this application be handled at all (ontvankelijkheid)."""
     approval: tuple[Rule, ...] = ()
-    """May it be granted, where `decision: {by: rule}`."""
+    """May it be granted: decides where `decision: {by: rule}`, else it is what is proposed."""
+
+
+# --- checks, advice, benefits -----------------------------------------------------------------
+
+
+class Figure(Shape):
+    """A number of a table, on every day from `from` to `to`, both included."""
+
+    valid_from: Annotated[date, Field(alias="from")]
+    valid_to: Annotated[date | None, Field(alias="to")] = None
+    value: Annotated[Decimal, Field(max_digits=12, decimal_places=4)]
+
+    def holds(self, on: date) -> bool:
+        return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
+
+
+class Check(Shape):
+    """A look-up at an authentic source without a handler (controle): yes or no is kept, never the raw data."""
+
+    key: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
+    """With underscores: rules read it as `checks.key`."""
+    title: Text
+    service: Literal["social_status", "tax_assessment", "handicap_file"]
+    of: Literal["applicant", "children"] = "applicant"
+    """children: each child of the household; met when it is met for one of them."""
+    statuses: tuple[str, ...] = ()
+    """Of social_status: the names asked (BIM_BVT is the increased allowance)."""
+    on: Literal["reference_date", "today"] = "reference_date"
+    """For which day the source is asked."""
+    years_back: Annotated[int, Field(ge=1, le=5)] = 2
+    """Of tax_assessment: the income year, so many years before the year of the reference date."""
+    when: Annotated[str | None, Field(max_length=600)] = None
+    """Asked only where this is true (CEL over the facts)."""
+    met: Annotated[str, Field(min_length=1, max_length=600)]
+    """CEL over the facts and `answer`, what the source said; see `checks.ANSWERS`."""
+    documents: tuple[Key, ...] = ()
+    """Kinds of documents that can stand in its place."""
+    purpose: Text
+    """What the citizen is told: what is asked, and why."""
+
+
+class Adviser(Shape):
+    """Whose advice can be asked."""
+
+    key: Key
+    title: Text
+    kind: Literal["INTERNAL", "EXTERNAL", "MACHINE"]
+    email: str | None = None
+    """Of an external adviser: where the link goes."""
+    department: str | None = None
+    """Of an internal adviser: who may answer, as ACM/IDM names the service."""
+    check: str | None = None
+    """Of a machine: the check that is its answer."""
+    question: Text
+    within_days: Annotated[int, Field(gt=0, le=365)] = 14
+    remind_before_days: tuple[Days, ...] = (5, 3, 0)
+    documents: bool = False
+    """Whether the adviser sees the documents of the application."""
+
+
+class Benefit(Shape):
+    """A sum that is granted: once per address or person and year (toelage, premie)."""
+
+    key: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
+    title: Text
+    per: Literal["address", "applicant", "child"]
+    """Of what there is one a year. child: of the child that its check was met for."""
+    check: str | None = None
+    """Of `per: child`: which check says for which child."""
+    asked: Annotated[str | None, Field(max_length=600)] = None
+    """CEL: whether this application asks it; without it, always."""
+    when: Annotated[str, Field(min_length=1, max_length=600)]
+    """CEL: whether it is due."""
+    amounts: Annotated[tuple[Price, ...], Field(min_length=1)]
+    """By the reference date."""
+    message: Text
+    fact: Text
+    legal: Text
+    granted_fact: Text
+    """Motivation in fact where it is granted."""
+    budget_key: BudgetKey
+
+
+class ReferenceDate(Shape):
+    """The day on which conditions are looked at, in the year of the application."""
+
+    month: Annotated[int, Field(ge=1, le=12)] = 1
+    day: Annotated[int, Field(ge=1, le=28)] = 1
+
+
+class Window(Shape):
+    """When in the year applications are taken, both days included (MM-DD)."""
+
+    opens: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
+    closes: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
 
 
 # --- texts ------------------------------------------------------------------------------------
@@ -376,6 +534,16 @@ PLACEHOLDERS: dict[str, str] = {
     "link_slots": "page to choose a slot",
     "link_answer": "page to give information",
     "link_review": "page to ask that a person looks again",
+    "body": "the body that decides, in full",
+    "meeting_on": "day of the meeting that decides (date)",
+    "granted": "what is granted (amount)",
+    "benefits": "what is granted, one line each (list)",
+    "refused_benefits": "what was asked and is not granted (list)",
+    "conditions": "conditions of the decision (list)",
+    "account": "the applicant's account, masked",
+    "paid_on": "day of payment (date)",
+    "adviser": "who is asked for advice",
+    "link_account": "page to give another account",
 }
 """What a text can name between braces, and what it stands for."""
 
@@ -403,7 +571,7 @@ LINKS = frozenset(name for name in PLACEHOLDERS if name.startswith("link_"))
 
 class Button(Shape):
     label: Text
-    link: Literal["link_case", "link_pay", "link_slots", "link_answer", "link_review"]
+    link: Literal["link_case", "link_pay", "link_slots", "link_answer", "link_review", "link_account"]
 
 
 class Message(Shape):
@@ -492,7 +660,9 @@ class Definition(Shape):
     drafts: Drafts = Drafts()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     screening: Screening = Screening()
+    assessment: Assessment = Assessment()
     decision: Decision | None = None
+    payout: PayoutRules | None = None
     payment: Payment | None = None
     planning: Planning | None = None
     delivery: Delivery | None = None
@@ -500,6 +670,13 @@ class Definition(Shape):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     form: Form
     catalogue: Catalogue | None = None
+    window: Window | None = None
+    reference_date: ReferenceDate = ReferenceDate()
+    tables: dict[str, tuple[Figure, ...]] = Field(default_factory=dict)
+    """Amounts and thresholds with the days on which they hold; rules read `tables.key`, by the reference date."""
+    checks: tuple[Check, ...] = ()
+    advisers: tuple[Adviser, ...] = ()
+    benefits: tuple[Benefit, ...] = ()
     rules: Rules = Rules()
     texts: Texts
     dosis: dict[EventType, DosisRow]
@@ -525,6 +702,23 @@ class Definition(Shape):
 
     def valid_on(self, day: date) -> bool:
         return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
+
+    def check(self, key: str) -> Check | None:
+        return next((one for one in self.checks if one.key == key), None)
+
+    def adviser(self, key: str) -> Adviser | None:
+        return next((one for one in self.advisers if one.key == key), None)
+
+    def reference_day(self, submitted_on: date) -> date:
+        """The day on which the conditions of an application of `submitted_on` are looked at."""
+        return date(submitted_on.year, self.reference_date.month, self.reference_date.day)
+
+    def figures(self, on: date) -> dict[str, Decimal]:
+        """Of each table the number that holds on that day."""
+        found = {
+            key: next((one.value for one in rows if one.holds(on)), None) for key, rows in self.tables.items()
+        }
+        return {key: value for key, value in found.items() if value is not None}
 
     def phase_of(self, stage: Stage) -> Phase:
         return next(phase for phase in self.phases if stage in phase.stages)

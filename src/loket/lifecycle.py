@@ -59,6 +59,8 @@ class Role(StrEnum):
     FIELD_WORKER = "FIELD_WORKER"
     FINANCE = "FINANCE"
     ADVISER = "ADVISER"
+    SECRETARIAT = "SECRETARIAT"
+    """Of the general director: makes decisions of the bodies ready, and records them."""
     OPERATOR = "OPERATOR"
     SYSTEM = "SYSTEM"
     """A rule, a timer, or a fact that another system told us."""
@@ -74,8 +76,16 @@ class Action(StrEnum):
     REQUEST_INFORMATION = "REQUEST_INFORMATION"
     SUPPLY_INFORMATION = "SUPPLY_INFORMATION"
     STOP_WAITING = "STOP_WAITING"
+    REQUEST_ADVICE = "REQUEST_ADVICE"
+    END_ADVICE = "END_ADVICE"
+    PREPARE_DECISION = "PREPARE_DECISION"
+    SEND_TO_MINUTES = "SEND_TO_MINUTES"
+    POSTPONE = "POSTPONE"
+    MODIFY = "MODIFY"
     GRANT = "GRANT"
+    GRANT_PARTLY = "GRANT_PARTLY"
     REFUSE = "REFUSE"
+    REVOKE = "REVOKE"
     PASS = "PASS"  # noqa: S105  # no password: the stage passes
     PAY = "PAY"
     REMIND = "REMIND"
@@ -88,6 +98,13 @@ class Action(StrEnum):
     ASK_SLOT = "ASK_SLOT"
     CONFIRM_DELIVERY = "CONFIRM_DELIVERY"
     REPORT_MISSED = "REPORT_MISSED"
+    ORDER_PAYOUT = "ORDER_PAYOUT"
+    APPROVE_PAYOUT = "APPROVE_PAYOUT"
+    DECLINE_PAYOUT = "DECLINE_PAYOUT"
+    CANCEL_PAYOUT = "CANCEL_PAYOUT"
+    ASK_ACCOUNT = "ASK_ACCOUNT"
+    CORRECT_ACCOUNT = "CORRECT_ACCOUNT"
+    PAY_OUT = "PAY_OUT"
     WITHDRAW = "WITHDRAW"
     CANCEL = "CANCEL"
     REOPEN = "REOPEN"
@@ -109,10 +126,31 @@ class EventType(StrEnum):
     ADMISSIBLE = "ADMISSIBLE"
     INADMISSIBLE = "INADMISSIBLE"
     INFORMATION_REQUESTED = "INFORMATION_REQUESTED"
+    INFORMATION_REMINDED = "INFORMATION_REMINDED"
     INFORMATION_SUPPLIED = "INFORMATION_SUPPLIED"
     INFORMATION_LAPSED = "INFORMATION_LAPSED"
+    ASSESSMENT_STARTED = "ASSESSMENT_STARTED"
+    CHECK_STARTED = "CHECK_STARTED"
+    CHECK_ANSWERED = "CHECK_ANSWERED"
+    CHECK_FAILED = "CHECK_FAILED"
+    CHECK_REPLACED = "CHECK_REPLACED"
+    ADVICE_REQUESTED = "ADVICE_REQUESTED"
+    ADVICE_REMINDED = "ADVICE_REMINDED"
+    ADVICE_GIVEN = "ADVICE_GIVEN"
+    ADVICE_LAPSED = "ADVICE_LAPSED"
+    ADVICE_WITHDRAWN = "ADVICE_WITHDRAWN"
+    ADVICE_COMPLETE = "ADVICE_COMPLETE"
     DECISION_PENDING = "DECISION_PENDING"
+    DECISION_PREPARED = "DECISION_PREPARED"
+    DECISION_SENT = "DECISION_SENT"
+    DECISION_ON_AGENDA = "DECISION_ON_AGENDA"
+    DECISION_POSTPONED = "DECISION_POSTPONED"
+    DECISION_MODIFIED = "DECISION_MODIFIED"
+    DECISION_SIGNED = "DECISION_SIGNED"
+    DECISION_WITHDRAWN = "DECISION_WITHDRAWN"
+    LETTER_SENT = "LETTER_SENT"
     APPROVED = "APPROVED"
+    PARTLY_APPROVED = "PARTLY_APPROVED"
     REJECTED = "REJECTED"
     STAGE_PASSED = "STAGE_PASSED"
     PAYMENT_DUE = "PAYMENT_DUE"
@@ -132,6 +170,18 @@ class EventType(StrEnum):
     DELIVERY_PENDING = "DELIVERY_PENDING"
     DELIVERED = "DELIVERED"
     MISSED = "MISSED"
+    PAYOUT_DUE = "PAYOUT_DUE"
+    PAYOUT_ORDERED = "PAYOUT_ORDERED"
+    PAYOUT_APPROVED = "PAYOUT_APPROVED"
+    PAYOUT_DECLINED = "PAYOUT_DECLINED"
+    PAYOUT_CANCELLED = "PAYOUT_CANCELLED"
+    PAYOUT_SENT = "PAYOUT_SENT"
+    PAYOUT_REJECTED = "PAYOUT_REJECTED"
+    PAYOUT_RETURNED = "PAYOUT_RETURNED"
+    PAYOUT_IN_DOUBT = "PAYOUT_IN_DOUBT"
+    ACCOUNT_NEEDED = "ACCOUNT_NEEDED"
+    ACCOUNT_CORRECTED = "ACCOUNT_CORRECTED"
+    PAID_OUT = "PAID_OUT"
     COMPLETED = "COMPLETED"
     WITHDRAWN = "WITHDRAWN"
     CANCELLED = "CANCELLED"
@@ -161,6 +211,13 @@ class TimerKind(StrEnum):
     """What a deadline is for."""
 
     ANSWER = "ANSWER"
+    ANSWER_REMINDER = "ANSWER_REMINDER"
+    ADVICE_REMINDER = "ADVICE_REMINDER"
+    ADVICE_END = "ADVICE_END"
+    MINUTES_POLL = "MINUTES_POLL"
+    SUCCESSOR_END = "SUCCESSOR_END"
+    PAYOUT_POLL = "PAYOUT_POLL"
+    PAYOUT_END = "PAYOUT_END"
     TERM = "TERM"
     TERM_ALARM = "TERM_ALARM"
     PAYMENT_REMINDER = "PAYMENT_REMINDER"
@@ -254,14 +311,21 @@ _CITIZEN = frozenset({Role.APPLICANT, Role.HANDLER, Role.SYSTEM})
 _FIELD = frozenset({Role.FIELD_WORKER, Role.SYSTEM})
 _MONEY = frozenset({Role.FINANCE, Role.SYSTEM})
 _STAFF = frozenset({Role.HANDLER, Role.OPERATOR})
-_BACK_OFFICE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.OPERATOR})
+_BACK_OFFICE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.SECRETARIAT, Role.OPERATOR})
+_BODY = frozenset({Role.HANDLER, Role.SECRETARIAT, Role.SYSTEM})
+_SECRETARIAT = frozenset({Role.SECRETARIAT, Role.SYSTEM})
+_ORDERING = frozenset({Role.HANDLER, Role.FINANCE})
+_FINANCE = frozenset({Role.FINANCE})
+_ADVISING = frozenset({Role.ADVISER, Role.HANDLER, Role.SYSTEM})
 
 ENTRY: dict[Stage, tuple[Status, EventType]] = {
     Stage.SCREENING: (Status.SCREENING, EventType.SCREENING_STARTED),
+    Stage.ASSESSMENT: (Status.ASSESSMENT, EventType.ASSESSMENT_STARTED),
     Stage.DECISION: (Status.AWAITING_DECISION, EventType.DECISION_PENDING),
     Stage.PAYMENT: (Status.AWAITING_PAYMENT, EventType.PAYMENT_DUE),
     Stage.PLANNING: (Status.AWAITING_SLOT, EventType.SLOT_NEEDED),
     Stage.DELIVERY: (Status.AWAITING_DELIVERY, EventType.DELIVERY_PENDING),
+    Stage.PAYOUT: (Status.AWAITING_PAYOUT, EventType.PAYOUT_DUE),
 }
 """The status that a case has when it enters a stage, and the event that says so."""
 
@@ -271,6 +335,8 @@ class _To(StrEnum):
 
     NEXT = "NEXT"
     SAME = "SAME"
+    DECISION = "DECISION"
+    """Back to the decision: what was decided does not hold any more."""
 
 
 @dataclass(frozen=True)
@@ -296,9 +362,25 @@ _ROWS: dict[Stage, tuple[_Row, ...]] = {
         _Row(S.AWAITING_APPLICANT, A.SUPPLY_INFORMATION,  S.SCREENING,         _APPLICANT, E.INFORMATION_SUPPLIED),
         _Row(S.AWAITING_APPLICANT, A.STOP_WAITING,        S.SCREENING,         _RULE,      E.INFORMATION_LAPSED),
     ),
+    Stage.ASSESSMENT: (
+        _Row(S.ASSESSMENT,         A.REQUEST_ADVICE,      S.AWAITING_ADVICE,   _RULE,      E.ADVICE_REQUESTED),
+        _Row(S.ASSESSMENT,         A.PREPARE_DECISION,    NEXT,                _HANDLER,   E.DECISION_PREPARED),
+        _Row(S.ASSESSMENT,         A.PASS,                NEXT,                _SYSTEM,    E.STAGE_PASSED),
+        _Row(S.ASSESSMENT,         A.REFER,               SAME,                _SYSTEM,    E.REFERRED),
+        _Row(S.ASSESSMENT,         A.REQUEST_INFORMATION, S.AWAITING_APPLICANT,_HANDLER,   E.INFORMATION_REQUESTED),
+        _Row(S.AWAITING_ADVICE,    A.REQUEST_ADVICE,      SAME,                _RULE,      E.ADVICE_REQUESTED),
+        _Row(S.AWAITING_ADVICE,    A.END_ADVICE,          S.ASSESSMENT,        _RULE,      E.ADVICE_COMPLETE),
+        _Row(S.AWAITING_APPLICANT, A.SUPPLY_INFORMATION,  S.ASSESSMENT,        _APPLICANT, E.INFORMATION_SUPPLIED),
+        _Row(S.AWAITING_APPLICANT, A.STOP_WAITING,        S.ASSESSMENT,        _RULE,      E.INFORMATION_LAPSED),
+    ),
     Stage.DECISION: (
-        _Row(S.AWAITING_DECISION,  A.GRANT,               S.APPROVED,          _RULE,      E.APPROVED),
-        _Row(S.AWAITING_DECISION,  A.REFUSE,              S.REJECTED,          _RULE,      E.REJECTED),
+        _Row(S.AWAITING_DECISION,  A.PREPARE_DECISION,    SAME,                _HANDLER,   E.DECISION_PREPARED),
+        _Row(S.AWAITING_DECISION,  A.SEND_TO_MINUTES,     SAME,                _HANDLER,   E.DECISION_SENT),
+        _Row(S.AWAITING_DECISION,  A.POSTPONE,            SAME,                _SECRETARIAT, E.DECISION_POSTPONED),
+        _Row(S.AWAITING_DECISION,  A.MODIFY,              SAME,                _SECRETARIAT, E.DECISION_MODIFIED),
+        _Row(S.AWAITING_DECISION,  A.GRANT,               S.APPROVED,          _BODY,      E.APPROVED),
+        _Row(S.AWAITING_DECISION,  A.GRANT_PARTLY,        S.APPROVED,          _BODY,      E.PARTLY_APPROVED),
+        _Row(S.AWAITING_DECISION,  A.REFUSE,              S.REJECTED,          _BODY,      E.REJECTED),
         _Row(S.AWAITING_DECISION,  A.REFER,               SAME,                _SYSTEM,    E.REFERRED),
         _Row(S.AWAITING_DECISION,  A.REQUEST_INFORMATION, S.AWAITING_APPLICANT,_HANDLER,   E.INFORMATION_REQUESTED),
         _Row(S.AWAITING_APPLICANT, A.SUPPLY_INFORMATION,  S.AWAITING_DECISION, _APPLICANT, E.INFORMATION_SUPPLIED),
@@ -328,6 +410,20 @@ _ROWS: dict[Stage, tuple[_Row, ...]] = {
         _Row(S.AWAITING_SLOT,      A.BOOK_SLOT,           S.AWAITING_DELIVERY, _CITIZEN,   E.PLANNED),
         _Row(S.AWAITING_SLOT,      A.REMIND,              SAME,                _SYSTEM,    E.SLOT_REMINDED),
     ),
+    Stage.PAYOUT: (
+        _Row(S.AWAITING_PAYOUT,    A.ORDER_PAYOUT,        SAME,                _ORDERING,  E.PAYOUT_ORDERED),
+        _Row(S.AWAITING_PAYOUT,    A.APPROVE_PAYOUT,      SAME,                _FINANCE,   E.PAYOUT_APPROVED),
+        _Row(S.AWAITING_PAYOUT,    A.DECLINE_PAYOUT,      SAME,                _FINANCE,   E.PAYOUT_DECLINED),
+        _Row(S.AWAITING_PAYOUT,    A.CANCEL_PAYOUT,       SAME,                _ORDERING,  E.PAYOUT_CANCELLED),
+        _Row(S.AWAITING_PAYOUT,    A.ASK_ACCOUNT,         S.AWAITING_APPLICANT,_MONEY,     E.ACCOUNT_NEEDED),
+        _Row(S.AWAITING_PAYOUT,    A.PAY_OUT,             NEXT,                _MONEY,     E.PAID_OUT),
+        _Row(S.AWAITING_PAYOUT,    A.PASS,                NEXT,                _SYSTEM,    E.STAGE_PASSED),
+        _Row(S.AWAITING_PAYOUT,    A.REVOKE,              _To.DECISION,        _BODY,      E.DECISION_WITHDRAWN),
+        _Row(S.AWAITING_APPLICANT, A.CORRECT_ACCOUNT,     S.AWAITING_PAYOUT,   _APPLICANT, E.ACCOUNT_CORRECTED),
+        _Row(S.AWAITING_APPLICANT, A.STOP_WAITING,        S.AWAITING_PAYOUT,   _RULE,      E.INFORMATION_LAPSED),
+        _Row(S.AWAITING_APPLICANT, A.PAY_OUT,             NEXT,                _MONEY,     E.PAID_OUT),
+        _Row(S.AWAITING_APPLICANT, A.REVOKE,              _To.DECISION,        _BODY,      E.DECISION_WITHDRAWN),
+    ),
 }
 
 _ANY_OPEN: tuple[_Row, ...] = (
@@ -345,17 +441,22 @@ _UNTIL_DELIVERED: tuple[_Row, ...] = (
     _Row(S.RECEIVED,           A.WITHDRAW,            S.WITHDRAWN,         _APPLICANT, E.WITHDRAWN),
     _Row(S.RECEIVED,           A.CANCEL,              S.CANCELLED,         _HANDLER,   E.CANCELLED),
 )
-"""In every open state up to the hand-over of goods or money."""
+"""In every open state up to the hand-over of goods or money; for money the verb looks whether it was sent."""
 
 _ENDS: dict[tuple[Stage, Status], tuple[TimerKind, str]] = {
     (Stage.SCREENING, S.SCREENING):             (T.TERM,                 "alarm, then lapsed; a handler decides"),
     (Stage.SCREENING, S.AWAITING_APPLICANT):    (T.ANSWER,               "a handler decides on what there is"),
+    (Stage.ASSESSMENT, S.ASSESSMENT):           (T.TERM,                 "alarm, then lapsed; a handler decides"),
+    (Stage.ASSESSMENT, S.AWAITING_ADVICE):      (T.ADVICE_END,           "no reaction; the case goes on without it"),
+    (Stage.ASSESSMENT, S.AWAITING_APPLICANT):   (T.ANSWER,               "a handler decides on what there is"),
     (Stage.DECISION, S.AWAITING_DECISION):      (T.TERM,                 "alarm, then lapsed; a handler decides"),
     (Stage.DECISION, S.AWAITING_APPLICANT):     (T.ANSWER,               "a handler decides on what there is"),
     (Stage.PAYMENT, S.AWAITING_PAYMENT):        (T.PAYMENT_END,          "reminded, then cancelled or handed over"),
     (Stage.PLANNING, S.AWAITING_SLOT):          (T.SLOT_END,             "reminded, then the first free slot"),
     (Stage.DELIVERY, S.AWAITING_SLOT):          (T.SLOT_END,             "reminded, then the first free slot"),
     (Stage.DELIVERY, S.AWAITING_DELIVERY):      (T.DELIVERY_UNCONFIRMED, "task: was it delivered?"),
+    (Stage.PAYOUT, S.AWAITING_PAYOUT):          (T.PAYOUT_END,           "task: it must be paid out"),
+    (Stage.PAYOUT, S.AWAITING_APPLICANT):       (T.ANSWER,               "task: no account to pay to"),
 }
 # fmt: on
 
@@ -408,6 +509,8 @@ def _step(stage: Stage, row: _Row, following: Stage | None) -> CaseStep:
         to = (stage, row.status)
     elif row.to is _To.NEXT:
         to = (following, ENTRY[following][0]) if following else (stage, Status.COMPLETED)
+    elif row.to is _To.DECISION:
+        to = (Stage.DECISION, ENTRY[Stage.DECISION][0])
     else:
         to = (stage, Status(row.to))
     return Step((stage, row.status), row.action, to, row.by, row.event)
@@ -433,6 +536,10 @@ def _check_order(stages: Sequence[Stage]) -> None:
         after(Stage.DECISION, Stage.SCREENING)
     if Stage.PLANNING in stages and Stage.DELIVERY not in stages:
         raise StageOrderError("'planning' agrees on a slot for 'delivery', which is missing")
+    if Stage.ASSESSMENT in stages:
+        after(Stage.ASSESSMENT, Stage.SCREENING)
+        if Stage.DECISION not in stages or stages.index(Stage.DECISION) < stages.index(Stage.ASSESSMENT):
+            raise StageOrderError("'assessment' leads to a 'decision', which must follow it")
 
 
 # --- the parts of a case ----------------------------------------------------------------------
@@ -451,6 +558,16 @@ class CheckStatus(StrEnum):
     NOT_MET = "NOT_MET"
     UNKNOWN = "UNKNOWN"
     REPLACED = "REPLACED"
+
+
+class AdviceStatus(StrEnum):
+    REQUESTED = "REQUESTED"
+    REMINDED = "REMINDED"
+    POSITIVE = "POSITIVE"
+    NEGATIVE = "NEGATIVE"
+    CONDITIONAL = "CONDITIONAL"
+    NO_REACTION = "NO_REACTION"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class DecisionStatus(StrEnum):
@@ -485,6 +602,18 @@ class RefundStatus(StrEnum):
     ORDERED = "ORDERED"
     DONE = "DONE"
     FAILED = "FAILED"
+
+
+class PayoutStatus(StrEnum):
+    ORDERED = "ORDERED"
+    APPROVED = "APPROVED"
+    DECLINED = "DECLINED"
+    SENT = "SENT"
+    EXECUTED = "EXECUTED"
+    REJECTED = "REJECTED"
+    RETURNED = "RETURNED"
+    IN_DOUBT = "IN_DOUBT"
+    CANCELLED = "CANCELLED"
 
 
 class SlotStatus(StrEnum):
@@ -541,6 +670,30 @@ class PartAction(StrEnum):
     DELIVER = "DELIVER"
     SKIP = "SKIP"
     RESEND = "RESEND"
+    MEET = "MEET"
+    FAIL_TO_MEET = "FAIL_TO_MEET"
+    LEAVE_UNKNOWN = "LEAVE_UNKNOWN"
+    REPEAT = "REPEAT"
+    REPLACE = "REPLACE"
+    REMIND = "REMIND"
+    ADVISE_FOR = "ADVISE_FOR"
+    ADVISE_AGAINST = "ADVISE_AGAINST"
+    ADVISE_WITH_CONDITIONS = "ADVISE_WITH_CONDITIONS"
+    LAPSE = "LAPSE"
+    WITHDRAW = "WITHDRAW"
+    PREPARE = "PREPARE"
+    PUT_ON_AGENDA = "PUT_ON_AGENDA"
+    POSTPONE = "POSTPONE"
+    MODIFY = "MODIFY"
+    GRANT = "GRANT"
+    GRANT_PARTLY = "GRANT_PARTLY"
+    REFUSE = "REFUSE"
+    APPROVE = "APPROVE"
+    DECLINE = "DECLINE"
+    EXECUTE = "EXECUTE"
+    REJECT = "REJECT"
+    RETURN = "RETURN"
+    DOUBT = "DOUBT"
 
 
 # fmt: off
@@ -627,6 +780,104 @@ MESSAGE = Machine[MessageStatus, PartAction]("message", (
     # An operator has its effect tried again.
     Step(MessageStatus.FAILED,         PartAction.RESEND,    MessageStatus.QUEUED,          _STAFF),
 ))
+C, P = CheckStatus, PartAction
+CHECK = Machine[CheckStatus, PartAction]("check", (
+    Step(C.RUNNING,   P.MEET,          C.MET,       _SYSTEM),
+    Step(C.RUNNING,   P.FAIL_TO_MEET,  C.NOT_MET,   _SYSTEM),
+    Step(C.RUNNING,   P.LEAVE_UNKNOWN, C.UNKNOWN,   _SYSTEM),
+    Step(C.UNKNOWN,   P.MEET,          C.MET,       _SYSTEM),
+    Step(C.UNKNOWN,   P.FAIL_TO_MEET,  C.NOT_MET,   _SYSTEM),
+    Step(C.UNKNOWN,   P.REPEAT,        C.RUNNING,   _RULE),
+    Step(C.UNKNOWN,   P.REPLACE,       C.REPLACED,  _HANDLER),
+    Step(C.MET,       P.REPEAT,        C.RUNNING,   _RULE),
+    Step(C.NOT_MET,   P.REPEAT,        C.RUNNING,   _RULE),
+    Step(C.NOT_MET,   P.REPLACE,       C.REPLACED,  _HANDLER),
+    Step(C.REPLACED,  P.REPEAT,        C.RUNNING,   _RULE),
+))
+
+V = AdviceStatus
+ADVICE = Machine[AdviceStatus, PartAction]("advice", (
+    Step(V.REQUESTED,   P.REMIND,                 V.REMINDED,    _SYSTEM),
+    Step(V.REMINDED,    P.REMIND,                 V.REMINDED,    _SYSTEM),
+    *(
+        Step(waiting, action, given, _ADVISING)
+        # advice that comes late is advice still, as long as nobody decided
+        for waiting in (V.REQUESTED, V.REMINDED, V.NO_REACTION)
+        for action, given in (
+            (P.ADVISE_FOR, V.POSITIVE),
+            (P.ADVISE_AGAINST, V.NEGATIVE),
+            (P.ADVISE_WITH_CONDITIONS, V.CONDITIONAL),
+        )
+    ),
+    Step(V.REQUESTED,   P.LAPSE,                  V.NO_REACTION, _SYSTEM),
+    Step(V.REMINDED,    P.LAPSE,                  V.NO_REACTION, _SYSTEM),
+    Step(V.REQUESTED,   P.WITHDRAW,               V.WITHDRAWN,   _RULE),
+    Step(V.REMINDED,    P.WITHDRAW,               V.WITHDRAWN,   _RULE),
+), frozenset({V.REQUESTED, V.REMINDED}), (
+    Wait(V.REQUESTED, TimerKind.ADVICE_END, "no reaction"),
+    Wait(V.REMINDED,  TimerKind.ADVICE_END, "no reaction"),
+))
+
+D = DecisionStatus
+DECISION = Machine[DecisionStatus, PartAction]("decision", (
+    Step(D.DRAFT,          P.PREPARE,       D.DRAFT,          _HANDLER),
+    Step(D.DRAFT,          P.PUT_ON_AGENDA, D.ON_AGENDA,      _RULE),
+    Step(D.DRAFT,          P.GRANT,         D.GRANTED,        _BODY),
+    Step(D.DRAFT,          P.GRANT_PARTLY,  D.PARTLY_GRANTED, _BODY),
+    Step(D.DRAFT,          P.REFUSE,        D.REFUSED,        _BODY),
+    Step(D.DRAFT,          P.WITHDRAW,      D.WITHDRAWN,      _BODY),
+    Step(D.ON_AGENDA,      P.POSTPONE,      D.POSTPONED,      _SECRETARIAT),
+    Step(D.ON_AGENDA,      P.MODIFY,        D.TO_CONFIRM,     _SECRETARIAT),
+    Step(D.ON_AGENDA,      P.GRANT,         D.GRANTED,        _SECRETARIAT),
+    Step(D.ON_AGENDA,      P.GRANT_PARTLY,  D.PARTLY_GRANTED, _SECRETARIAT),
+    Step(D.ON_AGENDA,      P.REFUSE,        D.REFUSED,        _SECRETARIAT),
+    Step(D.ON_AGENDA,      P.WITHDRAW,      D.WITHDRAWN,      _BODY),
+    Step(D.POSTPONED,      P.PUT_ON_AGENDA, D.ON_AGENDA,      _RULE),
+    Step(D.POSTPONED,      P.MODIFY,        D.TO_CONFIRM,     _SECRETARIAT),
+    Step(D.POSTPONED,      P.GRANT,         D.GRANTED,        _SECRETARIAT),
+    Step(D.POSTPONED,      P.GRANT_PARTLY,  D.PARTLY_GRANTED, _SECRETARIAT),
+    Step(D.POSTPONED,      P.REFUSE,        D.REFUSED,        _SECRETARIAT),
+    Step(D.POSTPONED,      P.WITHDRAW,      D.WITHDRAWN,      _BODY),
+    Step(D.TO_CONFIRM,     P.GRANT,         D.GRANTED,        _HANDLER),
+    Step(D.TO_CONFIRM,     P.GRANT_PARTLY,  D.PARTLY_GRANTED, _HANDLER),
+    Step(D.TO_CONFIRM,     P.REFUSE,        D.REFUSED,        _HANDLER),
+    Step(D.TO_CONFIRM,     P.WITHDRAW,      D.WITHDRAWN,      _BODY),
+    Step(D.GRANTED,        P.WITHDRAW,      D.WITHDRAWN,      _BODY),
+    Step(D.PARTLY_GRANTED, P.WITHDRAW,      D.WITHDRAWN,      _BODY),
+    Step(D.WITHDRAWN,      P.PREPARE,       D.DRAFT,          _HANDLER),
+), frozenset({D.ON_AGENDA, D.POSTPONED}), (
+    Wait(D.ON_AGENDA, TimerKind.MINUTES_POLL,  "asked at the minutes system until it has an end"),
+    Wait(D.POSTPONED, TimerKind.SUCCESSOR_END, "task: it stands on no agenda"),
+))
+
+X = PayoutStatus
+PAYOUT = Machine[PayoutStatus, PartAction]("payout", (
+    Step(X.ORDERED,   P.APPROVE,  X.APPROVED,  _FINANCE),
+    Step(X.ORDERED,   P.DECLINE,  X.DECLINED,  _FINANCE),
+    Step(X.ORDERED,   P.CANCEL,   X.CANCELLED, _ORDERING | _SYSTEM),
+    Step(X.APPROVED,  P.CANCEL,   X.CANCELLED, _ORDERING | _SYSTEM),
+    Step(X.APPROVED,  P.SEND,     X.SENT,      _SYSTEM),
+    Step(X.APPROVED,  P.REJECT,   X.REJECTED,  _SYSTEM),
+    Step(X.APPROVED,  P.DOUBT,    X.IN_DOUBT,  _SYSTEM),
+    *(
+        Step(gone, action, to, _MONEY)
+        # what the bank did is a fact, whatever we thought of the order before
+        for gone in (X.APPROVED, X.SENT, X.IN_DOUBT, X.CANCELLED)
+        for action, to in ((P.EXECUTE, X.EXECUTED),)
+    ),
+    Step(X.SENT,      P.REJECT,   X.REJECTED,  _MONEY),
+    Step(X.SENT,      P.RETURN,   X.RETURNED,  _MONEY),
+    Step(X.SENT,      P.DOUBT,    X.IN_DOUBT,  _SYSTEM),
+    Step(X.IN_DOUBT,  P.SEND,     X.SENT,      _MONEY),
+    Step(X.IN_DOUBT,  P.REJECT,   X.REJECTED,  _MONEY),
+    Step(X.IN_DOUBT,  P.RETURN,   X.RETURNED,  _MONEY),
+    Step(X.EXECUTED,  P.RETURN,   X.RETURNED,  _MONEY),
+), frozenset({X.ORDERED, X.APPROVED, X.SENT, X.IN_DOUBT}), (
+    Wait(X.ORDERED,  TimerKind.PAYOUT_END,  "task: it must be approved"),
+    Wait(X.APPROVED, TimerKind.PAYOUT_END,  "task: it was not sent"),
+    Wait(X.SENT,     TimerKind.PAYOUT_POLL, "asked at accounting until it has an end"),
+    Wait(X.IN_DOUBT, TimerKind.PAYOUT_POLL, "asked at accounting until it has an end; never paid again by itself"),
+))
 # fmt: on
 
 PARTS: tuple[
@@ -636,15 +887,23 @@ PARTS: tuple[
     | Machine[RefundStatus, PartAction]
     | Machine[DeliveryStatus, PartAction]
     | Machine[SlotStatus, PartAction]
-    | Machine[MessageStatus, PartAction],
+    | Machine[MessageStatus, PartAction]
+    | Machine[CheckStatus, PartAction]
+    | Machine[AdviceStatus, PartAction]
+    | Machine[DecisionStatus, PartAction]
+    | Machine[PayoutStatus, PartAction],
     ...,
 ] = (
     APPLICATION,
+    CHECK,
+    ADVICE,
+    DECISION,
     INVOICE,
     PAYMENT,
     REFUND,
     DELIVERY,
     SLOT,
+    PAYOUT,
     MESSAGE,
 )
 """All machines but the case's, which depends on the procedure."""

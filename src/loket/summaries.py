@@ -1,6 +1,6 @@
 """What happened, in one line for the citizen's timeline."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,10 +15,31 @@ LINES: dict[E, tuple[str, str]] = {
     E.ADMISSIBLE:            ("Uw aanvraag is ontvankelijk.",                        "Your application is admissible."),
     E.INADMISSIBLE:          ("Uw aanvraag is niet ontvankelijk.",                   "Your application is not admissible."),
     E.INFORMATION_REQUESTED: ("Wij vroegen u om meer informatie.",                   "We asked you for more information."),
+    E.INFORMATION_REMINDED:  ("Wij herinnerden u aan onze vraag.", "We reminded you of our question."),
     E.INFORMATION_SUPPLIED:  ("U gaf ons meer informatie.",                          "You gave us more information."),
     E.INFORMATION_LAPSED:    ("Wij kregen op tijd geen antwoord.",                   "We got no answer in time."),
+    E.ASSESSMENT_STARTED:    ("Wij beoordelen uw aanvraag.", "We assess your application."),
+    E.CHECK_STARTED:         ("Wij vragen een gegeven op.", "We ask for a piece of data."),
+    E.CHECK_ANSWERED:        ("Wij kregen antwoord op onze vraag.", "We got an answer to our question."),
+    E.CHECK_FAILED:          ("Wij konden een gegeven niet opvragen.", "We could not get a piece of data."),
+    E.CHECK_REPLACED:        ("Uw document telt als bewijs.", "Your document counts as proof."),
+    E.ADVICE_REQUESTED:      ("Wij vroegen om advies.", "We asked for advice."),
+    E.ADVICE_REMINDED:       ("Wij vroegen nog eens om advies.", "We asked for advice again."),
+    E.ADVICE_GIVEN:          ("Wij kregen advies.", "We got advice."),
+    E.ADVICE_LAPSED:         ("Er kwam geen advies op tijd; wij gaan verder.", "No advice came in time; we go on."),
+    E.ADVICE_WITHDRAWN:      ("Wij hebben het advies niet meer nodig.", "We need the advice no more."),
+    E.ADVICE_COMPLETE:       ("Alle adviezen zijn binnen.", "All advice is in."),
     E.DECISION_PENDING:      ("Uw aanvraag is klaar voor een beslissing.",           "Your application is ready for a decision."),
+    E.DECISION_PREPARED:     ("De beslissing wordt voorbereid.", "The decision is being prepared."),
+    E.DECISION_SENT:         ("Het ontwerp van beslissing is klaar.", "The draft of the decision is ready."),
+    E.DECISION_ON_AGENDA:    ("Uw aanvraag staat op de agenda van {meeting_on}.", "Your application is on the agenda of {meeting_on}."),
+    E.DECISION_POSTPONED:    ("De beslissing is uitgesteld.", "The decision was put off."),
+    E.DECISION_MODIFIED:     ("De beslissing wordt nagekeken.", "The decision is being verified."),
+    E.DECISION_SIGNED:       ("De beslissing is ondertekend.", "The decision was signed."),
+    E.DECISION_WITHDRAWN:    ("De beslissing is ingetrokken.", "The decision was withdrawn."),
+    E.LETTER_SENT:           ("De brief met de beslissing is verstuurd.", "The decision letter was sent."),
     E.APPROVED:              ("Uw aanvraag is goedgekeurd.",                         "Your application is approved."),
+    E.PARTLY_APPROVED:       ("Uw aanvraag is deels goedgekeurd.", "Your application is approved in part."),
     E.REJECTED:              ("Uw aanvraag is geweigerd.",                           "Your application is refused."),
     E.STAGE_PASSED:          ("Deze stap is afgerond.",                              "This step is done."),
     E.PAYMENT_DUE:           ("Uw factuur staat klaar.",                             "Your invoice is ready."),
@@ -38,6 +59,18 @@ LINES: dict[E, tuple[str, str]] = {
     E.DELIVERY_PENDING:      ("Wij komen leveren.",                                  "We will deliver."),
     E.DELIVERED:             ("Wij hebben geleverd.",                                "We have delivered."),
     E.MISSED:                ("De levering is niet gelukt.",                         "The delivery did not succeed."),
+    E.PAYOUT_DUE:            ("Wij betalen u uit.", "We will pay you."),
+    E.PAYOUT_ORDERED:        ("De uitbetaling is aangevraagd.", "The payout was ordered."),
+    E.PAYOUT_APPROVED:       ("De uitbetaling is goedgekeurd.", "The payout was approved."),
+    E.PAYOUT_DECLINED:       ("De uitbetaling wordt nagekeken.", "The payout is being verified."),
+    E.PAYOUT_CANCELLED:      ("De uitbetaling gaat niet door.", "The payout was cancelled."),
+    E.PAYOUT_SENT:           ("De uitbetaling is doorgegeven aan de bank.", "The payout was passed on to the bank."),
+    E.PAYOUT_REJECTED:       ("De bank kon het bedrag niet uitbetalen.", "The bank could not pay the amount."),
+    E.PAYOUT_RETURNED:       ("Het bedrag kwam terug.", "The amount came back."),
+    E.PAYOUT_IN_DOUBT:       ("Wij kijken de uitbetaling na.", "We look into the payout."),
+    E.ACCOUNT_NEEDED:        ("Wij vroegen u om een ander rekeningnummer.", "We asked you for another account number."),
+    E.ACCOUNT_CORRECTED:     ("U gaf een ander rekeningnummer.", "You gave another account number."),
+    E.PAID_OUT:              ("Wij hebben u uitbetaald.", "We have paid you."),
     E.COMPLETED:             ("Uw dossier is afgerond.",                             "Your case is completed."),
     E.WITHDRAWN:             ("De aanvraag is ingetrokken.",                         "The application is withdrawn."),
     E.CANCELLED:             ("Uw dossier is stopgezet.",                            "Your case is stopped."),
@@ -68,7 +101,9 @@ SYSTEMS = {
     "planning": ("De planning", "Planning"),
     "payments": ("De betaalmodule", "The payment module"),
     "magda": ("MAGDA", "MAGDA"),
-    "paper": ("De factuur", "The invoice"),
+    "minutes": ("Het notuleringspakket", "The minutes system"),
+    "ebox": ("De eBox", "The eBox"),
+    "paper": ("Het document", "The document"),
 }
 
 
@@ -76,10 +111,12 @@ def of_event(type: E, data: dict[str, Any], language: str) -> str:
     """The line for an event, in `language` where it is nl or en, else in Dutch."""
     spoken = "en" if language == "en" else "nl"
     system = SYSTEMS.get(data.get("system", ""), ("", ""))[spoken == "en"]
-    values = {"amount": "", "window": "", "system": system}
+    values = {"amount": "", "window": "", "meeting_on": "", "system": system}
     if data.get("amount"):
         values["amount"] = wording.amount(Decimal(data["amount"]), spoken)
     if data.get("starts_at"):
         moments = (datetime.fromisoformat(data[name]) for name in ("starts_at", "ends_at"))
         values["window"] = wording.window(wording.Window(*moments), spoken)
+    if data.get("meeting_on"):
+        values["meeting_on"] = wording.day(date.fromisoformat(data["meeting_on"]), spoken)
     return LINES[type][spoken == "en"].format_map(values)

@@ -50,6 +50,17 @@ SYSTEM_OF: dict[EffectKind, str] = {
     EffectKind.PAYMENT_POLL: "payments",
     EffectKind.PAYMENT_REFUND: "payments",
     EffectKind.INVOICE_PDF: "paper",
+    EffectKind.CHECK_ASK: "magda",
+    EffectKind.ADVICE_EMAIL: "email",
+    EffectKind.MINUTES_CREATE: "minutes",
+    EffectKind.MINUTES_READ: "minutes",
+    EffectKind.MINUTES_WITHDRAW: "minutes",
+    EffectKind.DECISION_PDF: "paper",
+    EffectKind.LETTER_PDF: "paper",
+    EffectKind.LETTER_EBOX: "ebox",
+    EffectKind.PAYOUT_SEND: "accounting",
+    EffectKind.PAYOUT_READ: "accounting",
+    EffectKind.PAYOUT_RECALL: "accounting",
 }
 IN_ORDER = frozenset({"dosis", "accounting", "planning", "mbp", "email", "sms"})
 """Systems that must hear of one case in order; for the others every effect is a lane of its own."""

@@ -3,7 +3,9 @@
 from enum import StrEnum
 
 from loket.api.naming import enumeration
+from loket.definition import DecidingBody
 from loket.lifecycle import (
+    AdviceStatus,
     ApplicationStatus,
     CheckStatus,
     DecisionStatus,
@@ -12,6 +14,7 @@ from loket.lifecycle import (
     InvoiceStatus,
     MessageStatus,
     PaymentStatus,
+    PayoutStatus,
     RefundStatus,
     Role,
     SlotStatus,
@@ -22,12 +25,16 @@ from loket.lifecycle import (
 )
 from loket.records import (
     ActorKind,
+    AdviserKind,
     CalendarState,
     Channel,
     EffectKind,
     EffectState,
+    LetterStatus,
+    LetterWay,
     MessageChannel,
     PaymentMethod,
+    PayoutKind,
 )
 
 
@@ -56,6 +63,32 @@ class CaseAction(StrEnum):
     DELIVERY_RESCHEDULE = "DELIVERY_RESCHEDULE"
     DELIVERY_CONFIRM = "DELIVERY_CONFIRM"
     DELIVERY_REPORT_MISSED = "DELIVERY_REPORT_MISSED"
+    DELIVERY_CANCEL = "DELIVERY_CANCEL"
+    REFUND_ORDER = "REFUND_ORDER"
+    TASK_COMPLETE = "TASK_COMPLETE"
+    MESSAGE_RESEND = "MESSAGE_RESEND"
+    CHECK_REPEAT = "CHECK_REPEAT"
+    CHECK_REPLACE_BY_DOCUMENT = "CHECK_REPLACE_BY_DOCUMENT"
+    ADVICE_REQUEST = "ADVICE_REQUEST"
+    ADVICE_GIVE = "ADVICE_GIVE"
+    ADVICE_WITHDRAW = "ADVICE_WITHDRAW"
+    DECISION_PREPARE = "DECISION_PREPARE"
+    DECISION_SEND_TO_MINUTES = "DECISION_SEND_TO_MINUTES"
+    DECISION_RECORD = "DECISION_RECORD"
+    DECISION_CONFIRM = "DECISION_CONFIRM"
+    DECISION_WITHDRAW = "DECISION_WITHDRAW"
+    PAYOUT_ORDER = "PAYOUT_ORDER"
+    PAYOUT_APPROVE = "PAYOUT_APPROVE"
+    PAYOUT_DECLINE = "PAYOUT_DECLINE"
+    PAYOUT_CANCEL = "PAYOUT_CANCEL"
+    PAYOUT_CORRECT_ACCOUNT = "PAYOUT_CORRECT_ACCOUNT"
+    PAYOUT_RECORD = "PAYOUT_RECORD"
+
+
+def _field(action: CaseAction) -> str:
+    """CASE_ADD_NOTE → caseAddNote."""
+    first, *rest = action.lower().split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 class PhaseState(StrEnum):
@@ -68,18 +101,8 @@ class PhaseState(StrEnum):
 
 enumeration(
     CaseAction,
-    {member.name: f"Mutation `{text}`." for member, text in zip(
-        CaseAction,
-        (
-            "caseAssign", "caseRelease", "caseDeclareAdmissible", "caseDeclareInadmissible",
-            "caseRequestInformation", "caseSupplyInformation", "caseSuspend", "caseResume", "caseExtendTerm",
-            "caseWithdraw", "caseCancel", "caseReopen", "caseRequestReview", "caseAddNote", "decisionTake",
-            "paymentStart", "paymentRegister", "deliveryHoldSlot", "deliveryBookSlot", "deliveryReschedule",
-            "deliveryConfirm", "deliveryReportMissed",
-        ),
-        strict=True,
-    )},
-)  # fmt: skip
+    {member.name: f"Mutation `{_field(member)}`." for member in CaseAction},
+)
 enumeration(
     PhaseState,
     {"PAST": "Behind it.", "CURRENT": "In it now.", "AHEAD": "Still to come, or never reached."},
@@ -129,10 +152,31 @@ enumeration(
         "ADMISSIBLE": "Declared admissible.",
         "INADMISSIBLE": "Declared inadmissible.",
         "INFORMATION_REQUESTED": "The applicant was asked for more.",
+        "INFORMATION_REMINDED": "The applicant was reminded of the question.",
         "INFORMATION_SUPPLIED": "The applicant answered.",
         "INFORMATION_LAPSED": "No answer came in time.",
+        "ASSESSMENT_STARTED": "The assessment began.",
+        "CHECK_STARTED": "An authentic source is asked.",
+        "CHECK_ANSWERED": "An authentic source answered.",
+        "CHECK_FAILED": "An authentic source could not answer.",
+        "CHECK_REPLACED": "A document stands in place of a check.",
+        "ADVICE_REQUESTED": "Advice was asked.",
+        "ADVICE_REMINDED": "An adviser was reminded.",
+        "ADVICE_GIVEN": "Advice was given.",
+        "ADVICE_LAPSED": "No advice came in time; the case goes on without it.",
+        "ADVICE_WITHDRAWN": "The question for advice was taken back.",
+        "ADVICE_COMPLETE": "No advice is awaited any more.",
         "DECISION_PENDING": "Ready to be decided on.",
+        "DECISION_PREPARED": "A decision was prepared.",
+        "DECISION_SENT": "The draft went to the minutes system.",
+        "DECISION_ON_AGENDA": "It stands on the agenda of the deciding body.",
+        "DECISION_POSTPONED": "The body put the decision off.",
+        "DECISION_MODIFIED": "The body changed the draft; the handler confirms.",
+        "DECISION_SIGNED": "The decision was signed.",
+        "DECISION_WITHDRAWN": "The decision was withdrawn.",
+        "LETTER_SENT": "The decision letter is on its way.",
         "APPROVED": "Granted.",
+        "PARTLY_APPROVED": "Granted in part.",
         "REJECTED": "Refused.",
         "STAGE_PASSED": "A stage had nothing (more) to do.",
         "PAYMENT_DUE": "The citizen has to pay.",
@@ -152,6 +196,18 @@ enumeration(
         "DELIVERY_PENDING": "The delivery is awaited.",
         "DELIVERED": "Handed over.",
         "MISSED": "The delivery did not succeed.",
+        "PAYOUT_DUE": "The premium is to be paid out.",
+        "PAYOUT_ORDERED": "The payout was ordered.",
+        "PAYOUT_APPROVED": "The payout was approved.",
+        "PAYOUT_DECLINED": "The payout was not approved.",
+        "PAYOUT_CANCELLED": "The payout was cancelled.",
+        "PAYOUT_SENT": "Accounting has the payout.",
+        "PAYOUT_REJECTED": "The bank refused the payout.",
+        "PAYOUT_RETURNED": "The money came back.",
+        "PAYOUT_IN_DOUBT": "It is not certain whether money moved; a person finds out.",
+        "ACCOUNT_NEEDED": "The applicant was asked for another account.",
+        "ACCOUNT_CORRECTED": "The applicant gave another account.",
+        "PAID_OUT": "The premium was paid.",
         "COMPLETED": "All is done.",
         "WITHDRAWN": "The applicant took it back.",
         "CANCELLED": "Stopped.",
@@ -192,6 +248,75 @@ enumeration(
         "REPLACED": "Proved by a document instead.",
     },
     description="What came of a check.",
+)
+enumeration(
+    AdviceStatus,
+    {
+        "REQUESTED": "Asked.",
+        "REMINDED": "Asked, and reminded.",
+        "POSITIVE": "In favour.",
+        "NEGATIVE": "Against.",
+        "CONDITIONAL": "In favour, on conditions.",
+        "NO_REACTION": "No answer in time.",
+        "WITHDRAWN": "The question was taken back.",
+    },
+    description="Where advice stands.",
+)
+enumeration(
+    AdviserKind,
+    {
+        "INTERNAL": "A service of the municipality.",
+        "EXTERNAL": "A body elsewhere.",
+        "MACHINE": "A source that answers by machine.",
+    },
+    description="Who is asked for advice.",
+)
+enumeration(
+    DecidingBody,
+    {
+        "COLLEGE": "College van burgemeester en schepenen.",
+        "COUNCIL": "Gemeenteraad.",
+        "VAST_BUREAU": "Vast bureau.",
+        "RMW": "Raad voor maatschappelijk welzijn.",
+        "BCSD": "Bijzonder comité voor de sociale dienst.",
+    },
+    description="The body that decides (bevoegd orgaan).",
+)
+enumeration(
+    PayoutKind,
+    {"PREMIUM": "What was granted.", "REFUND": "What a citizen paid, going back by transfer."},
+    description="What a payout is.",
+)
+enumeration(
+    PayoutStatus,
+    {
+        "ORDERED": "Ordered; a second person approves.",
+        "APPROVED": "Approved; on its way to accounting.",
+        "DECLINED": "Not approved.",
+        "SENT": "Accounting has it.",
+        "EXECUTED": "Paid.",
+        "REJECTED": "Refused by the bank.",
+        "RETURNED": "Paid, and it came back.",
+        "IN_DOUBT": "It is not certain whether money moved.",
+        "CANCELLED": "Cancelled before it was sent.",
+    },
+    description="Where a payout stands.",
+)
+enumeration(
+    LetterWay,
+    {"EBOX": "In the eBox.", "REGISTERED": "By registered letter.", "NORMAL": "By ordinary letter."},
+    description="How a letter goes.",
+)
+enumeration(
+    LetterStatus,
+    {
+        "QUEUED": "To be made, or waiting for the day's batch.",
+        "BATCHED": "With who prints and posts it.",
+        "SENT": "Sent, with proof.",
+        "DELIVERED": "Arrived.",
+        "FAILED": "Will not arrive.",
+    },
+    description="Where a letter stands.",
 )
 enumeration(
     DecisionStatus,
@@ -275,6 +400,7 @@ enumeration(
         "FIELD_WORKER": "Hands over the goods.",
         "FINANCE": "Financial service.",
         "ADVISER": "Gives advice.",
+        "SECRETARIAT": "Secretariat of the general director: decisions of the bodies.",
         "OPERATOR": "Keeps Loket running.",
         "SYSTEM": "A rule, a timer or another system.",
     },
@@ -321,6 +447,17 @@ enumeration(
         "PAYMENT_REFUND": "Paying back through the payment module.",
         "CONTACT_CODE": "A code that proves a contact point.",
         "INVOICE_PDF": "Making the invoice's PDF.",
+        "CHECK_ASK": "Asking an authentic source for a check.",
+        "ADVICE_EMAIL": "An e-mail to an external adviser.",
+        "MINUTES_CREATE": "An item for the minutes system.",
+        "MINUTES_READ": "Asking the minutes system what became of an item.",
+        "MINUTES_WITHDRAW": "Taking an item back from the minutes system.",
+        "DECISION_PDF": "Making a decision's PDF.",
+        "LETTER_PDF": "Making a letter's PDF.",
+        "LETTER_EBOX": "A letter for the eBox.",
+        "PAYOUT_SEND": "A payout for accounting.",
+        "PAYOUT_READ": "Asking accounting what became of a payout.",
+        "PAYOUT_RECALL": "Calling a payout back at accounting.",
     },
     description="What another system must hear or do.",
 )
@@ -350,6 +487,13 @@ enumeration(
     TimerKind,
     {
         "ANSWER": "The applicant's answer.",
+        "ANSWER_REMINDER": "A reminder to answer.",
+        "ADVICE_REMINDER": "A reminder for an adviser.",
+        "ADVICE_END": "The end of waiting for advice.",
+        "MINUTES_POLL": "Asking the minutes system what became of an item.",
+        "SUCCESSOR_END": "A postponed item that came back on no agenda.",
+        "PAYOUT_POLL": "Asking accounting what became of a payout.",
+        "PAYOUT_END": "A payout that was not made in time.",
         "TERM": "The decision.",
         "TERM_ALARM": "The warning before the term lapses.",
         "PAYMENT_REMINDER": "A reminder to pay.",

@@ -521,7 +521,7 @@ class Decision(Node):
     by_rule: bool = column("Whether a rule decided.")
     motivation_legal: str = column("Why, in law.")
     motivation_factual: str = column("Why, in fact.")
-    decided_at: datetime = column("When.")
+    decided_at: datetime | None = column("When.")
     decided_by: StaffMember | None = one("Who, where a person did.", on="staff_id")
 
 

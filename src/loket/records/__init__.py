@@ -23,11 +23,26 @@ from loket.records.kinds import (
 )
 from loket.records.money import CreditNote, Invoice, Journal, Payment, Refund
 from loket.records.people import ContactCode, Person, SignInAttempt, Staff, WebSession
+from loket.records.premiums import (
+    Advice,
+    AdviserKind,
+    AgendaItem,
+    Entitlement,
+    Letter,
+    LetterBatch,
+    LetterStatus,
+    LetterWay,
+    Payout,
+    PayoutKind,
+)
 from loket.records.sources import AccessLog, FeedEpoch, MagdaRegistration, MagdaUse
 
 __all__ = [
     "AccessLog",
     "ActorKind",
+    "Advice",
+    "AdviserKind",
+    "AgendaItem",
     "Application",
     "Attempt",
     "Booking",
@@ -44,6 +59,7 @@ __all__ = [
     "Effect",
     "EffectKind",
     "EffectState",
+    "Entitlement",
     "Event",
     "FeedEpoch",
     "IdempotentRequest",
@@ -52,6 +68,10 @@ __all__ = [
     "Journal",
     "Json",
     "Lane",
+    "Letter",
+    "LetterBatch",
+    "LetterStatus",
+    "LetterWay",
     "MagdaRegistration",
     "MagdaUse",
     "Message",
@@ -59,6 +79,8 @@ __all__ = [
     "Note",
     "Payment",
     "PaymentMethod",
+    "Payout",
+    "PayoutKind",
     "Person",
     "Quota",
     "QuotaClaim",

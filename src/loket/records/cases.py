@@ -1,6 +1,7 @@
 """Cases, their history, and what is found and decided on them."""
 
 from datetime import date, datetime
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import (
@@ -18,7 +19,7 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from loket.lifecycle import CheckStatus, DecisionStatus, EventType, Stage, Status, TaskStatus
-from loket.records.kinds import ActorKind, Bytes, Channel, Instant, Json, Xid8, json_column, one_of
+from loket.records.kinds import ActorKind, Bytes, Channel, Instant, Json, Money, Xid8, json_column, one_of
 
 case_number = Sequence("case_number")
 """What case references are made from; gaps are fine, nobody waits for another."""
@@ -136,10 +137,17 @@ class Check(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     case_id: UUID = Field(foreign_key="case.id", index=True)
     kind: str
+    """SOURCES, or the key of a check in the definition."""
     round: int = 1
     status: CheckStatus = Field(default=CheckStatus.RUNNING, sa_type=one_of(CheckStatus))
     code: str = ""
     reference: str = ""
+    subject_index: bytes | None = Field(default=None, sa_type=Bytes)
+    """Keyed index of the national number that it was met for."""
+    document_id: UUID | None = Field(default=None, foreign_key="document.id")
+    """What stands in its place."""
+    replaced_by_id: UUID | None = Field(default=None, foreign_key="staff.id")
+    remark: str = ""
     started_at: datetime = Field(sa_type=Instant)
     ended_at: datetime | None = Field(default=None, sa_type=Instant)
 
@@ -147,17 +155,42 @@ class Check(SQLModel, table=True):
 class Decision(SQLModel, table=True):
     """What was decided on a case, by whom or by rule, and why (besluit)."""
 
-    __table_args__ = (UniqueConstraint("case_id", "round"),)
+    __table_args__ = (
+        UniqueConstraint("case_id", "round"),
+        CheckConstraint("amount IS NULL OR amount >= 0", name="decision_amount"),
+    )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     case_id: UUID = Field(foreign_key="case.id", index=True)
     round: int = 1
     status: DecisionStatus = Field(sa_type=one_of(DecisionStatus))
+    version: int = 1
     by_rule: bool = False
+    body: str | None = None
+    """COLLEGE, COUNCIL, VAST_BUREAU, RMW or BCSD; empty where a handler or a rule decides."""
     staff_id: UUID | None = Field(default=None, foreign_key="staff.id")
+    proposal: DecisionStatus | None = Field(default=None, sa_type=one_of(DecisionStatus, "proposal"))
+    """What is put before the body: GRANTED, PARTLY_GRANTED or REFUSED."""
+    amount: Decimal | None = Field(default=None, sa_type=Money)
+    """What is granted, or proposed so far."""
+    benefits: list[Json] = Field(default_factory=list, sa_column=json_column("[]"))
+    """Per benefit that was asked: key, title, amount, granted, and the subject's keyed index (hex)."""
+    conditions: str = ""
     motivation_legal: str
     motivation_factual: str
-    decided_at: datetime = Field(sa_type=Instant)
+    agenda_item_id: UUID | None = Field(default=None, foreign_key="agendaitem.id", index=True)
+    decided_at: datetime | None = Field(default=None, sa_type=Instant)
+    decided_on: date | None = None
+    """Day of the meeting."""
+    signatories: list[Json] = Field(default_factory=list, sa_column=json_column("[]"))
+    """name, function, signed_on; two for a body's decision."""
+    document_id: UUID | None = Field(default=None, foreign_key="document.id")
+    """The signed decision."""
+    document_sha256: str = ""
+    text: str = ""
+    """What the body really decided, in its own words, where it changed the draft."""
+    withdrawn_at: datetime | None = Field(default=None, sa_type=Instant)
+    withdrawn_reason: str = ""
 
 
 class Quota(SQLModel, table=True):
