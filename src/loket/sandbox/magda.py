@@ -6,73 +6,42 @@ follow the public MAGDA-Mock, codes are MAGDA's own. What the National Register 
 """
 
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from lxml import etree
-from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from loket.sandbox.magda_envelope import SOAP, Fault, Verifier, body_of, fault_element, verifier
+from loket.sandbox import magda_people
+from loket.sandbox.magda_desk import section
+from loket.sandbox.magda_envelope import (
+    BRUSSELS,
+    KINDS,
+    MESSAGES,
+    SOAP,
+    WHOLE_CALL,
+    Answer,
+    Exceptional,
+    Fault,
+    Question,
+    Verifier,
+    body_of,
+    context,
+    fault_element,
+    uitzondering,
+    verifier,
+)
+from loket.sandbox.magda_people import family, present
+from loket.sandbox.magda_social import give_assessment, give_handicap, give_statuses
 from loket.sandbox.national_register import Element, element, member, person_element
-from loket.sandbox.page import button, fold, join, moment, table, tag
-from loket.sandbox.personas import Citizen, citizen_of, citizens, household, is_insz, person
+from loket.sandbox.personas import Citizen, is_insz, person
 from loket.sandbox.state import State, stamp
 from loket.sandbox.system import Config, System
-
-BRUSSELS = ZoneInfo("Europe/Brussels")
-MESSAGES = {
-    "20002": ("MAGDA", "Het INSZ heeft een ongeldige structuur"),
-    "20003": ("MAGDA", "De begindatum ligt na de einddatum"),
-    "25001": ("MAGDA", "De gevraagde taal wordt niet ondersteund"),
-    "30001": ("RR", "Geen gegevens gevonden voor de vraag"),
-    "30002": ("RR", "Het INSZ is geannuleerd"),
-    "30003": ("RR", "Onbestaand INSZ"),
-    "30004": ("RR", "Persoon heeft een nieuw INSZ verkregen"),
-    "40003": ("MAGDA", "Geen inschrijving aanwezig voor het INSZ in de vraag"),
-    "40005": ("MAGDA", "Toegang geweigerd"),
-    "40143": ("MAGDA", "Het INSZ is reeds ingeschreven"),
-    "60006": ("RR", "De bron antwoordt niet"),
-    "99994": ("RR", "Onverwachte fout bij de bron"),
-    "99996": ("MAGDA", "Te veel gelijktijdige bevragingen"),
-}
-WHOLE_CALL = {"99996"}
-"""Codes that refuse the whole call rather than one question."""
-CHOICES = ("99996", "60006", "99994", "30001", "30002", "30003")
-"""What MAGDA can be told to answer about a persona."""
-
-
-class Exceptional(Exception):
-    """An `Uitzondering` instead of an answer; level 2 for the codes of `WHOLE_CALL`, else level 3."""
-
-    def __init__(self, code: str, *, notes: Sequence[tuple[str, str]] = ()) -> None:
-        super().__init__(code)
-        self.code = code
-        self.notes = notes
-
-
-@dataclass(frozen=True)
-class Question:
-    """One `Vraag`, with who asks it."""
-
-    sender: str
-    content: Element
-
-    def text(self, path: str) -> str:
-        return (self.content.findtext(path) or "").strip()
-
-
-@dataclass(frozen=True)
-class Answer:
-    content: Element
-    warnings: tuple[Exceptional, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,12 +49,17 @@ class Service:
     namespace: str
     insz: str
     """Where in `Inhoud` the national number stands."""
-    answer: Callable[[State, Question, str], Answer]
+    answer: Callable[[State, Question, str], Answer] | None = None
+    """Of a service that registers somebody."""
+    give: Callable[[State, Question, Citizen], Answer] | None = None
+    """Of a service that tells about somebody, who must be registered."""
+    sources: tuple[str, ...] = ("", "RR", "KSZ")
 
 
 def app(config: Config, state: State) -> Starlette:
     if state.add("switch", "seeded", {}):
         state.put("forced", "els", {"code": "99996"})
+        state.put("forced", "ward/GeefSociaalStatuut", {"code": "99996"})
     verify = verifier(config.section("magda").get("certificate") or "")
 
     async def soap(request: Request) -> Response:
@@ -98,13 +72,17 @@ def app(config: Config, state: State) -> Starlette:
         return Response(whole, status, media_type="text/xml;charset=UTF-8")
 
     async def forced(request: Request) -> Response:
-        """What to answer: {"persona": "els", "code": "99996" or null}; the persona `*` is everyone."""
+        """What to answer: {"persona": "els", "code": "99996" or null}; the persona `*` is everyone.
+
+        With {"service": "GeefSociaalStatuut"} for that service alone.
+        """
         if request.method == "POST":
             as_json = "json" in request.headers.get("content-type", "")
             asked = await request.json() if as_json else await request.form()
             key, code = str(asked.get("persona") or ""), str(asked.get("code") or "")
             if (key != "*" and not isinstance(person(key), Citizen)) or (code and code not in MESSAGES):
                 return JSONResponse({"title": "unknown persona or code", "status": 400}, 400)
+            key = "/".join(part for part in (key, str(asked.get("service") or "")) if part)
             if code:
                 state.put("forced", key, {"code": code})
             else:
@@ -126,6 +104,7 @@ def app(config: Config, state: State) -> Starlette:
             Route("/sim/forced", forced, methods=["GET", "POST"]),
             Route("/sim/registrations", registrations),
             Route("/sim/log", log),
+            *magda_people.routes(state),
         ]
     )
 
@@ -186,9 +165,9 @@ def _reply(
             answers.append(_answer(state, service, sender, question, entry))
         except Exceptional as whole:
             refused = whole
-    parts = element("Uitzonderingen", _uitzondering(refused)) if refused else element("Antwoorden", *answers)
+    parts = element("Uitzonderingen", uitzondering(refused)) if refused else element("Antwoorden", *answers)
     reply = etree.Element(f"{{{service.namespace}}}{name}Response", nsmap={"p": service.namespace})
-    reply.append(element("Repliek", _context(sender, name, version), parts))
+    reply.append(element("Repliek", context(sender, name, version), parts))
     return reply
 
 
@@ -199,26 +178,36 @@ def _answer(
     content = vraag.find("Inhoud")
     if content is None or not vraag.findtext("Referte"):
         raise Fault("10001: het verzoek voldoet niet aan het schema: Vraag/Referte en Vraag/Inhoud")
-    question = Question((sender.findtext("Identificatie") or "").strip(), content)
+    question = Question(entry["service"], (sender.findtext("Identificatie") or "").strip(), content)
     number = question.text(service.insz)
     entry["insz"].append(number)
     answer = element("Antwoord", element("Referte", vraag.findtext("Referte") or ""))
     try:
-        found = service.answer(state, question, _checked(number))
+        found = _found(state, service, question, _checked(number))
     except Exceptional as wrong:
         entry["codes"].append(wrong.code)
         if wrong.code in WHOLE_CALL:
             raise
-        if service.namespace.endswith("vip.vlaanderen.be"):
+        if service.answer is not None:
             answer.append(element("Inhoud", element("Resultaat", "0", Beschrijving="Niet geslaagd")))
-        answer.append(element("Uitzonderingen", _uitzondering(wrong)))
+        answer.append(element("Uitzonderingen", uitzondering(wrong)))
         return answer
     answer.append(element("Inhoud", found.content))
     if found.warnings:
         entry["codes"].extend(warning.code for warning in found.warnings)
-        warnings = [_uitzondering(warning, kind="WAARSCHUWING") for warning in found.warnings]
+        warnings = [uitzondering(warning) for warning in found.warnings]
         answer.append(element("Uitzonderingen", *warnings))
     return answer
+
+
+def _found(state: State, service: Service, question: Question, number: str) -> Answer:
+    if service.give is None:
+        assert service.answer is not None
+        return service.answer(state, question, number)
+    citizen = _allowed(state, service, question, number)
+    found = service.give(state, question, citizen)
+    code = _forced(state, question, citizen)
+    return Answer(found.content, (*found.warnings, Exceptional(code))) if code else found
 
 
 def _checked(number: str) -> str:
@@ -228,7 +217,7 @@ def _checked(number: str) -> str:
 
 
 def _register(state: State, question: Question, number: str) -> Answer:
-    citizen = citizen_of(number)
+    citizen = present(state, number)
     if citizen is None:
         raise Exceptional("30003")
     wanted = question.content.find("Inschrijving")
@@ -243,7 +232,7 @@ def _register(state: State, question: Question, number: str) -> Answer:
     key = f"{question.sender} {number}"
     known = state.get("registration", key)
     kept = {"sender": question.sender, "insz": number, "begin": begin, "end": end or None}
-    warnings = [_replaced(citizen)] if citizen.state == "replaced" else []
+    warnings = [_replaced(citizen, kind="WAARSCHUWING")] if citizen.state == "replaced" else []
     if known is not None and _is_running(known):
         warnings.append(Exceptional("40143"))
         kept["begin"] = min(known["begin"], begin)
@@ -261,34 +250,34 @@ def _unregister(state: State, question: Question, number: str) -> Answer:
     return Answer(element("Resultaat", "1", Beschrijving="Geslaagd"))
 
 
-def _give_person(state: State, question: Question, number: str) -> Answer:
-    citizen = _allowed(state, question, number)
-    return Answer(person_element(citizen))
+def _give_person(state: State, question: Question, citizen: Citizen) -> Answer:
+    return Answer(person_element(citizen, family(state, citizen)[0]))
 
 
-def _give_family(state: State, question: Question, number: str) -> Answer:
-    citizen = _allowed(state, question, number)
-    members = [member(one, leads=one == household(citizen)[0]) for one in household(citizen)]
-    return Answer(element("Gezinsleden", *members))
+def _give_family(state: State, question: Question, citizen: Citizen) -> Answer:
+    members = family(state, citizen)
+    return Answer(element("Gezinsleden", *(member(one, leads=one == members[0]) for one in members)))
 
 
-def _allowed(state: State, question: Question, number: str) -> Citizen:
+def _allowed(state: State, service: Service, question: Question, number: str) -> Citizen:
     """Who is asked about, if this sender may know.
 
     Raises:
         Exceptional: not registered, busy, gone, replaced or unknown.
     """
-    if question.text("Bron") not in ("", "RR", "KSZ") or question.text("Taal") not in ("", "nl", "fr", "de"):
-        raise Exceptional("25001" if question.text("Bron") in ("", "RR", "KSZ") else "40005")
-    citizen = citizen_of(number)
-    forced = state.get("forced", citizen.key if citizen else "") or state.get("forced", "*")
-    if forced is not None and forced["code"] in WHOLE_CALL:
-        raise Exceptional(forced["code"])
+    if question.text("Bron") not in service.sources:
+        raise Exceptional("40005")
+    if question.text("Taal") not in ("", "nl", "fr", "de"):
+        raise Exceptional("25001")
+    citizen = present(state, number)
+    forced = _forced(state, question, citizen)
+    if forced in WHOLE_CALL:
+        raise Exceptional(forced)
     registration = state.get("registration", f"{question.sender} {number}")
     if registration is None or not _is_running(registration):
         raise Exceptional("40003")
-    if forced is not None:
-        raise Exceptional(forced["code"])
+    if forced is not None and KINDS.get(forced) != "WAARSCHUWING":
+        raise Exceptional(forced)
     if citizen is None:
         raise Exceptional("30003")
     if citizen.state == "unknown":
@@ -298,9 +287,19 @@ def _allowed(state: State, question: Question, number: str) -> Citizen:
     return citizen
 
 
-def _replaced(citizen: Citizen) -> Exceptional:
+def _forced(state: State, question: Question, citizen: Citizen | None) -> str | None:
+    """The code that MAGDA was told to answer: about them before everyone, of this service before all."""
+    for who in ([citizen.key] if citizen else []) + ["*"]:
+        for key in (f"{who}/{question.service}", who):
+            found = state.get("forced", key)
+            if found is not None:
+                return str(found["code"])
+    return None
+
+
+def _replaced(citizen: Citizen, *, kind: str = "FOUT") -> Exceptional:
     """Where MAGDA really puts the new number is not public; here it is an annotation."""
-    return Exceptional("30004", notes=[("INSZ", citizen.replaced_by or "")])
+    return Exceptional("30004", kind=kind, notes=[("INSZ", citizen.replaced_by or "")])
 
 
 def _is_running(registration: dict[str, Any]) -> bool:
@@ -309,57 +308,8 @@ def _is_running(registration: dict[str, Any]) -> bool:
     return bool(registration["begin"] <= today) and (end is None or bool(today <= end))
 
 
-def _context(sender: Element, name: str, version: str) -> Element:
-    receiver = [
-        element(part, sender.findtext(part) or "")
-        for part in ("Identificatie", "Referte", "Hoedanigheid", "Gebruiker")
-        if sender.findtext(part)
-    ]
-    return element(
-        "Context",
-        element("Naam", name),
-        element("Versie", version),
-        element(
-            "Bericht",
-            element("Type", "ANTWOORD"),
-            _tijdstip(),
-            element(
-                "Afzender",
-                element("Identificatie", "vip.vlaanderen.be"),
-                element("Naam", "MagdaGateway"),
-                element("Referte", str(uuid.uuid4())),
-            ),
-            element("Ontvanger", *receiver),
-        ),
-    )
-
-
-def _uitzondering(wrong: Exceptional, *, kind: str = "FOUT") -> Element:
-    origin, diagnosis = MESSAGES[wrong.code]
-    notes = [
-        element("Annotatie", element("Naam", name), element("Waarde", value)) for name, value in wrong.notes
-    ]
-    return element(
-        "Uitzondering",
-        element("Identificatie", wrong.code),
-        element("Oorsprong", origin),
-        element("Type", kind),
-        _tijdstip(),
-        element("Diagnose", diagnosis),
-        *([element("Annotaties", *notes)] if notes else []),
-    )
-
-
-def _tijdstip() -> Element:
-    here = datetime.now(BRUSSELS)
-    return element(
-        "Tijdstip",
-        element("Datum", here.date().isoformat()),
-        element("Tijd", here.strftime("%H:%M:%S.") + f"{here.microsecond // 1000:03}"),
-    )
-
-
 _PERSON = "http://magda.vlaanderen.be/persoon/soap/"
+_SOCIAL = "http://magda.vlaanderen.be/soczek/soap/"
 _REPERTORIUM = "http://webservice.{}dienst-{}.repertorium-{}.vip.vlaanderen.be"
 # fmt: off
 SERVICES = {
@@ -370,65 +320,20 @@ SERVICES = {
         "Inschrijving/BetrokkenSubject/Subjecten/Subject/Sleutel", _register),
     ("RegistreerUitschrijving", "02.00"): Service(
         _REPERTORIUM.format("registreeruitschrijving", "02_00", "02_00"), "Uitschrijving/INSZ", _unregister),
-    ("GeefPersoon", "02.02"): Service(_PERSON + "geefpersoon/v02_02", "Criteria/INSZ", _give_person),
+    ("GeefPersoon", "02.02"): Service(
+        _PERSON + "geefpersoon/v02_02", "Criteria/INSZ", give=_give_person),
     ("GeefGezinssamenstelling", "02.02"): Service(
-        _PERSON + "geefgezinssamenstelling/v02_02", "Criteria/INSZ", _give_family),
+        _PERSON + "geefgezinssamenstelling/v02_02", "Criteria/INSZ", give=_give_family),
+    ("GeefSociaalStatuut", "03.00"): Service(
+        _SOCIAL + "geefsociaalstatuut/v03_00", "Criteria/INSZ", give=give_statuses),
+    ("GeefDossierHandicap", "03.00"): Service(
+        _SOCIAL + "geefdossierhandicap/v03_00", "Criteria/ConsultFilesByDateCriteria/ssin",
+        give=give_handicap),
+    ("GeefAanslagbiljetPersonenbelasting", "02.00"): Service(
+        "http://webservice.geefaanslagbiljetpersonenbelastingdienst-02_00.inkomen-02_00.vip.vlaanderen.be",
+        "Criteria/INSZ", give=give_assessment, sources=("", "FODFIN")),
 }
 # fmt: on
 
 
-def _section(config: Config, state: State) -> Markup:
-    address = config.url("magda") + "/sim/forced"
-    told = join(
-        Markup("<div>{} {} {}</div>").format(
-            tag("let op", "wait"),
-            f"{_of_key(key)}: {document['code']} {MESSAGES[document['code']][1]}.",
-            button(address, "Zet uit", {"persona": key}, kind="quiet"),
-        )
-        for key, document in state.items("forced")
-    )
-    choose = Markup(
-        '<form method="post" action="{}" class="inline"><label>Antwoord over '
-        '<select name="persona"><option value="*">iedereen</option>{}</select></label>'
-        '<label>met <select name="code">{}</select></label><button class="quiet">Zet aan</button></form>'
-    ).format(
-        address,
-        join(Markup('<option value="{}">{}</option>').format(one.key, one.name) for one in citizens()),
-        join(
-            Markup('<option value="{}">{} {}</option>').format(code, code, MESSAGES[code][1])
-            for code in CHOICES
-        ),
-    )
-    registrations = [
-        (_who(one["insz"]), one["begin"], one["end"] or "open", one["sender"])
-        for one in reversed(state.all("registration", 50))
-    ]
-    log = [
-        (
-            moment(one["at"]),
-            one.get("service", "?"),
-            ", ".join(_who(number) for number in one["insz"]),
-            one.get("quality"),
-            join(tag(code, "bad") for code in one["codes"]) or tag("beantwoord", "good"),
-        )
-        for one in reversed(state.all("log", 30))
-    ]
-    return Markup("<div>{}{}</div><h3>Inschrijvingen</h3>{}{}").format(
-        told,
-        choose,
-        table(("Persoon", "Van", "Tot", "Afzender"), registrations, empty="Niemand is ingeschreven."),
-        fold("Wettelijk logboek", table(("Wanneer", "Dienst", "Over wie", "Hoedanigheid", "Antwoord"), log)),
-    )
-
-
-def _of_key(key: str) -> str:
-    known = person(key)
-    return known.name if known else "iedereen"
-
-
-def _who(number: str) -> str:
-    citizen = citizen_of(number)
-    return f"{citizen.name} ({number})" if citizen else number
-
-
-SYSTEM = System(name="magda", title="MAGDA", offset=2, app=app, section=_section)
+SYSTEM = System(name="magda", title="MAGDA", offset=2, app=app, section=section)

@@ -2,7 +2,7 @@
 
 from lxml import etree
 
-from loket.sandbox.personas import Citizen, household, person
+from loket.sandbox.personas import Citizen, person
 
 Element = etree._Element  # noqa: SLF001  # the name that lxml's stubs give it
 
@@ -18,9 +18,9 @@ def element(tag: str, *content: Element | str, **attributes: str) -> Element:
     return made
 
 
-def person_element(one: Citizen) -> Element:
+def person_element(one: Citizen, leader: Citizen) -> Element:
+    """One person; `leader` is the reference person of their household."""
     since = one.since.isoformat()
-    leader = household(one)[0]
     parts = [
         element("INSZ", one.insz),
         _name(one),
@@ -99,7 +99,9 @@ def _sex(one: Citizen) -> Element:
 
 
 def _position(one: Citizen, *, leads: bool) -> Element:
-    code, word = ("01", "gezinshoofd") if leads else ("02", "echtgenoot/echtgenote")
+    code, word = ("03", "zoon/dochter") if one.parent else ("02", "echtgenoot/echtgenote")
+    if leads:
+        code, word = "01", "gezinshoofd"
     return element("Positie", element("Code", code), element("Omschrijving", word, Taal="nl"))
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 
+from loket.sandbox.beneficiaries import BENEFICIARIES, Beneficiary
+
 
 @dataclass(frozen=True)
 class Citizen:
@@ -25,6 +27,8 @@ class Citizen:
     phone: str | None = None
     partner: str | None = None
     """Key of the husband or wife, who shares the household."""
+    parent: str | None = None
+    """Key of the father or mother with whom a child lives."""
     leads: bool = True
     """Is the reference person of the household."""
     state: str = "known"
@@ -71,8 +75,12 @@ def is_insz(text: str) -> bool:
 
 
 def citizens() -> tuple[Citizen, ...]:
-    """Those with a story of their own; `burger-1` and so on are many and made on demand."""
-    return tuple(_named().values())
+    """The grown-ups with a story of their own; `burger-1` and so on are many and made on demand."""
+    return tuple(one for one in _named().values() if one.parent is None)
+
+
+def children() -> tuple[Citizen, ...]:
+    return tuple(one for one in _named().values() if one.parent is not None)
 
 
 def workers() -> tuple[Worker, ...]:
@@ -90,7 +98,7 @@ def person(key: str) -> Citizen | Worker | None:
 
 def citizen_of(number: str) -> Citizen | None:
     """The citizen with this national number, be it their present one or one that was replaced."""
-    for one in citizens():
+    for one in _named().values():
         if one.insz == number:
             return one
         if one.replaced_by == number:
@@ -99,11 +107,17 @@ def citizen_of(number: str) -> Citizen | None:
 
 
 def household(citizen: Citizen) -> tuple[Citizen, ...]:
-    """Who lives at the same address as one household, its reference person first."""
+    """Who lives at the same address as one household: its reference person, their partner, the children."""
+    if citizen.parent is not None:
+        family = household(_named()[citizen.parent])
+        return tuple(citizen if one.key == citizen.key else one for one in family)
     partner = _named().get(citizen.partner or "")
-    if partner is None:
-        return (citizen,)
-    return (citizen, partner) if citizen.leads else (partner, citizen)
+    adults = (citizen,) if partner is None else (citizen, partner)
+    parents = {one.key for one in adults}
+    return (
+        *(adults if citizen.leads else reversed(adults)),
+        *(one for one in _named().values() if one.parent in parents),
+    )
 
 
 @cache
@@ -230,8 +244,29 @@ def _named() -> dict[str, Citizen]:
             state="unknown",
             note="onbekend in het Rijksregister (30001)",
         ),
+        *(_beneficiary(one) for one in BENEFICIARIES),
     )
     return {one.key: one for one in everyone}
+
+
+def _beneficiary(one: Beneficiary) -> Citizen:
+    return Citizen(
+        one.key,
+        insz(one.born_on, one.serial),
+        one.given_name,
+        one.family_name,
+        one.born_on,
+        one.sex,
+        one.street,
+        one.number,
+        since=date(2019, 5, 1),
+        email=None if one.child else f"{one.key}@voorbeeld.example",
+        phone=None if one.child else f"+32470000{one.serial}",
+        partner=None if one.child else one.lives_with,
+        parent=one.lives_with if one.child else None,
+        leads=one.leads,
+        note=one.note,
+    )
 
 
 @cache
@@ -269,6 +304,23 @@ def _workers() -> dict[str, Worker]:
             "Mertens",
             ("LoketBeheerder", "LoketBehandelaar"),
             "applicatiebeheerder",
+        ),
+        Worker("farah", insz(date(1991, 2, 16), 234), "Farah", "Benali", ("LoketFinancien",), "financiën"),
+        Worker(
+            "astrid",
+            insz(date(1983, 11, 7), 418),
+            "Astrid",
+            "Coppens",
+            ("LoketAdviseur",),
+            "interne adviseur",
+        ),
+        Worker(
+            "sandra",
+            insz(date(1976, 9, 23), 392),
+            "Sandra",
+            "Lenaerts",
+            ("LoketSecretariaat",),
+            "secretariaat van de algemeen directeur",
         ),
     )
     return {one.key: one for one in everyone}

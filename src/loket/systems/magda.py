@@ -7,7 +7,7 @@ MAGDA-Mock and of the Flemish association registry.
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from typing import Any
 
 from loket import settings
 from loket.errors import Declined, Unavailable
+from loket.systems import magda_social as social
 from loket.systems.magda_soap import Answer, Element, Line, Notice, Service, text, texts
 
 # fmt: off
@@ -99,8 +100,9 @@ class Address:
 
 @dataclass(frozen=True, repr=False)
 class PersonFacts:
-    """What the register says; None where it says nothing, or of a date only the year.
+    """What the register says; None where it says nothing, or of a birth only the year.
 
+    Who died always has a `deceased_on`: the first day of the year or month where the register knows no more.
     With `replaced_by` all other facts may be missing: register and ask again with that number.
     """
 
@@ -203,14 +205,14 @@ class Magda:
     async def get_person(self, insz: str, *, reference: str, user: str | None = None) -> PersonFacts:
         """Names, birth, decease and address. `user`: national number of the civil servant who asks."""
         content = {"Criteria": {"INSZ": insz}, "Bron": "RR", "Taal": "nl"}
-        answer = await self._call(PERSON, insz, content, reference=reference, user=user, expected={REPLACED})
+        answer = await self._call(PERSON, insz, content, reference=reference, user=user)
         person = None if answer.content is None else answer.content.find("Persoon")
         return PersonFacts(
             insz=insz,
             given_names=texts(person, "Naam/Voornamen/Voornaam"),
             family_name=" ".join(texts(person, "Naam/Achternamen/Achternaam")) or None,
             birth_on=_date(person, "Geboorte/Datum"),
-            deceased_on=_date(person, "Overlijden/Datum"),
+            deceased_on=_deceased_on(person),
             address=_address(person),
             replaced_by=_replaced_by(answer, insz, answered=text(person, "INSZ")),
             warnings=answer.notices,
@@ -219,11 +221,48 @@ class Magda:
     async def get_family(self, insz: str, *, reference: str, user: str | None = None) -> FamilyFacts:
         """Who lives in the household of this person, themselves included."""
         content = {"Criteria": {"INSZ": insz}, "Bron": "RR", "Taal": "nl"}
-        answer = await self._call(FAMILY, insz, content, reference=reference, user=user, expected={REPLACED})
+        answer = await self._call(FAMILY, insz, content, reference=reference, user=user)
         found = [] if answer.content is None else answer.content.findall("Gezinsleden/Gezinslid")
         members = tuple(_member(one) for one in found if one.get("DatumEinde") is None)
         heads = (member.insz for member in members if member.position == "01")
         return FamilyFacts(members, next(heads, None), _replaced_by(answer, insz), answer.notices)
+
+    async def social_statuses(
+        self, insz: str, names: Sequence[str], on: date, *, reference: str, user: str | None = None
+    ) -> social.SocialStatuses:
+        """Yes or no for each of the harmonised social statuses (`BIM_BVT`); one that is unknown is a no."""
+        content = social.statuses_question(insz, names, on)
+        answer = await self._call(social.STATUSES, insz, content, reference=reference, user=user)
+        replaced_by = _replaced_by(answer, insz, answered=text(answer.content, "Persoon/INSZ"))
+        return social.statuses_of(answer, names, reference, replaced_by)
+
+    async def tax_assessment(
+        self,
+        insz: str,
+        income_year: int,
+        codes: Sequence[str] = (social.TAXABLE_INCOME, "7557"),
+        *,
+        reference: str,
+        user: str | None = None,
+    ) -> social.TaxAssessment:
+        """The items `codes` (IPCAL) of the personal income tax on the income of one year."""
+        content = social.assessment_question(insz, income_year, codes)
+        expected = {REPLACED, social.NO_SUCH_YEAR}
+        answer = await self._call(
+            social.ASSESSMENT, insz, content, reference=reference, user=user, expected=expected
+        )
+        told = text(answer.content, "AanslagbiljetPersonenbelasting/GevraagdePersoon/INSZ")
+        replaced_by = _replaced_by(answer, insz, answered=told)
+        return social.assessment_of(answer, income_year, reference, replaced_by)
+
+    async def handicap_file(
+        self, insz: str, on: date, *, reference: str, user: str | None = None
+    ) -> social.HandicapFile:
+        """What the FOD Sociale Zekerheid recognised of a person's handicap, as it stood on a day."""
+        content = social.handicap_question(insz, on)
+        answer = await self._call(social.HANDICAP, insz, content, reference=reference, user=user)
+        told = text(answer.content, "ConsultFilesByDateResponse/ssin")
+        return social.handicap_of(answer, reference, _replaced_by(answer, insz, answered=told))
 
     async def _call(
         self,
@@ -232,7 +271,7 @@ class Magda:
         content: Mapping[str, Any],
         *,
         reference: str,
-        expected: set[str],
+        expected: Set[str] = frozenset({REPLACED}),
         user: str | None = None,
     ) -> Answer:
         """One question and its record; refused when a FOUT other than the `expected` codes came back."""
@@ -271,7 +310,7 @@ def _outcome(answer: Answer) -> Outcome:
     return Outcome.ANSWERED if answered else Outcome.REFUSED
 
 
-def _refuse(answer: Answer, expected: set[str]) -> None:
+def _refuse(answer: Answer, expected: Set[str]) -> None:
     faults = [one for one in answer.notices if one.kind not in REMARKS and one.code not in expected]
     if not faults:
         return
@@ -302,6 +341,17 @@ def _replaced_by(answer: Answer, insz: str, *, answered: str | None = None) -> s
     return None
 
 
+def _deceased_on(person: Element | None) -> date | None:
+    decease = None if person is None else person.find("Overlijden")
+    if decease is None:
+        return None
+    said = text(decease, "Datum") or decease.get("DatumBegin") or ""
+    try:
+        return date.fromisoformat(said.replace("-00", "-01"))
+    except ValueError:
+        raise Declined("magda", "the person has died, on a day that cannot be read") from None
+
+
 def _address(person: Element | None) -> Address | None:
     if person is None:
         return None
@@ -310,7 +360,8 @@ def _address(person: Element | None) -> Address | None:
     # Who leaves the country keeps the last address here in the register.
     if abroad is not None and abroad.get("DatumEinde") is None and _since(abroad) >= _since(home):
         return Address(None, None, None, None, None, None, text(abroad, "Land/Naam"))
-    if home is None:
+    # Whose stay ended without another was struck off the register.
+    if home is None or home.get("DatumEinde") is not None:
         return None
     return Address(
         street=text(home, "Straatnaam/String"),

@@ -241,12 +241,13 @@ def texts(element: Element | None, path: str) -> tuple[str, ...]:
 
 
 def _append(parent: Element, children: Mapping[str, Any]) -> None:
-    """Elements by name, in order; what is None is left out."""
+    """Elements by name, in order; a list is as many elements of one name, what is None is left out."""
     for name, value in children.items():
-        if isinstance(value, Mapping):
-            _append(etree.SubElement(parent, name), value)
-        elif value is not None:
-            etree.SubElement(parent, name).text = str(value)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Mapping):
+                _append(etree.SubElement(parent, name), one)
+            elif one is not None:
+                etree.SubElement(parent, name).text = str(one)
 
 
 class _Signer(XMLSigner):
