@@ -18,6 +18,8 @@ from loket.lifecycle import (
     Action,
     CaseMachine,
     EventType,
+    Machine,
+    PartAction,
     Role,
     Status,
     TaskStatus,
@@ -117,8 +119,8 @@ async def open_for(work: Work, application: Application, definition: Definition)
 async def arm_term(work: Work, case: Case) -> None:
     """The term to decide in, and the alarm before it lapses."""
     alarm_days = work.definition(case).term.alarm_days
-    await work.arm(TimerKind.TERM, _end_of(case.due_on), case=case)
-    await work.arm(TimerKind.TERM_ALARM, _end_of(case.due_on) - timedelta(days=alarm_days), case=case)
+    await work.arm(TimerKind.TERM, end_of(case.due_on), case=case)
+    await work.arm(TimerKind.TERM_ALARM, end_of(case.due_on) - timedelta(days=alarm_days), case=case)
 
 
 def stands_still(case: Case) -> bool:
@@ -183,6 +185,19 @@ async def advance(work: Work, case: Case, action: Action, *, data: dict[str, Any
 async def record(work: Work, case: Case, type: EventType, *, data: dict[str, Any] | None = None) -> Event:
     """Write down a fact that changes a part of the case but not its status."""
     return await _write(work, case, type, case.status, data or {})
+
+
+def move(work: Work, machine: Machine[Any, PartAction], part: Any, action: PartAction) -> None:  # noqa: ANN401  # any part of a case
+    """Move a part of a case along its published table.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED when the table has no such step from its state, or not for this actor.
+    """
+    step = machine.find(part.status, action)
+    if step is None or not step.by & work.actor.roles:
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=part.status)
+    part.status = step.to
+    part.version += 1
 
 
 async def open_task(work: Work, case: Case, kind: str, data: dict[str, Any] | None = None) -> Task:
@@ -256,7 +271,8 @@ def add_days(start: date, days: int, counting: str = "calendar") -> date:
     return day
 
 
-def _end_of(day: date) -> datetime:
+def end_of(day: date) -> datetime:
+    """The midnight at which `day` is over in Belgium."""
     return datetime.combine(day + timedelta(days=1), time(), BRUSSELS)
 
 
