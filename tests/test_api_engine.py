@@ -470,7 +470,7 @@ async def test_every_refusal_comes_back_in_the_callers_language(office: Office) 
     assert english[0]["path"] == ["input", "text"]
     assert english[1]["currentVersion"] == 7
     assert english[2]["currentStatus"] == "OPEN"
-    assert english[2]["allowedActions"] == ["CLOSE"]
+    assert english[2]["allowedActions"] == ["CASE_CANCEL"]
     assert english[3]["rule"] == "age"
     assert english[4]["alternatives"] == [{"slotId": "x", "startsAt": "2026-11-27T08:00:00.000000Z"}]
     missing = await office.ask(NOTE_ADD, "an", id="nonsense", text="x", key="2")

@@ -215,12 +215,13 @@ async def test_each_step_offers_the_applicant_what_can_be_done(story: Story) -> 
 
 
 async def test_each_step_offers_staff_what_is_theirs(story: Story) -> None:
-    handling = {"CASE_ASSIGN", "CASE_RELEASE", "CASE_SUSPEND", "CASE_RESUME", "CASE_EXTEND_TERM",
-                "CASE_ADD_NOTE", "CASE_WITHDRAW", "CASE_CANCEL"}  # fmt: skip
+    handling = {"CASE_ASSIGN", "CASE_SUSPEND", "CASE_EXTEND_TERM", "CASE_ADD_NOTE", "CASE_WITHDRAW",
+                "CASE_CANCEL"}  # fmt: skip
     step = story.steps
-    assert step["to pay"].actions[HANDLER] == handling
-    assert step["planned"].actions[HANDLER] == {*handling, "DELIVERY_RESCHEDULE"}
-    assert step["delivered"].actions[HANDLER] == {"CASE_REOPEN", "CASE_ADD_NOTE"}
+    assert step["to pay"].actions[HANDLER] - {"MESSAGE_RESEND"} == handling
+    changes = {"DELIVERY_RESCHEDULE", "DELIVERY_CANCEL", "MESSAGE_RESEND"}
+    assert step["planned"].actions[HANDLER] == handling | changes
+    assert step["delivered"].actions[HANDLER] == {"CASE_REOPEN", "CASE_ADD_NOTE", "MESSAGE_RESEND"}
     assert step["to pay"].actions[FINANCE] == {"CASE_ADD_NOTE", "PAYMENT_REGISTER"}
     assert step["to choose"].actions[FINANCE] == {"CASE_ADD_NOTE"}
     assert step["to choose"].actions[DRIVER] == {"CASE_ADD_NOTE"}
@@ -229,6 +230,45 @@ async def test_each_step_offers_staff_what_is_theirs(story: Story) -> None:
         "DELIVERY_CONFIRM",
         "DELIVERY_REPORT_MISSED",
     }
+
+
+async def test_what_is_not_possible_says_why_and_is_refused(town: Town) -> None:
+    dossier = await town.applies()
+    await dossier.until("AWAITING_PAYMENT")
+    assert await _why_not(dossier, dossier.who) == {
+        "CASE_SUPPLY_INFORMATION": "Er is niets gevraagd.",
+        "CASE_REQUEST_REVIEW": "Het dossier is niet geweigerd.",
+        "DELIVERY_HOLD_SLOT": "Er is (nog) niets te leveren.",
+        "DELIVERY_BOOK_SLOT": "Er is (nog) niets te leveren.",
+        "DELIVERY_RESCHEDULE": "Er is (nog) niets te leveren.",
+    }
+    why_not = await _why_not(dossier, HANDLER)
+    assert why_not["CASE_RESUME"] == "De termijn staat niet stil."
+    assert why_not["CASE_RELEASE"] == "Het dossier is aan niemand toegewezen."
+    assert why_not["CASE_REOPEN"] == "Het dossier loopt nog."
+    assert why_not["DECISION_TAKE"] == "Deze stap is voorbij, of nog niet aan de beurt."
+    assert why_not["TASK_COMPLETE"] == "Er staat geen taak open."
+    for action, name in (("caseResume", "CASE_RESUME"), ("caseRelease", "CASE_RELEASE")):
+        refusal = await town.refused(HANDLER, action, id=dossier.id)
+        assert refusal["code"] == "TRANSITION_NOT_ALLOWED"
+        assert name not in refusal["allowedActions"]
+        assert {"CASE_ASSIGN", "CASE_SUSPEND", "CASE_CANCEL"} < set(refusal["allowedActions"])
+    await town.does(HANDLER, "caseAssign", id=dossier.id)
+    await town.does(HANDLER, "caseSuspend", id=dossier.id, input={"reason": "verhuist"})
+    why_not = await _why_not(dossier, HANDLER)
+    assert why_not["CASE_SUSPEND"] == "De termijn staat al stil."
+    assert not {"CASE_RESUME", "CASE_RELEASE"} & why_not.keys()
+    assert (await _why_not(dossier, FINANCE))["REFUND_ORDER"].startswith("Er is geen terugbetaling")
+    await town.does(dossier.who, "caseWithdraw", id=dossier.id)
+    assert (await _why_not(dossier, dossier.who))["CASE_WITHDRAW"] == "Het dossier is afgesloten."
+    assert (await _why_not(dossier, dossier.who))["PAYMENT_START"] == "Er is geen factuur."
+
+
+async def _why_not(dossier: Dossier, who: str) -> Json:
+    seen = await dossier.read(who, "viewerAvailableActions { action enabled reasonDisabled }")
+    offers = seen["viewerAvailableActions"]
+    assert all((one["reasonDisabled"] is None) == one["enabled"] for one in offers)
+    return {one["action"]: one["reasonDisabled"] for one in offers if not one["enabled"]}
 
 
 async def test_a_held_place_is_gone_for_others(story: Story) -> None:
@@ -914,6 +954,8 @@ async def test_a_refund_that_the_bank_refuses_is_ordered_again_once_however_many
     await until(lambda: _refunds_are(dossier, "FAILED"))
     assert await dossier.tasks() == ["REFUND_DUE"]
     refund = (await dossier.read())["refunds"][0]["id"]
+    assert "REFUND_ORDER" in await dossier.actions(FINANCE)
+    assert "TASK_COMPLETE" in await dossier.actions(FINANCE)
     answers = await asyncio.gather(*(town.tries(FINANCE, "refundOrder", id=refund) for _ in range(8)))
     assert sum(not answer["errors"] for answer in answers) == 1
     await until(lambda: _refunds_are(dossier, "DONE"))

@@ -511,7 +511,7 @@ async def fail(how: str) -> None:
                     Refused(ErrorCode.REQUIRED, path=["input", "text"]),
                     Refused(ErrorCode.VERSION_CONFLICT, current=7),
                     Refused(
-                        ErrorCode.TRANSITION_NOT_ALLOWED, status="OPEN", extra={"allowed_actions": ["CLOSE"]}
+                        ErrorCode.TRANSITION_NOT_ALLOWED, status="OPEN", extra={"allowed_actions": ["CANCEL"]}
                     ),
                     Refused(ErrorCode.RULE_NOT_MET, reason="too old", extra={"rule": "age"}),
                     Refused(ErrorCode.SLOT_FULL, extra={"alternatives": [ALTERNATIVE]}),

@@ -28,7 +28,13 @@ async def assign(work: Work, case: Case, staff_id: UUID | None) -> None:
 
 
 async def release(work: Work, case: Case) -> None:
-    """Give the case back to the queue."""
+    """Give the case back to the queue.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED when nobody has it.
+    """
+    if case.handler_id is None:
+        raise _not_now(work, case, Action.RELEASE)
     case.handler_id = None
     await cases.advance(work, case, Action.RELEASE)
 
@@ -40,7 +46,7 @@ async def suspend(work: Work, case: Case, reason: str) -> None:
         Refused: TRANSITION_NOT_ALLOWED when it stands still already, or the procedure's never does.
     """
     if cases.stands_still(case) or not work.definition(case).term.suspendable:
-        raise cases.not_allowed(work, case)
+        raise _not_now(work, case, Action.SUSPEND)
     if not reason.strip():
         raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
     await cases.advance(work, case, Action.SUSPEND, data={"reasons": [reason.strip()[:1000]]})
@@ -53,7 +59,7 @@ async def suspend(work: Work, case: Case, reason: str) -> None:
 async def resume(work: Work, case: Case) -> None:
     """Let the clock run on; the days that it stood still are added to the term."""
     if not cases.stands_still(case):
-        raise cases.not_allowed(work, case)
+        raise _not_now(work, case, Action.RESUME)
     await cases.advance(work, case, Action.RESUME)
     await cases.end_suspension(work, case)
 
@@ -94,3 +100,11 @@ async def complete_task(work: Work, task_id: UUID, remark: str) -> Task:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=task.status)
     await cases.complete_tasks(work, case, task.kind, remark=remark.strip()[:1000])
     return task
+
+
+def _not_now(work: Work, case: Case, action: Action) -> Refused:
+    """The status would allow it, but a fact does not."""
+    refusal = cases.not_allowed(work, case)
+    allowed = refusal.extra["allowed_actions"]
+    refusal.extra["allowed_actions"] = [one for one in allowed if one != action]
+    return refusal

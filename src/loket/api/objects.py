@@ -12,7 +12,7 @@ from loket.api.context import Caller, of_case, of_document, of_person, staff, st
 from loket.api.enums import CaseAction, PhaseState
 from loket.api.mapping import base64url
 from loket.api.naming import Field, described, input_type, output
-from loket.api.offers import offers
+from loket.api.offers import NEEDS, offers
 from loket.api.procedures import Procedure, Row, definition_of, present, price_on
 from loket.api.reads import (
     Connection,
@@ -681,13 +681,19 @@ class Case(Node):
         "status",
         "person_id",
         "handler_id",
-        delivery="(SELECT status FROM delivery d WHERE d.case_id = {t}.id ORDER BY d.round DESC LIMIT 1)",
-        invoice="(SELECT status FROM invoice i WHERE i.case_id = {t}.id AND i.status <> 'CREDITED' LIMIT 1)",
+        "suspensions",
+        delivery=NEEDS["delivery"],
+        invoice=NEEDS["invoice"],
+        refunds=NEEDS["refunds"],
+        has_task=NEEDS["has_task"],
+        has_message=NEEDS["has_message"],
     )
     def viewer_available_actions(row: Row, viewer: Caller) -> list[AvailableAction]:  # noqa: N805  # no self
         """What you may do with it, as the published tables say; never a list of your own."""
         return [
-            AvailableAction(action=offer.action, enabled=offer.enabled, reason_disabled=offer.reason)
+            AvailableAction(
+                action=offer.action, enabled=offer.enabled, reason_disabled=offer.reason(viewer.language)
+            )
             for offer in offers(definition_of(row, viewer), row, viewer)
         ]
 

@@ -1,8 +1,11 @@
 """What a viewer may do with a case: read off the published tables, so that no client knows them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
+from loket.api.actions import STEPS
 from loket.api.context import Caller
 from loket.api.enums import CaseAction
 from loket.definition import Definition
@@ -10,82 +13,107 @@ from loket.lifecycle import (
     DELIVERY,
     FINAL,
     INVOICE,
+    REFUND,
     Action,
+    CaseMachine,
     DeliveryStatus,
     InvoiceStatus,
     PartAction,
+    RefundStatus,
     Role,
     Stage,
     Status,
     case_machine,
 )
 
-MOVES: dict[CaseAction, tuple[Action, ...]] = {
-    CaseAction.CASE_ASSIGN: (Action.ASSIGN,),
-    CaseAction.CASE_RELEASE: (Action.RELEASE,),
-    CaseAction.CASE_DECLARE_ADMISSIBLE: (Action.DECLARE_ADMISSIBLE,),
-    CaseAction.CASE_DECLARE_INADMISSIBLE: (Action.DECLARE_INADMISSIBLE,),
-    CaseAction.CASE_REQUEST_INFORMATION: (Action.REQUEST_INFORMATION,),
-    CaseAction.CASE_SUPPLY_INFORMATION: (Action.SUPPLY_INFORMATION,),
-    CaseAction.CASE_SUSPEND: (Action.SUSPEND,),
-    CaseAction.CASE_RESUME: (Action.RESUME,),
-    CaseAction.CASE_EXTEND_TERM: (Action.EXTEND_TERM,),
-    CaseAction.CASE_WITHDRAW: (Action.WITHDRAW,),
-    CaseAction.CASE_CANCEL: (Action.CANCEL,),
-    CaseAction.CASE_REOPEN: (Action.REOPEN,),
-    CaseAction.CASE_ADD_NOTE: (Action.ADD_NOTE,),
-    CaseAction.DECISION_TAKE: (Action.GRANT, Action.REFUSE),
-    CaseAction.DELIVERY_CONFIRM: (Action.CONFIRM_DELIVERY,),
-    CaseAction.DELIVERY_REPORT_MISSED: (Action.REPORT_MISSED,),
+NEEDS: dict[str, str] = {
+    "delivery": "(SELECT status FROM delivery d WHERE d.case_id = {t}.id AND d.round = {t}.round)",
+    "invoice": "(SELECT status FROM invoice i WHERE i.case_id = {t}.id AND i.status <> 'CREDITED' LIMIT 1)",
+    "refunds": "(SELECT json_agg(DISTINCT r.status) FROM refund r WHERE r.case_id = {t}.id)",
+    "has_task": "EXISTS (SELECT FROM task k WHERE k.case_id = {t}.id AND k.status = 'OPEN')",
+    "has_message": "EXISTS (SELECT FROM message m WHERE m.case_id = {t}.id AND m.status <> 'QUEUED'"
+    " AND m.effect_id IS NOT NULL)",
 }
-"""The mutations that are one step (or one of two) of the case's own table."""
+"""What must be known of a case beside its own columns, as templates of SQL."""
 
-_NOT_NOW = {"nl": "Dit kan niet in de huidige toestand.", "en": "Not possible in the present state."}
+
+class Why(Enum):
+    """Why something is not possible now: in Dutch and in English."""
+
+    ENDED = ("Het dossier is afgesloten.", "The case has ended.")
+    RUNS = ("Het dossier loopt nog.", "The case is still open.")
+    HANDED_OVER = ("Er is al geleverd of uitbetaald.", "The goods or the money were handed over already.")
+    AWAITS_ANSWER = (
+        "Wij wachten op een antwoord van de aanvrager.",
+        "The applicant was asked for more; an answer is awaited.",
+    )
+    NOT_ASKED = ("Er is niets gevraagd.", "Nothing was asked.")
+    NO_TURN = (
+        "Deze stap is voorbij, of nog niet aan de beurt.",
+        "This step is over, or its turn has not come.",
+    )
+    NOBODYS = ("Het dossier is aan niemand toegewezen.", "The case is assigned to nobody.")
+    STANDS_STILL = ("De termijn staat al stil.", "The term stands still already.")
+    RUNS_ON = ("De termijn staat niet stil.", "The term does not stand still.")
+    NEVER_STANDS_STILL = (
+        "De termijn van deze procedure kan niet stilstaan.",
+        "The term of this procedure never stands still.",
+    )
+    NOT_REFUSED = ("Het dossier is niet geweigerd.", "The case was not refused.")
+    NO_INVOICE = ("Er is geen factuur.", "There is no invoice.")
+    NOTHING_DUE = ("Er staat niets (meer) open.", "Nothing is due.")
+    NO_DELIVERY = ("Er is (nog) niets te leveren.", "There is nothing to deliver (yet).")
+    DELIVERED = ("De levering is gebeurd of geannuleerd.", "The delivery was made or cancelled.")
+    PLANNED = ("Er is al een tijdstip afgesproken.", "A slot was agreed already.")
+    NOT_PLANNED = ("Er is geen tijdstip afgesproken.", "No slot is agreed.")
+    NO_REFUND = (
+        "Er is geen terugbetaling die besteld kan worden.",
+        "There is no refund that can be ordered.",
+    )
+    NO_TASK = ("Er staat geen taak open.", "No task is open.")
+    NO_MESSAGE = ("Er is geen bericht dat opnieuw kan.", "There is no message to send again.")
+
+    def said(self, language: str) -> str:
+        dutch, english = self.value
+        return english if language == "en" else dutch
 
 
 @dataclass(frozen=True)
 class Offer:
     action: CaseAction
-    enabled: bool
-    reason: str | None
+    why_not: Why | None
+
+    @property
+    def enabled(self) -> bool:
+        return self.why_not is None
+
+    def reason(self, language: str) -> str | None:
+        return self.why_not.said(language) if self.why_not else None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A case as its row tells it, and in which qualities the viewer acts on it."""
+
+    row: dict[str, Any]
+    definition: Definition
+    roles: frozenset[Role]
+    stage: Stage
+    status: Status
+
+    @property
+    def ended(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def stands_still(self) -> bool:
+        return any(period["to"] is None for period in self.row["suspensions"])
 
 
 def offers(definition: Definition, row: dict[str, Any], viewer: Caller) -> list[Offer]:
     """All actions of this viewer's roles on the case, possible now or not."""
-    roles = _roles(row, viewer)
-    table = case_machine(definition.stages)
-    state = (Stage(row["stage"]), Status(row["status"]))
-    now = set(table.allowed(state, roles))
-    ever = {step.action for step in table.steps if step.by & roles}
-    found = [
-        _offer(action, bool(set(moves) & now), viewer) for action, moves in MOVES.items() if set(moves) & ever
-    ]
-    return found + [_offer(action, possible, viewer) for action, possible in _of_parts(row, state[1], roles)]
-
-
-def _of_parts(row: dict[str, Any], status: Status, roles: frozenset[Role]) -> list[tuple[CaseAction, bool]]:
-    open_case = status not in FINAL
-    invoice = InvoiceStatus(row["invoice"]) if row["invoice"] else None
-    delivery = DeliveryStatus(row["delivery"]) if row["delivery"] else None
-    payable = invoice is not None and INVOICE.find(invoice, PartAction.PAY_FULL) is not None
-    choosable = (
-        delivery is not None
-        and open_case
-        and status is not Status.AWAITING_APPLICANT
-        and DELIVERY.find(delivery, PartAction.BOOK) is not None
-    )
-    found: list[tuple[CaseAction, bool]] = []
-    if roles & {Role.APPLICANT}:
-        found.append((CaseAction.PAYMENT_START, payable))
-        found.append((CaseAction.CASE_REQUEST_REVIEW, status in (Status.INADMISSIBLE, Status.REJECTED)))
-    if roles & {Role.FINANCE}:
-        found.append((CaseAction.PAYMENT_REGISTER, payable))
-    if roles & {Role.APPLICANT, Role.HANDLER}:
-        planned = delivery is DeliveryStatus.PLANNED
-        found.append((CaseAction.DELIVERY_HOLD_SLOT, choosable and not planned))
-        found.append((CaseAction.DELIVERY_BOOK_SLOT, choosable and not planned))
-        found.append((CaseAction.DELIVERY_RESCHEDULE, choosable and planned))
-    return found
+    seen = _Seen(row, definition, _roles(row, viewer), Stage(row["stage"]), Status(row["status"]))
+    return [*_steps(seen), *_of_money(seen), *_of_delivery(seen), *_of_the_rest(seen)]
 
 
 def _roles(row: dict[str, Any], viewer: Caller) -> frozenset[Role]:
@@ -95,6 +123,101 @@ def _roles(row: dict[str, Any], viewer: Caller) -> frozenset[Role]:
     return viewer.scope.roles
 
 
-def _offer(action: CaseAction, enabled: bool, viewer: Caller) -> Offer:
-    reason = None if enabled else _NOT_NOW.get(viewer.language, _NOT_NOW["nl"])
-    return Offer(action, enabled, reason)
+# --- steps of the case's own table ------------------------------------------------------------
+
+
+def _steps(seen: _Seen) -> Iterator[Offer]:
+    table = case_machine(seen.definition.stages)
+    now = set(table.allowed((seen.stage, seen.status), seen.roles))
+    ever = {step.action for step in table.steps if step.by & seen.roles}
+    for action, moves in STEPS.items():
+        if now & set(moves):
+            yield Offer(action, _why_not_after_all(seen, action))
+        elif ever & set(moves):
+            yield Offer(action, _why_no_step(seen, table, action, moves))
+
+
+def _why_not_after_all(seen: _Seen, action: CaseAction) -> Why | None:
+    """What stands in the way of a step that the table has: a fact that is no status."""
+    match action:
+        case CaseAction.CASE_RELEASE if seen.row["handler_id"] is None:
+            return Why.NOBODYS
+        case CaseAction.CASE_RESUME if not seen.stands_still:
+            return Why.RUNS_ON
+        case CaseAction.CASE_SUSPEND if not seen.definition.term.suspendable:
+            return Why.NEVER_STANDS_STILL
+        case CaseAction.CASE_SUSPEND if seen.stands_still:
+            return Why.STANDS_STILL
+        case _:
+            return None
+
+
+def _why_no_step(seen: _Seen, table: CaseMachine, action: CaseAction, moves: tuple[Action, ...]) -> Why:
+    if action is CaseAction.CASE_REOPEN:
+        return Why.RUNS
+    if seen.ended:
+        return Why.ENDED
+    if action in (CaseAction.CASE_WITHDRAW, CaseAction.CASE_CANCEL):
+        return Why.HANDED_OVER
+    if action is CaseAction.CASE_SUPPLY_INFORMATION:
+        return Why.NOT_ASKED
+    if action in (CaseAction.DELIVERY_CONFIRM, CaseAction.DELIVERY_REPORT_MISSED):
+        return Why.NOT_PLANNED
+    in_this_stage = {step.action for step in table.steps if step.state[0] is seen.stage}
+    if seen.status is Status.AWAITING_APPLICANT and in_this_stage & set(moves):
+        return Why.AWAITS_ANSWER
+    return Why.NO_TURN
+
+
+# --- parts of the case ------------------------------------------------------------------------
+
+
+def _of_money(seen: _Seen) -> Iterator[Offer]:
+    invoice = seen.row["invoice"]
+    payable = invoice is not None and INVOICE.find(InvoiceStatus(invoice), PartAction.PAY_FULL) is not None
+    why_not = None if payable else Why.NOTHING_DUE if invoice else Why.NO_INVOICE
+    if Role.APPLICANT in seen.roles:
+        yield Offer(CaseAction.PAYMENT_START, why_not)
+    if Role.FINANCE in seen.roles:
+        yield Offer(CaseAction.PAYMENT_REGISTER, why_not)
+        refunds = [RefundStatus(one) for one in seen.row["refunds"] or ()]
+        orderable = any(REFUND.find(one, PartAction.ORDER) for one in refunds)
+        yield Offer(CaseAction.REFUND_ORDER, None if orderable else Why.NO_REFUND)
+
+
+def _of_delivery(seen: _Seen) -> Iterator[Offer]:
+    why_not = _why_no_slot(seen)
+    planned = seen.row["delivery"] == DeliveryStatus.PLANNED
+    if seen.roles & {Role.APPLICANT, Role.HANDLER}:
+        why_no_choice = why_not or (Why.PLANNED if planned else None)
+        yield Offer(CaseAction.DELIVERY_HOLD_SLOT, why_no_choice)
+        yield Offer(CaseAction.DELIVERY_BOOK_SLOT, why_no_choice)
+        yield Offer(CaseAction.DELIVERY_RESCHEDULE, why_not or (None if planned else Why.NOT_PLANNED))
+    if seen.roles & {Role.HANDLER, Role.OPERATOR}:
+        # it is called off also while the applicant is asked something
+        standing = None if why_not is Why.AWAITS_ANSWER else why_not
+        yield Offer(CaseAction.DELIVERY_CANCEL, standing or (None if planned else Why.NOT_PLANNED))
+
+
+def _why_no_slot(seen: _Seen) -> Why | None:
+    """Why no slot can be chosen, first or anew."""
+    if seen.ended:
+        return Why.ENDED
+    if seen.row["delivery"] is None:
+        return Why.NO_DELIVERY
+    if DELIVERY.find(DeliveryStatus(seen.row["delivery"]), PartAction.BOOK) is None:
+        return Why.DELIVERED
+    if seen.status is Status.AWAITING_APPLICANT:
+        return Why.AWAITS_ANSWER
+    return None
+
+
+def _of_the_rest(seen: _Seen) -> Iterator[Offer]:
+    if Role.APPLICANT in seen.roles:
+        refused = seen.status in (Status.INADMISSIBLE, Status.REJECTED)
+        yield Offer(CaseAction.CASE_REQUEST_REVIEW, None if refused else Why.NOT_REFUSED)
+        return
+    if seen.roles:
+        yield Offer(CaseAction.TASK_COMPLETE, None if seen.row["has_task"] else Why.NO_TASK)
+    if seen.roles & {Role.HANDLER, Role.OPERATOR}:
+        yield Offer(CaseAction.MESSAGE_RESEND, None if seen.row["has_message"] else Why.NO_MESSAGE)

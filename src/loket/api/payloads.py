@@ -26,6 +26,8 @@ import strawberry
 from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgumentAnnotation
 
+from loket.api.actions import named
+from loket.api.enums import CaseAction
 from loket.api.naming import (
     Field,
     described,
@@ -126,7 +128,9 @@ class TransitionNotAllowed(UserError):
     """Not possible in the present status."""
 
     current_status: str = described("The present status.")
-    allowed_actions: list[str] = described("What you can do now.")
+    allowed_actions: list[CaseAction] = described(
+        "What you can do now, as far as the status says; see `Case.viewerAvailableActions`."
+    )
 
 
 @output
@@ -189,7 +193,7 @@ def _user_error(fault: Refused, language: str) -> UserError:
         case ErrorCode.TRANSITION_NOT_ALLOWED:
             return TransitionNotAllowed(
                 current_status=str(extra.get("status", values.get("status", ""))),
-                allowed_actions=[str(one) for one in extra.get("allowed_actions", ())],
+                allowed_actions=named(extra.get("allowed_actions", ())),
                 **said,
             )
         case ErrorCode.VERSION_CONFLICT:
