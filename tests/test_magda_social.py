@@ -3,8 +3,9 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -13,9 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
+from sqlalchemy import select
+from sqlmodel import col
 
 from flemish import Credentials
+from loket import accesslog, settings
+from loket.database import Database
 from loket.errors import Declined, Failed, Unavailable
+from loket.records import AccessLog, Person
 from loket.sandbox import magda as sandbox_magda
 from loket.sandbox.beneficiaries import social_of
 from loket.sandbox.house import House, sandbox
@@ -24,6 +30,7 @@ from loket.systems import magda_social
 from loket.systems.magda import CallRecord, Magda, NotKnown, NotRegistered, Outcome
 from loket.systems.magda_soap import Answer as Told
 from loket.systems.magda_soap import Notice
+from loket.work import the_system
 from raw_server import Answer, RawServer, raw_server
 
 TODAY = date.today()  # noqa: DTZ011  # as MAGDA counts days
@@ -45,6 +52,7 @@ class Log:
 class Asking:
     """A Loket at its MAGDA, which lets people's lives change."""
 
+    settings: settings.Magda
     magda: Magda
     house: House
     log: Log
@@ -102,8 +110,9 @@ async def asking(credentials: Credentials, house: House) -> AsyncIterator[Asking
     for kind in ("registration", "person", "forced"):
         state.delete(kind)
     state.put("forced", "ward/GeefSociaalStatuut", {"code": "99996"})
-    magda = Magda(credentials.magda(house.config.url("magda")), on_call=log.keep)
-    yield Asking(magda, house, log)
+    section = credentials.magda(house.config.url("magda"))
+    magda = Magda(section, on_call=log.keep)
+    yield Asking(section, magda, house, log)
     await magda.aclose()
 
 
@@ -670,6 +679,41 @@ async def test_no_income_or_points_show_in_a_log_or_in_what_is_kept_of_a_call(
         assert not re.search(r"21400|2140000|9850|985025|7555|pillar|<Waarde>", one)
     for citizen in ("marie", "koen", "stan", "rita"):
         assert number(citizen) not in said
+
+
+async def test_the_access_log_says_what_was_asked_and_no_answer(asking: Asking, database: Database) -> None:
+    magda = Magda(asking.settings, on_call=partial(accesslog.log_call, database))
+    for key in ("marie", "paul", "stan"):
+        await asking.know(key)
+    await asking.force("stan", "99996", "GeefDossierHandicap")
+    async with database.transaction() as session:
+        citizen = Person(created_at=datetime.now(UTC))
+        session.add(citizen)
+
+    with accesslog.consulting(accesslog.Purpose(citizen.id, the_system(), "social-premium")):
+        await magda.tax_assessment(number("marie"), LAST_YEAR, reference=REFERENCE)
+        await magda.tax_assessment(number("paul"), LAST_YEAR, reference=reference())
+        with pytest.raises(Unavailable) as caught:
+            await magda.handicap_file(number("stan"), NEW_YEAR, reference=reference())
+    await magda.aclose()
+
+    async with database.transaction() as session:
+        kept = list(await session.scalars(select(AccessLog).order_by(col(AccessLog.at))))
+        everything = str([row.model_dump() for row in kept])
+    assert [(row.service, row.purpose, row.outcome) for row in kept] == [
+        ("GeefAanslagbiljetPersonenbelasting-02.00.0000", "social-premium", "ANSWERED"),
+        ("GeefAanslagbiljetPersonenbelasting-02.00.0000", "social-premium", "ANSWERED 45008"),
+        ("GeefDossierHandicap-03.00.0000", "social-premium", "REFUSED 99996"),
+    ]
+    assert kept[0].reference == REFERENCE
+    for word in ("21400", "2140000", "9850", "985025", "7555", number("marie"), number("stan")):
+        assert word not in everything + str(caught.value)
+
+
+async def test_a_national_number_in_a_diagnosis_is_not_kept_with_the_reason(made_up: MadeUp) -> None:
+    refusal = notice("40005", "FOUT").replace("Diagnose</", f"Geen toegang tot {AN}</")
+    with pytest.raises(Declined, match="40005 Geen toegang tot …"):
+        await made_up.ask("GeefSociaalStatuut", level_3(refusal))
 
 
 async def test_an_amount_that_cannot_be_read_is_not_repeated(made_up: MadeUp) -> None:

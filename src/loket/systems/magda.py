@@ -315,7 +315,9 @@ def _refuse(answer: Answer, expected: Set[str]) -> None:
     if not faults:
         return
     codes = {notice.code for notice in faults}
-    reason = "; ".join(f"{notice.code} {notice.diagnosis or ''}".rstrip() for notice in faults)
+    said = "; ".join(f"{notice.code} {notice.diagnosis or ''}".rstrip() for notice in faults)
+    # Reasons are kept with attempts and logged; a national number may not be.
+    reason = _INSZ.sub("…", said)
     if codes & NOT_NOW:
         raise Unavailable("magda", reason)
     if NOT_REGISTERED in codes:
