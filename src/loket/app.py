@@ -20,6 +20,7 @@ from loket.systems.accounting import Accounting
 from loket.systems.acmidm import AcmIdm, MachineTokens, TokenFacts
 from loket.systems.dosis import Dosis
 from loket.systems.magda import Magda
+from loket.systems.minutes import Minutes
 from loket.systems.payments import PaymentModule, Worldline
 from loket.systems.planning import Planning
 from loket.vault import Vault
@@ -39,6 +40,7 @@ class Systems:
     payments: PaymentModule
     accounting: Accounting
     planning: Planning
+    minutes: Minutes
     email: Email
     sms: Sms
     tokens: tuple[MachineTokens, ...]
@@ -46,7 +48,8 @@ class Systems:
     async def aclose(self) -> None:
         for close in (
             self.acmidm.aclose, self.magda.aclose, self.dosis.aclose, self.mbp.aclose, self.payments.aclose,
-            self.accounting.aclose, self.planning.aclose, self.email.aclose, self.sms.aclose,
+            self.accounting.aclose, self.planning.aclose, self.minutes.aclose, self.email.aclose,
+            self.sms.aclose,
             *(one.aclose for one in self.tokens),
         ):  # fmt: skip
             await close()
@@ -121,6 +124,7 @@ def connect(settings: Settings, database: Database) -> Systems:
         payments=Worldline(settings.worldline),
         accounting=Accounting(settings.accounting),
         planning=Planning(settings.planning),
+        minutes=Minutes(settings.minutes),
         email=Email(settings.smtp),
         sms=Sms(settings.sms, public_url=settings.public_url),
         tokens=(dosis, notificaties),

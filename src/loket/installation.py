@@ -30,7 +30,7 @@ from loket.settings import Settings
 API_PORT = 8000
 SANDBOX_PORT = 8100
 SANDBOX_PORTS = 11
-"""The desk, eight systems, mail, and one kept for the minutes system."""
+"""The desk, nine systems and mail."""
 CERTIFICATE_LIFE = timedelta(days=3650)
 SANDBOX_SCOPES = ["openid", "profile", "rrn", "vo", "loket", "DosisImport", "Notificaties"]
 
@@ -107,6 +107,7 @@ def sandbox_urls(port: int) -> dict[str, str]:
         "LOKET_SMS_URL": at(port + 8),
         "LOKET_SMTP_HOST": "127.0.0.1",
         "LOKET_SMTP_PORT": str(port + 9),
+        "LOKET_MINUTES_URL": at(port + 10),
     }
 
 
@@ -170,6 +171,9 @@ def _first_sandbox(home: Path, environment: Mapping[str, str]) -> None:
             "LOKET_ACCOUNTING_HOOK_SECRET": secrets.token_urlsafe(32),
             "LOKET_PLANNING_TOKEN": secrets.token_urlsafe(24),
             "LOKET_PLANNING_HOOK_SECRET": secrets.token_urlsafe(32),
+            "LOKET_MINUTES_USER": "loket",
+            "LOKET_MINUTES_PASSWORD": secrets.token_urlsafe(24),
+            "LOKET_MINUTES_HOOK_SECRET": secrets.token_urlsafe(32),
             "LOKET_SMS_ACCOUNT_SID": f"AC{secrets.token_hex(16)}",
             "LOKET_SMS_AUTH_TOKEN": secrets.token_hex(16),
         },
@@ -279,6 +283,12 @@ def _sandbox(installation: Installation, port: int) -> dict[str, Any]:
             "token": settings.planning.token,
             "hook_url": f"{public}/hooks/planning",
             "hook_secret": settings.planning.hook_secret,
+        },
+        "minutes": {
+            "user": settings.minutes.user,
+            "password": settings.minutes.password,
+            "hook_url": f"{public}/hooks/minutes/decision",
+            "hook_secret": settings.minutes.hook_secret,
         },
         "sms": {"account_sid": settings.sms.account_sid, "auth_token": settings.sms.auth_token},
     }

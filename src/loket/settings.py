@@ -124,6 +124,28 @@ class Planning:
 
 
 @dataclass(frozen=True)
+class Minutes:
+    """PloneMeeting's REST API; what it tells by itself comes by systems/contracts/minutes.openapi.yaml.
+
+    `config_…` is the package's name for each body; a body without one cannot be asked. `transitions` are the
+    steps, separated by commas, that bring a new item on the agenda.
+    """
+
+    url: str = ""
+    user: str = ""
+    password: str = field(default="", repr=False)
+    hook_secret: str = field(default="", repr=False)
+    config_college: str = "meeting-config-college"
+    config_council: str = "meeting-config-council"
+    config_vast_bureau: str = "meeting-config-vast-bureau"
+    config_rmw: str = "meeting-config-rmw"
+    config_bcsd: str = "meeting-config-bcsd"
+    proposing_group: str = "sociale-dienst"
+    annex_category: str = "item-annex"
+    transitions: str = "propose,validate,present"
+
+
+@dataclass(frozen=True)
 class Smtp:
     host: str = ""
     port: int = 25
@@ -172,6 +194,7 @@ class Settings:
     worldline: Worldline = field(default_factory=Worldline)
     accounting: Accounting = field(default_factory=Accounting)
     planning: Planning = field(default_factory=Planning)
+    minutes: Minutes = field(default_factory=Minutes)
     smtp: Smtp = field(default_factory=Smtp)
     sms: Sms = field(default_factory=Sms)
 

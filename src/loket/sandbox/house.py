@@ -18,6 +18,7 @@ from loket.sandbox import (
     desk,
     dosis,
     magda,
+    minutes,
     notificaties,
     planning,
     sms,
@@ -39,6 +40,7 @@ SYSTEMS: tuple[System, ...] = (
     planning.SYSTEM,
     sms.SYSTEM,
     smtp.SYSTEM,
+    minutes.SYSTEM,
 )
 # fmt: on
 """In the order of their ports. A new system is a line here; the desk stands before them all."""
