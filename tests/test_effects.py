@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from loket import cases, lanes, worker
-from loket.api.naming import decode_id
+from loket.api.naming import decode_id, encode_id
 from loket.errors import Unavailable
 from loket.records import Effect, EffectKind
 from loket.settings import Settings
@@ -352,6 +352,29 @@ async def test_a_message_that_is_parked_first_lets_the_next_one_of_its_channel_g
     )
     async with working(town):  # its sweep finds what lost its lane, also behind a parked message
         await nothing_open(town)
+
+
+async def test_what_became_of_an_effect_is_told_with_the_effect(town: Town) -> None:
+    await fails(town, "notificaties", "refuse", count=1)
+    dossier = await town.applies()
+    async with working(town):
+        await nothing_open(town)
+    rows = await town.sql(
+        "SELECT id, type, data FROM event WHERE case_id = :id ORDER BY seq", id=decode_id(dossier.id, "Case")
+    )
+    fields = "... on CaseEvent { type effect { id kind state case { reference } } effects { id } }"
+    ids = [encode_id("CaseEvent", row.id) for row in rows]
+    seen = await town.ask(dossier.who, f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ {fields} }} }}", ids=ids)
+    about = [one for one in seen["nodes"] if one["type"].startswith("EFFECT_")]
+    told = [encode_id("Effect", UUID(row.data["effect"])) for row in rows if row.type.startswith("EFFECT_")]
+    assert [one["effect"]["id"] for one in about] == told
+    assert {(one["type"], one["effect"]["state"]) for one in about} == {
+        ("EFFECT_PARKED", "PARKED"),
+        ("EFFECT_DONE", "DONE"),
+    }
+    assert {one["effect"]["case"]["reference"] for one in about} == {dossier.reference}
+    others = [one for one in seen["nodes"] if not one["type"].startswith("EFFECT_")]
+    assert {one["effect"] for one in others} == {None}
 
 
 async def test_a_message_that_failed_can_be_sent_anew(town: Town) -> None:

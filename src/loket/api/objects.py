@@ -70,6 +70,7 @@ HERE_AND_NOW = base64url(
     " || '.9223372036854775807', 'UTF8')"
 )
 """Where the stream stood when this answer was read."""
+_ABOUT_EFFECTS = ", ".join(f"'{one}'" for one in sorted(lifecycle.EFFECT_EVENTS))
 OF_EVENT = base64url(f"convert_to({EPOCH}{{t}}.xid::text || '.' || {{t}}.seq::text, 'UTF8')")
 
 
@@ -469,6 +470,14 @@ class CaseEvent(Node):
         "What other systems were to hear of it.",
         where="{t}.event_seq = {parent}.seq",
         order="{t}.seq",
+        with_parent=True,
+    )
+
+    effect: Effect | None = one(
+        "Of which something is told, by the events about what other systems heard.",
+        where=f"{{t}}.id = CASE WHEN {{parent}}.type IN ({_ABOUT_EFFECTS})"
+        " THEN ({parent}.data ->> 'effect')::uuid END",
+        order="{t}.id",
         with_parent=True,
     )
 
