@@ -16,7 +16,7 @@ from loket.systems import acmidm
 
 KBO = "0207500123"
 CALLBACK = "http://127.0.0.1:8000/auth/callback"
-SCOPES = ["openid", "profile", "rrn", "vo", "loket", "DosisImport", "Notificaties"]
+SCOPES = ["openid", "profile", "rrn", "vo", "loket", "DosisImport", "Notificaties", "Documentendienst"]
 
 
 @dataclass(frozen=True)
