@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from loket import accesslog, publishing, stages
+from loket.channels.ebox import EBox
 from loket.channels.email import Email
 from loket.channels.mbp import Mbp
 from loket.channels.sms import Sms
@@ -37,6 +38,7 @@ class Systems:
     magda: Magda
     dosis: Dosis
     mbp: Mbp
+    ebox: EBox
     payments: PaymentModule
     accounting: Accounting
     planning: Planning
@@ -47,9 +49,9 @@ class Systems:
 
     async def aclose(self) -> None:
         for close in (
-            self.acmidm.aclose, self.magda.aclose, self.dosis.aclose, self.mbp.aclose, self.payments.aclose,
-            self.accounting.aclose, self.planning.aclose, self.minutes.aclose, self.email.aclose,
-            self.sms.aclose,
+            self.acmidm.aclose, self.magda.aclose, self.dosis.aclose, self.mbp.aclose, self.ebox.aclose,
+            self.payments.aclose, self.accounting.aclose, self.planning.aclose, self.minutes.aclose,
+            self.email.aclose, self.sms.aclose,
             *(one.aclose for one in self.tokens),
         ):  # fmt: skip
             await close()
@@ -114,6 +116,7 @@ def connect(settings: Settings, database: Database) -> Systems:
     notificaties = MachineTokens(
         acmidm, token_url=settings.notificaties.token_url, scope=settings.notificaties.scope
     )
+    ebox = MachineTokens(acmidm, token_url=settings.ebox.token_url, scope=settings.ebox.scope)
     return Systems(
         acmidm=AcmIdm(
             acmidm, kbo=settings.municipality.kbo, redirect_uri=f"{settings.public_url}/auth/callback"
@@ -121,11 +124,12 @@ def connect(settings: Settings, database: Database) -> Systems:
         magda=Magda(settings.magda, on_call=partial(accesslog.log_call, database)),
         dosis=Dosis(settings.dosis, auth=dosis),
         mbp=Mbp(settings.notificaties, auth=notificaties, source_uri=settings.dosis.source_uri),
+        ebox=EBox(settings.ebox, auth=ebox, sender_kbo=settings.municipality.kbo),
         payments=Worldline(settings.worldline),
         accounting=Accounting(settings.accounting),
         planning=Planning(settings.planning),
         minutes=Minutes(settings.minutes),
         email=Email(settings.smtp),
         sms=Sms(settings.sms, public_url=settings.public_url),
-        tokens=(dosis, notificaties),
+        tokens=(dosis, notificaties, ebox),
     )

@@ -29,10 +29,12 @@ from loket.settings import Settings
 
 API_PORT = 8000
 SANDBOX_PORT = 8100
-SANDBOX_PORTS = 11
-"""The desk, nine systems and mail."""
+SANDBOX_PORTS = 12
+"""The desk, ten systems and mail."""
 CERTIFICATE_LIFE = timedelta(days=3650)
-SANDBOX_SCOPES = ["openid", "profile", "rrn", "vo", "loket", "DosisImport", "Notificaties"]
+SANDBOX_SCOPES = [
+    "openid", "profile", "rrn", "vo", "loket", "DosisImport", "Notificaties", "Documentendienst",
+]  # fmt: skip
 
 
 class InstallationError(Exception):
@@ -108,6 +110,8 @@ def sandbox_urls(port: int) -> dict[str, str]:
         "LOKET_SMTP_HOST": "127.0.0.1",
         "LOKET_SMTP_PORT": str(port + 9),
         "LOKET_MINUTES_URL": at(port + 10),
+        "LOKET_EBOX_URL": at(port + 11),
+        "LOKET_EBOX_TOKEN_URL": f"{at(port + 1)}/op/v1/token",
     }
 
 

@@ -94,6 +94,15 @@ class Notificaties:
 
 
 @dataclass(frozen=True)
+class Ebox:
+    """Legal delivery in a citizen's eBox, through MAGDA's Documentendienst. Empty `url`: not connected."""
+
+    url: str = ""
+    token_url: str = ""
+    scope: str = "Documentendienst"
+
+
+@dataclass(frozen=True)
 class Worldline:
     """Worldline Direct, hosted checkout."""
 
@@ -191,6 +200,7 @@ class Settings:
     magda: Magda = field(default_factory=Magda)
     dosis: Dosis = field(default_factory=Dosis)
     notificaties: Notificaties = field(default_factory=Notificaties)
+    ebox: Ebox = field(default_factory=Ebox)
     worldline: Worldline = field(default_factory=Worldline)
     accounting: Accounting = field(default_factory=Accounting)
     planning: Planning = field(default_factory=Planning)

@@ -17,6 +17,7 @@ from loket.sandbox import (
     acmidm,
     desk,
     dosis,
+    ebox,
     magda,
     minutes,
     notificaties,
@@ -41,6 +42,7 @@ SYSTEMS: tuple[System, ...] = (
     sms.SYSTEM,
     smtp.SYSTEM,
     minutes.SYSTEM,
+    ebox.SYSTEM,
 )
 # fmt: on
 """In the order of their ports. A new system is a line here; the desk stands before them all."""
