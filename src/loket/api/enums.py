@@ -492,6 +492,7 @@ enumeration(
         "ADVICE_END": "The end of waiting for advice.",
         "MINUTES_POLL": "Asking the minutes system what became of an item.",
         "SUCCESSOR_END": "A postponed item that came back on no agenda.",
+        "NOTIFY_END": "The last day to send the letter with a decision.",
         "PAYOUT_POLL": "Asking accounting what became of a payout.",
         "PAYOUT_END": "A payout that was not made in time.",
         "TERM": "The decision.",
