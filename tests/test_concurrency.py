@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, time, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from loket import cases, deliveries, orders
 from loket.api.naming import decode_id, encode_id
@@ -242,6 +243,34 @@ async def test_two_who_swap_places_never_wait_for_each_other(town: Town) -> None
         )
     for slot in slots:
         await until(lambda slot=slot: _heard_of(town, slot, 2))  # type: ignore[misc]  # mypy loses the default
+
+
+async def test_who_does_not_choose_gets_the_next_slot_when_the_first_was_just_taken(town: Town) -> None:
+    (case,) = await _crowd(town, 1)
+    document = "query($id: ID!) { deliverySlots(caseId: $id) { id } }"
+    first, second, *_ = (await town.ask(HANDLER, document, id=case))["deliverySlots"]
+    taken = {"id": decode_id(first["id"], "Slot")}
+
+    async def waits() -> bool:
+        return bool(
+            await town.sql(
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
+
+    async with town.served.loket.database.transaction() as session:
+        await session.execute(text("UPDATE slot SET taken = capacity WHERE id = :id"), taken)
+        planning = asyncio.create_task(town.does(OPERATOR, "timerFire", caseId=case, kind="SLOT_END"))
+        await until(waits)
+    await planning
+    fields = "... on Case { delivery { booking { status slot { id } } } }"
+    told = await town.ask(HANDLER, f"query($id: ID!) {{ node(id: $id) {{ {fields} }} }}", id=case)
+    assert told["node"]["delivery"]["booking"] == {"status": "BOOKED", "slot": {"id": second["id"]}}
+    await town.sql(
+        "UPDATE slot SET taken = (SELECT count(*) FROM booking WHERE slot_id = slot.id"
+        " AND status IN ('HELD', 'BOOKED')) WHERE id = :id",
+        **taken,
+    )
 
 
 async def test_nobody_is_left_in_a_slot_that_falls_away_while_it_is_booked(town: Town) -> None:

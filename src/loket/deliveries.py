@@ -267,8 +267,13 @@ async def plan_by_itself(work: Work, case: Case) -> None:
     if live is not None:
         await book(work, case)
         return
-    for slot in await free_slots(work, case, limit=3):
-        await book(work, case, slot.id)
+    for slot in await free_slots(work, case):
+        try:
+            await book(work, case, slot.id)
+        except Refused as refusal:
+            if refusal.code not in (ErrorCode.SLOT_FULL, ErrorCode.SLOT_GONE):
+                raise
+            continue  # somebody was before us: the next one
         return
     await cases.open_task(work, case, "NO_FREE_SLOT")
     await work.arm(TimerKind.SLOT_END, work.now + timedelta(days=1), case=case)

@@ -204,7 +204,3 @@ def of_case(scope: Scope) -> str:
 
 def staff_only(scope: Scope) -> str:
     return "TRUE" if scope.is_staff else "FALSE"
-
-
-def operators_only(scope: Scope) -> str:
-    return "TRUE" if scope.has(Role.OPERATOR, Role.HANDLER) else "FALSE"

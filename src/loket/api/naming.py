@@ -71,18 +71,6 @@ def decode_id(value: str, kind: str, *, path: list[str] | None = None) -> UUID:
     return found.key
 
 
-def decode_key(value: str, kind: str, *, path: list[str] | None = None) -> str:
-    """The text key in the global id `value` of a `kind`.
-
-    Raises:
-        Refused: NOT_FOUND, as `decode_id`.
-    """
-    found = read_id(value)
-    if found is None or found.kind != kind or not isinstance(found.key, str):
-        raise Refused(ErrorCode.NOT_FOUND, path=path)
-    return found.key
-
-
 # --- descriptions -----------------------------------------------------------------------------
 
 
