@@ -1,13 +1,13 @@
 """The municipality's accounting package in small: books, knows transfers, tells Loket.
 
 `/sim/transfer` is a citizen paying at the bank; `/sim/entries/{id}/reject` and `…/execute` a clerk's work.
+Payouts are in `accounting_payouts`.
 """
 
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 from starlette.applications import Starlette
@@ -15,6 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from loket.sandbox import accounting_payouts
+from loket.sandbox.accounting_notation import euro, instant, today
+from loket.sandbox.accounting_payouts import Payouts
 from loket.sandbox.callbacks import Callbacks, callbacks_table, loket_signature
 from loket.sandbox.contract import Contract, Door, Json, Problem, notice
 from loket.sandbox.orders import Wrong, carried_out, refused, told
@@ -61,7 +64,7 @@ class Ledger:
         kept = {
             "entry": entry,
             "status": "BOOKED",
-            "bookedAt": _instant(),
+            "bookedAt": instant(),
             "voucher": voucher,
             "reason": None,
         }
@@ -94,7 +97,7 @@ class Ledger:
             "reference": digits if is_structured(digits) else None,
             "amount": amount,
             "currency": "EUR",
-            "valueDate": str(order.get("valueDate") or _today()),
+            "valueDate": str(order.get("valueDate") or today()),
             "payerName": str(order.get("payerName") or order.get("payer") or "ONBEKENDE BETALER"),
             "payerIban": str(order.get("payerIban") or IBAN),
             "remittance": str(order.get("remittance") or written),
@@ -117,7 +120,7 @@ class Ledger:
             raise Wrong("only a booked REFUND can be executed", 409)
         if kept.get("executedOn"):
             raise Wrong("executed before", 409)
-        kept = kept | {"executedOn": _today()}
+        kept = kept | {"executedOn": today()}
         self.state.put("entry", entry["id"], kept)
         data = {name: entry[name] for name in ("reference", "amount", "currency")}
         self.tell("refund.executed", {"entryId": entry["id"], **data, "executedOn": kept["executedOn"]})
@@ -167,11 +170,16 @@ class Ledger:
 def app(config: Config, state: State) -> Starlette:
     ledger = Ledger(config, state)
     door = Door(state, config.section("accounting").get("token", ""), Contract("accounting.openapi.yaml"))
+    payouts = Payouts(state, ledger.tell, config.desk_url("accounting"))
     return Starlette(
         routes=[
             Route("/v1/entries/{id}", door.guarded(ledger.book, schema="Entry"), methods=["PUT"]),
             Route("/v1/entries/{id}", door.guarded(ledger.entry), methods=["GET"]),
+            Route("/v1/payouts/{id}", door.guarded(payouts.order, schema="PayoutOrder"), methods=["PUT"]),
+            Route("/v1/payouts/{id}", door.guarded(payouts.payout), methods=["GET"]),
+            Route("/v1/payouts/{id}", door.guarded(payouts.recall), methods=["DELETE"]),
             *_sim_routes(ledger),
+            *payouts.routes(),
             *ledger.callbacks.routes(),
         ],
         lifespan=ledger.callbacks.running,
@@ -229,7 +237,7 @@ def section(config: Config, state: State) -> Markup:
             paid[number] = paid.get(number, Decimal()) + Decimal(one["entry"]["amount"])
     rows = [_row(url, one, paid) for one in reversed(kept[-SHOWN:])]
     transfers = [
-        (moment(one["at"]), one["payerName"], one["remittance"], _euro(one["amount"]), one["paymentId"])
+        (moment(one["at"]), one["payerName"], one["remittance"], euro(one["amount"]), one["paymentId"])
         for one in reversed(state.all("transfer")[-SHOWN:])
     ]
     form = Markup(
@@ -246,6 +254,7 @@ def section(config: Config, state: State) -> Markup:
             Markup("<h3>Overschrijvingen</h3>"),
             form,
             table(["Ontvangen", "Betaler", "Mededeling", "Bedrag", "Nummer"], transfers, empty="Nog geen."),
+            accounting_payouts.section(state, url),
             fold("Meldingen aan Loket", callbacks_table(state, url)),
         ]
     )
@@ -256,7 +265,7 @@ def _row(url: str, kept: Json, paid: Mapping[str, Decimal]) -> tuple[Markup | st
     shown = [tag(kept["status"], "good" if kept["status"] == "BOOKED" else "bad")]
     if entry["type"] == "INVOICE":
         left = Decimal(entry["amount"]) - paid.get(entry["number"], Decimal())
-        shown.append(tag(f"open {_euro(str(left))}", "wait") if left > 0 else tag("voldaan", "good"))
+        shown.append(tag(f"open {euro(str(left))}", "wait") if left > 0 else tag("voldaan", "good"))
     if kept.get("executedOn"):
         shown.append(tag(f"uitgevoerd {kept['executedOn']}", "good"))
     orders = []
@@ -270,7 +279,7 @@ def _row(url: str, kept: Json, paid: Mapping[str, Decimal]) -> tuple[Markup | st
         f"{entry['journal']} {entry['number']}",
         entry["counterparty"]["name"],
         _printed(entry["reference"]),
-        _euro(entry["amount"]),
+        euro(entry["amount"]),
         join(shown),
         join(orders),
     )
@@ -292,21 +301,8 @@ def _number(entry: Json) -> str:
     return f"{entry['journal']}/{entry['number']}"
 
 
-def _instant() -> str:
-    return now().isoformat(timespec="seconds")
-
-
-def _today() -> str:
-    return now().astimezone(ZoneInfo("Europe/Brussels")).date().isoformat()
-
-
 def _printed(digits: str) -> str:
     return f"+++{digits[:3]}/{digits[3:7]}/{digits[7:]}+++"
-
-
-def _euro(amount: str) -> str:
-    whole, _, rest = amount.partition(".")
-    return f"€ {int(whole):,}".replace(",", ".") + f",{rest}"
 
 
 SYSTEM = System(name="accounting", title="Boekhouding", offset=6, app=app, section=section)

@@ -1,5 +1,7 @@
 """The municipality's accounting package: we book invoices and payments, it tells us which transfers came in.
 
+We order payouts there too; the package has the bank carry them out and tells us how each ended.
+
 Speaks our own published contract, contracts/accounting.openapi.yaml.
 """
 
@@ -10,14 +12,23 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
+import httpx2
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass as shape
 
-from loket.errors import Declined
+from loket.errors import Declined, InDoubt, Unavailable
 from loket.settings import Accounting as Settings
 from loket.systems import contract
-from loket.systems.calls import call
+from loket.systems.calls import NOT_NOW, ask, call, failure, json_object
 from loket.systems.contract import WIRE, Address, Amount, Instant, Notice
+from loket.systems.payout_orders import (
+    PayoutExecuted,
+    PayoutOrder,
+    PayoutRejected,
+    PayoutReport,
+    PayoutReturned,
+    PayoutState,
+)
 
 SYSTEM = "accounting"
 TIMEOUT_SECONDS = 20.0
@@ -136,14 +147,32 @@ class RefundExecuted:
     reference: Reference | None = None
 
 
-Told = PaymentRegistered | EntryRejected | RefundExecuted
+class TooLate(Declined):
+    """What should be recalled was executed already: the money is on its way."""
+
+
+Told = (
+    PaymentRegistered
+    | EntryRejected
+    | RefundExecuted
+    | PayoutExecuted
+    | PayoutRejected
+    | PayoutReturned
+    | PayoutReport
+)
 
 _ENTRY = TypeAdapter(Entry)
 _BOOKED = TypeAdapter(Booked)
+_ORDER = TypeAdapter(PayoutOrder)
+_STATE = TypeAdapter(PayoutState)
 _TOLD: dict[str, TypeAdapter[Told]] = {
     "payment.registered": TypeAdapter(PaymentRegistered),
     "entry.rejected": TypeAdapter(EntryRejected),
     "refund.executed": TypeAdapter(RefundExecuted),
+    "payout.executed": TypeAdapter(PayoutExecuted),
+    "payout.rejected": TypeAdapter(PayoutRejected),
+    "payout.returned": TypeAdapter(PayoutReturned),
+    "payout.status": TypeAdapter(PayoutReport),
 }
 
 
@@ -188,6 +217,72 @@ class Accounting:
                 return None
             raise
 
+    async def order_payout(self, order: PayoutOrder, *, key: UUID) -> PayoutState:
+        """Have money paid; the same again when it was ordered before. REJECTED is an answer, not a failure.
+
+        Silence is followed by a look whether the order is there.
+
+        Raises:
+            Unavailable: the order is provably not there; it may be sent again with the same id and key.
+            Declined: the package will not take this (unknown budget key, wrong file), or the key, the id or
+                the EndToEndId was used for something else.
+            InDoubt: it may be there and it may not. `payout` tells, once the package answers again.
+        """
+        request = self._client.build_request(
+            "PUT",
+            f"/v1/payouts/{order.id}",
+            content=_ORDER.dump_json(order, by_alias=True, exclude_none=True),
+            headers=contract.keyed(key),
+        )
+        try:
+            state = contract.answer(SYSTEM, _STATE, await call(SYSTEM, self._client, request))
+        except Unavailable as silence:
+            if silence.http_status in _NOTHING_KEPT or isinstance(silence.__cause__, _NEVER_SENT):
+                raise
+            return await self._after_silence(order, silence)
+        return _agreeing(order, state)
+
+    async def _after_silence(self, order: PayoutOrder, lost: Unavailable) -> PayoutState:
+        try:
+            found = await self.payout(order.id)
+        except (Unavailable, Declined) as unsure:
+            raise InDoubt(SYSTEM, f"payout {order.id}: {lost}; asked afterwards: {unsure}") from unsure
+        if found is None:
+            raise Unavailable(SYSTEM, f"payout {order.id} did not arrive: {lost}") from lost
+        return _agreeing(order, found)
+
+    async def payout(self, id: UUID) -> PayoutState | None:
+        """Where a payout stands; None when the package says that it does not know it.
+
+        Raises:
+            Unavailable: no (readable) answer, or not now.
+            Declined: the package does not talk to us.
+        """
+        response = await ask(SYSTEM, self._client, self._client.build_request("GET", f"/v1/payouts/{id}"))
+        if _unknown(response):
+            return None
+        if not response.is_success:
+            raise failure(SYSTEM, response)
+        return _of(id, contract.answer(SYSTEM, _STATE, response))
+
+    async def recall_payout(self, id: UUID, *, key: UUID) -> PayoutState | None:
+        """Take a payout back before the bank has it; None when the package says that it does not know it.
+
+        Raises:
+            TooLate: it was executed.
+            Unavailable: no (readable) answer, or not now; the same recall may be repeated.
+            Declined: the package does not talk to us.
+        """
+        request = self._client.build_request("DELETE", f"/v1/payouts/{id}", headers=contract.keyed(key))
+        response = await ask(SYSTEM, self._client, request)
+        if _unknown(response):
+            return None
+        if _problem(response) == "payout-executed":
+            raise TooLate(SYSTEM, failure(SYSTEM, response).reason, http_status=response.status_code)
+        if not response.is_success:
+            raise failure(SYSTEM, response)
+        return _of(id, contract.answer(SYSTEM, _STATE, response))
+
     def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice[Told]:
         """What the package tells us, from the raw `body`.
 
@@ -199,3 +294,33 @@ class Accounting:
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+
+_NOTHING_KEPT = NOT_NOW | {503}
+"""By the contract the package did nothing with what it answers so."""
+_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+"""No line to the package was there, so no order went over it."""
+
+
+def _agreeing(order: PayoutOrder, state: PayoutState) -> PayoutState:
+    """`state`, when it speaks of `order`. Raises `InDoubt`."""
+    told = (state.id, state.end_to_end_id or order.end_to_end_id, state.amount or order.amount)
+    if told != (order.id, order.end_to_end_id, order.amount):
+        raise InDoubt(SYSTEM, f"payout {order.id}: the package answers with another order")
+    return state
+
+
+def _of(id: UUID, state: PayoutState) -> PayoutState:
+    if state.id != id:
+        raise Unavailable(SYSTEM, f"asked for payout {id}, told of {state.id}")
+    return state
+
+
+def _unknown(response: httpx2.Response) -> bool:
+    """Said by the package itself: a 404 of anything in between proves nothing."""
+    return response.status_code == 404 and _problem(response) == "payout-unknown"
+
+
+def _problem(response: httpx2.Response) -> str:
+    """The last part of a problem's `type`: the contract's word for what is wrong."""
+    return str(json_object(response).get("type", "")).rpartition("/")[2]
