@@ -10,7 +10,7 @@ from sqlalchemy import case as sql_case
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from loket import cases, forms, orders, pricing, sources
+from loket import cases, forms, orders, payouts, pricing, sources
 from loket.channels.sms import e164
 from loket.definition import Definition
 from loket.errors import ErrorCode, ManyRefused, Refused
@@ -193,6 +193,7 @@ async def submit(work: Work, application: Application) -> Case:
     _touch(work, application)
     _learn_contact(definition, application, person)
     case = await cases.open_for(work, application, definition)
+    payouts.keep_account(work, case, application)
     await work.session.execute(
         update(Document).where(col(Document.application_id) == application.id).values(case_id=case.id)
     )

@@ -197,7 +197,6 @@ def move(work: Work, machine: Machine[Any, PartAction], part: Any, action: PartA
     if step is None or not step.by & work.actor.roles:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=part.status)
     part.status = step.to
-    part.version += 1
 
 
 async def open_task(work: Work, case: Case, kind: str, data: dict[str, Any] | None = None) -> Task:

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from pydantic import TypeAdapter
 from sqlmodel import SQLModel
 
-from loket import deliveries, documents, invoices, messages, screening, sources
+from loket import deliveries, documents, invoices, messages, screening, sources, transfers
 from loket.accesslog import Purpose, consulting
 from loket.app import Loket
 from loket.cases import open_task
@@ -211,6 +211,9 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.PAYMENT_POLL: _poll_payment,
     EffectKind.PAYMENT_REFUND: _refund,
     EffectKind.INVOICE_PDF: _make_invoice_pdf,
+    EffectKind.PAYOUT_SEND: transfers.send,
+    EffectKind.PAYOUT_READ: transfers.read,
+    EffectKind.PAYOUT_RECALL: transfers.recall,
 }
 
 

@@ -7,23 +7,33 @@ registration at MAGDA go, and tells accounting and planning.
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, deliveries, invoices, orders, sources
+from loket import cases, deliveries, invoices, orders, payouts, sources
 from loket.lifecycle import Action, Role, Status, TaskStatus
 from loket.records import Application, Case, Person, Task
 from loket.work import Work
 
-_STILL_TO_DO = frozenset({"REFUND_DUE", "REVIEW_REQUESTED", "DELIVERED_UNEXPECTEDLY"})
+_STILL_TO_DO = frozenset(
+    {"REFUND_DUE", "REVIEW_REQUESTED", "DELIVERED_UNEXPECTEDLY", "RECOVERY", "PAYOUT_DIFFERS"}
+)
 """Tasks that an end does not settle."""
 
 
 async def withdraw(work: Work, case: Case, reason: str) -> None:
-    """The applicant wants it no more; possible until the goods are handed over."""
+    """The applicant wants it no more; possible until the goods are handed over, or the money was sent.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED after that.
+    """
     said = cases.said(reason, "reason") if reason.strip() else None
+    if not await payouts.may_stop(work, case):
+        raise cases.not_allowed(work, case)
     await cases.advance(work, case, Action.WITHDRAW, data={"reasons": [said]} if said else {})
 
 
 async def cancel(work: Work, case: Case, reason: str) -> None:
     """The municipality stops it, and says why."""
+    if not await payouts.may_stop(work, case):
+        raise cases.not_allowed(work, case)
     await cases.advance(work, case, Action.CANCEL, data={"reasons": [cases.said(reason, "reason")]})
 
 
@@ -59,6 +69,7 @@ async def clean_up(work: Work, case: Case) -> None:
     if case.status is not Status.COMPLETED:
         await invoices.credit(work, case, _why(case))
         await deliveries.cancel(work, case)
+        await payouts.cancel_live(work, case, _why(case))
         await orders.give_back(work, case)
     await sources.let_go(work, case.person_id, case.procedure_key, case.id)
     open_tasks = await work.session.scalars(

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from loket import cases, deliveries, inbox, invoices, messages
+from loket import cases, deliveries, inbox, invoices, messages, payouts, transfers
 from loket.app import Loket
 from loket.channels.sms import SmsStatus
 from loket.errors import BadNotice, BadSignature, Failed, Refused
@@ -31,7 +31,7 @@ from loket.identity import safe_return
 from loket.lifecycle import REFUND, PartAction, PaymentStatus
 from loket.numbers import find_references
 from loket.records import Case, CreditNote, Inbox, Invoice, Payment, PaymentMethod, Refund
-from loket.systems import accounting, planning
+from loket.systems import accounting, payout_orders, planning
 from loket.systems.payments import CheckoutState, CheckoutStatus, PaymentNotice, RefundState
 from loket.work import Work, the_system
 
@@ -255,6 +255,13 @@ async def _accounting(loket: Loket, request: Request) -> Response:
                 return await _rejected(work, rejected)
             case accounting.RefundExecuted() as executed:
                 return await _executed(work, executed)
+            case (
+                payout_orders.PayoutExecuted()
+                | payout_orders.PayoutRejected()
+                | payout_orders.PayoutReturned()
+                | payout_orders.PayoutReport()
+            ) as told:
+                return await _paid_out(work, told)
             case None:
                 return {"ignored": notice.type}
 
@@ -289,6 +296,16 @@ async def _transfer(work: Work, transfer: accounting.PaymentRegistered) -> Outco
         payer_name=transfer.payer_name or "",
     )
     return {"payment": str(payment.id), "invoice": candidates[0].number}
+
+
+async def _paid_out(work: Work, told: transfers.PayoutTold) -> Outcome:
+    """What the bank did with payouts of ours; others in the same report are left out."""
+    heard: list[str] = []
+    unknown: list[str] = []
+    for payout_id, fact in transfers.facts_told(told):
+        payout = await payouts.heard(work, payout_id, fact)
+        (heard if payout else unknown).append(str(payout_id))
+    return {"payouts": heard, "unmatched": unknown}
 
 
 async def _rejected(work: Work, rejected: accounting.EntryRejected) -> Outcome:

@@ -5,7 +5,7 @@ So a case walks on by itself as far as it can.
 
 from collections.abc import Awaitable, Callable
 
-from loket import decisions, deliveries, endings, invoices, notices, screening
+from loket import decisions, deliveries, endings, invoices, notices, payouts, screening
 from loket.lifecycle import FINAL, Stage
 from loket.records import Case
 from loket.work import Work, the_system
@@ -16,6 +16,7 @@ ON_ENTRY: dict[Stage, Callable[[Work, Case], Awaitable[None]]] = {
     Stage.PAYMENT: invoices.issue,
     Stage.PLANNING: deliveries.invite,
     Stage.DELIVERY: deliveries.expect,
+    Stage.PAYOUT: payouts.due,
 }
 
 

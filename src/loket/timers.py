@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from loket import applications, cases, deliveries, invoices, screening, timetable
+from loket import applications, cases, deliveries, invoices, payouts, screening, timetable
 from loket.app import Loket
 from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Stage, Status, TimerKind
 from loket.records import Application, Case, Timer, TimerState
@@ -21,6 +21,8 @@ FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=15)
 ASKING = frozenset({TimerKind.SLOT_END})
 """The planning tool is asked which slots are free still."""
+POLLS = frozenset({TimerKind.CHECKOUT_POLL, TimerKind.PAYOUT_POLL})
+"""Money is followed to its end, whatever became of the case."""
 STANDS_STILL = timedelta(days=1)
 """How long a term that may not lapse now is put off: when it runs on, it gets its new day at once."""
 _BEFORE_DECISION = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
@@ -89,7 +91,7 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
         await work.session.flush()
         if draft is not None:
             await applications.end_draft(work, draft, PartAction.EXPIRE)
-        elif case is not None and (case.status not in FINAL or timer.kind is TimerKind.CHECKOUT_POLL):
+        elif case is not None and (case.status not in FINAL or timer.kind in POLLS):
             await ON_TIME[timer.kind](work, case, timer)
     return True
 
@@ -147,6 +149,14 @@ async def _unconfirmed(work: Work, case: Case, _: Timer) -> None:
     await cases.open_task(work, case, "DELIVERY_UNCONFIRMED")
 
 
+async def _payout_poll(work: Work, _: Case, timer: Timer) -> None:
+    await payouts.poll(work, timer.subject_id, timer.number)
+
+
+async def _payout_end(work: Work, case: Case, _: Timer) -> None:
+    await payouts.late(work, case)
+
+
 async def _draft(work: Work, application_id: UUID) -> Application | None:
     application = await work.session.get(Application, application_id, with_for_update={"key_share": True})
     return application if application and application.status is ApplicationStatus.DRAFT else None
@@ -167,5 +177,7 @@ ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.SLOT_END: _slot_end,
     TimerKind.HOLD_END: _hold_end,
     TimerKind.DELIVERY_UNCONFIRMED: _unconfirmed,
+    TimerKind.PAYOUT_POLL: _payout_poll,
+    TimerKind.PAYOUT_END: _payout_end,
     TimerKind.DRAFT_END: _no_case,
 }

@@ -166,6 +166,11 @@ def bookkeeper(scope: Scope) -> bool:
     return scope.has(Role.FINANCE)
 
 
+def payer(scope: Scope) -> bool:
+    """Who may order a payout; another of finance approves it."""
+    return scope.has(Role.HANDLER, Role.FINANCE)
+
+
 def operator(scope: Scope) -> bool:
     return scope.has(Role.OPERATOR)
 

@@ -42,6 +42,7 @@ from loket.lifecycle import (
     InvoiceStatus,
     MessageStatus,
     PaymentStatus,
+    PayoutStatus,
     RefundStatus,
     SlotStatus,
     Stage,
@@ -56,6 +57,7 @@ from loket.records import (
     EffectState,
     MessageChannel,
     PaymentMethod,
+    PayoutKind,
 )
 
 
@@ -324,6 +326,31 @@ class Invoice(Node):
     payments: list[Payment] = listed(
         "What came in.", where="{t}.invoice_id = {parent}.id", order="{t}.id", with_parent=True
     )
+    case: "Case" = one("Of which case.", on="case_id", with_parent=True)
+
+
+@entity(records.Payout, policy=of_case)
+class Payout(Node):
+    """Money that goes to a citizen's account (uitbetaling); each attempt is one of its own."""
+
+    kind: PayoutKind = column("What it is.")
+    status: PayoutStatus = column("Where it stands.")
+    version: int = column("Raised by every change.")
+    amount: Money = _euro("How much.", "amount")
+    payee: str = column("Holder of the account.")
+    account: str = column("The account, masked.", "iban_masked")
+    remittance: str = column("What stands on the account statement.")
+    ordered_by: StaffMember | None = one("Who ordered it.", on="ordered_by_id")
+    ordered_at: datetime = column("When it was ordered.")
+    visum_by: StaffMember | None = one("Who gave the visum, where one is asked.", on="visum_by_id")
+    visum_at: datetime | None = column("When the visum was given.")
+    approved_by: StaffMember | None = one("Who approved it.", on="approved_by_id")
+    approved_at: datetime | None = column("When it was approved.")
+    sent_at: datetime | None = column("When accounting had it.")
+    executed_on: date | None = column("The day on which the money left.")
+    ended_at: datetime | None = column("When it ended.")
+    reason_code: str = column("The bank's reason (ISO 20022), where there is one.")
+    reason: str = column("Why it ended so, in words.")
     case: "Case" = one("Of which case.", on="case_id", with_parent=True)
 
 
@@ -627,6 +654,21 @@ class Case(Node):
         where="{t}.case_id = {parent}.id AND {t}.round = {parent}.round",
         order="{t}.id",
         with_parent=True,
+    )
+    payout: Payout | None = one(
+        "The last payout of this round.",
+        where="{t}.case_id = {parent}.id AND {t}.round = {parent}.round AND {t}.kind = 'PREMIUM'",
+        order="{t}.id DESC",
+        with_parent=True,
+    )
+    payouts: list[Payout] = listed(
+        "All payouts, refunds by transfer included.",
+        where="{t}.case_id = {parent}.id",
+        order="{t}.id",
+        with_parent=True,
+    )
+    account: str | None = expression(
+        "The account to which a premium is paid, masked.", "{t}.facts -> 'account' ->> 'masked'"
     )
     invoice: Invoice | None = one(
         "What is to be paid; the last one.",

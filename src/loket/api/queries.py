@@ -30,6 +30,7 @@ from loket.api.objects import (
     Message,
     MessageFilter,
     Payment,
+    Payout,
     Slot,
     Task,
     Viewer,
@@ -58,9 +59,10 @@ from loket.lifecycle import (
     DeliveryStatus,
     InvoiceStatus,
     PaymentStatus,
+    PayoutStatus,
     TaskStatus,
 )
-from loket.records import EffectState
+from loket.records import EffectState, PayoutKind
 
 
 @input_type
@@ -89,6 +91,16 @@ class PaymentFilter:
     """Which payments."""
 
     status: list[PaymentStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
+
+
+@input_type
+class PayoutFilter:
+    """Which payouts."""
+
+    status: list[PayoutStatus] | None = condition(
+        "In one of these states.", "{t}.status = ANY({value}::text[])"
+    )
+    kind: PayoutKind | None = condition("Of this kind.", "{t}.kind = {value}")
 
 
 @input_type
@@ -170,6 +182,17 @@ class Query:
             "PaymentOrder",
             "In which order payments come.",
             NEWEST=(newest("started_at"), "Last begun first."),
+        ),
+        policy=finance,
+    )
+    payouts: Connection[Payout] = many(
+        "Payouts, last ordered first.",
+        filter=PayoutFilter,
+        orders=orders(
+            "PayoutOrder",
+            "In which order payouts come.",
+            NEWEST=(newest("ordered_at"), "Last ordered first."),
+            OLDEST=(oldest("ordered_at"), "First ordered first."),
         ),
         policy=finance,
     )

@@ -6,9 +6,10 @@ from loket.api.mutations.applications import Applications
 from loket.api.mutations.casework import Casework
 from loket.api.mutations.deliveries import Deliveries
 from loket.api.mutations.money import Money
+from loket.api.mutations.payouts import Payouts
 from loket.api.mutations.upkeep import Upkeep
 
 
 @strawberry.type(description="What can be done: one field per business action, each all or nothing.")
-class Mutation(Applications, Casework, Money, Deliveries, Upkeep):
+class Mutation(Applications, Casework, Money, Payouts, Deliveries, Upkeep):
     pass

@@ -1,0 +1,496 @@
+"""Premiums that are paid to citizens, and refunds that go by bank transfer (uitbetaling).
+
+One orders, another approves; where a visum is asked, a third signs for the credit before. Accounting has the
+bank carry it out and tells us how it ended. Nothing unclear is ever paid again by itself.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from loket import cases, sepa
+from loket.definition import PayoutRules
+from loket.errors import ErrorCode, Refused
+from loket.lifecycle import (
+    FINAL,
+    PAYOUT,
+    Action,
+    DecisionStatus,
+    EventType,
+    PartAction,
+    PayoutStatus,
+    Stage,
+    Status,
+    TaskStatus,
+    TimerKind,
+)
+from loket.records import (
+    Application,
+    Case,
+    Decision,
+    EffectKind,
+    Payout,
+    PayoutKind,
+    Person,
+    Refund,
+    Task,
+)
+from loket.sources import read, write
+from loket.work import Work, the_system
+
+ENDED = frozenset(
+    {PayoutStatus.REJECTED, PayoutStatus.RETURNED, PayoutStatus.DECLINED, PayoutStatus.CANCELLED}
+)
+"""Of these nothing moves any more: another payout of the same decision may be ordered."""
+UNSENT = frozenset({PayoutStatus.ORDERED, PayoutStatus.APPROVED})
+WRONG_ACCOUNT = frozenset({"AC01", "AC03", "AC04", "AC06", "AC13", "AC14", "BE01", "BE05", "RC01"})
+"""ISO 20022 reasons that another account cures."""
+DECEASED = frozenset({"MD07"})
+HOLDS = ("APPLICANT_DECEASED", "NUMBER_REPLACED", "APPLICANT_MOVED")
+"""Tasks that must be settled before money goes out."""
+POLL_FIRST = timedelta(minutes=10)
+POLL_LONGEST = timedelta(hours=6)
+
+
+# --- the stage --------------------------------------------------------------------------------
+
+
+async def due(work: Work, case: Case) -> None:
+    """The case enters its payout: whoever handles it orders."""
+    decision = await _granted(work, case)
+    if decision is None or not decision.amount:
+        await cases.pass_on(work, case)
+        return
+    days = _rules(work, case).within_days
+    await work.arm(TimerKind.PAYOUT_END, cases.end_of(work.today + timedelta(days=days)), case=case)
+    await cases.open_task(work, case, "ORDER_PAYOUT", {"amount": str(decision.amount)})
+
+
+async def late(work: Work, case: Case) -> None:
+    """It was not paid within the days that the procedure promises."""
+    if case.stage is Stage.PAYOUT and case.status not in FINAL:
+        await cases.open_task(work, case, "PAYOUT_LATE")
+
+
+# --- the account ------------------------------------------------------------------------------
+
+
+def keep_account(work: Work, case: Case, application: Application) -> None:
+    """Seal the account number of an application that is handed in; the answers keep its masked form."""
+    rules = work.definition(case).payout
+    if rules is None:
+        return
+    pointer = rules.account_field.strip("/").split("/")
+    given = read(application.answers, pointer)
+    if not isinstance(given, str) or not given.strip():
+        return
+    iban = sepa.check_iban(given)
+    application.answers = write(application.answers, pointer, sepa.masked_iban(iban))
+    _set_account(work, case, iban)
+
+
+def _set_account(work: Work, case: Case, iban: str) -> None:
+    account = {"sealed": work.vault.seal(iban).hex(), "masked": sepa.masked_iban(iban)}
+    case.facts = {**case.facts, "account": account}
+
+
+async def correct_account(work: Work, case: Case, iban: str) -> None:
+    """Another account of the applicant, after the bank refused the first.
+
+    Raises:
+        Refused: VALIDATION for what is no IBAN of the SEPA zone; TRANSITION_NOT_ALLOWED when none is asked.
+    """
+    try:
+        checked = sepa.check_iban(iban)
+    except ValueError as fault:
+        raise Refused(ErrorCode.VALIDATION, path=["input", "iban"], reason=str(fault)) from fault
+    await cases.advance(work, case, Action.CORRECT_ACCOUNT, data={"account": sepa.masked_iban(checked)})
+    _set_account(work, case, checked)
+    await work.disarm(TimerKind.ANSWER, TimerKind.ANSWER_REMINDER, case=case)
+    await cases.complete_tasks(work, case, "PAYOUT_REJECTED", "PAYOUT_RETURNED", "ANSWER_LAPSED")
+    decision = await _granted(work, case)
+    if decision is not None:
+        await cases.open_task(work, case, "ORDER_PAYOUT", {"amount": str(decision.amount)})
+
+
+# --- ordering and approving -------------------------------------------------------------------
+
+
+async def order(work: Work, case: Case) -> Payout:
+    """Order what was granted to be paid.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED when nothing is to be paid out, or a payout of it lives already;
+            RULE_NOT_MET while something about the applicant must be settled first, or no account is known.
+    """
+    decision = await _granted(work, case)
+    await _nothing_holds(work, case)
+    if decision is None or not decision.amount or await live(work, case) is not None:
+        raise cases.not_allowed(work, case)
+    account = case.facts.get("account")
+    if account is None:
+        reason = "Er is geen rekeningnummer." if work.actor.language == "nl" else "No account is known."
+        raise Refused(ErrorCode.RULE_NOT_MET, reason=reason)
+    person = await work.session.get_one(Person, case.person_id)
+    definition = work.definition(case)
+    payout = Payout(
+        case_id=case.id,
+        round=case.round,
+        decision_id=decision.id,
+        kind=PayoutKind.PREMIUM,
+        amount=decision.amount,
+        payee=_name(person),
+        iban_sealed=bytes.fromhex(account["sealed"]),
+        iban_masked=account["masked"],
+        remittance=_rules(work, case).remittance.nl.format(
+            reference=case.reference, procedure=definition.title.nl
+        ),
+        ordered_by_id=work.actor.id,
+        ordered_at=work.now,
+    )
+    await cases.advance(work, case, Action.ORDER_PAYOUT, data=_said(payout))
+    work.session.add(payout)
+    await cases.complete_tasks(work, case, "ORDER_PAYOUT")
+    await cases.open_task(
+        work, case, "APPROVE_PAYOUT", {"payout": str(payout.id), "amount": str(payout.amount)}
+    )
+    return payout
+
+
+async def order_refund(work: Work, case: Case, refund: Refund, *, iban: str, payee: str) -> Payout:
+    """Order a refund to be paid by bank transfer, where the way that the money came is closed.
+
+    Raises:
+        Refused: VALIDATION for a wrong account; TRANSITION_NOT_ALLOWED while such a payout lives.
+    """
+    try:
+        checked = sepa.check_iban(iban)
+    except ValueError as fault:
+        raise Refused(ErrorCode.VALIDATION, path=["input", "iban"], reason=str(fault)) from fault
+    found = await work.session.scalars(
+        select(Payout).where(col(Payout.refund_id) == refund.id, col(Payout.status).not_in(ENDED))
+    )
+    if found.first() is not None:
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=refund.status)
+    payout = Payout(
+        case_id=case.id,
+        round=case.round,
+        refund_id=refund.id,
+        kind=PayoutKind.REFUND,
+        amount=refund.amount,
+        payee=payee,
+        iban_sealed=work.vault.seal(checked),
+        iban_masked=sepa.masked_iban(checked),
+        remittance=f"Terugbetaling {case.reference}",
+        ordered_by_id=work.actor.id,
+        ordered_at=work.now,
+    )
+    work.session.add(payout)
+    await cases.record(work, case, EventType.PAYOUT_ORDERED, data=_said(payout))
+    await cases.open_task(
+        work, case, "APPROVE_PAYOUT", {"payout": str(payout.id), "amount": str(payout.amount)}
+    )
+    return payout
+
+
+async def approve(work: Work, case: Case, payout: Payout) -> None:
+    """A second person agrees; where the procedure asks a visum, the first to agree gives that.
+
+    Raises:
+        Refused: NOT_ALLOWED for whoever ordered it or gave the visum; TRANSITION_NOT_ALLOWED unless it waits.
+    """
+    await _nothing_holds(work, case)
+    if work.actor.id is None or work.actor.id in (payout.ordered_by_id, payout.visum_by_id):
+        raise Refused(ErrorCode.NOT_ALLOWED)
+    needs_visum = (
+        payout.kind is PayoutKind.PREMIUM and _rules(work, case).visum and payout.visum_by_id is None
+    )
+    if PAYOUT.find(payout.status, PartAction.APPROVE) is None:
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=payout.status)
+    if needs_visum:
+        payout.visum_by_id, payout.visum_at = work.actor.id, work.now
+        payout.version += 1
+        await cases.record(work, case, EventType.PAYOUT_APPROVED, data=_said(payout) | {"visum": True})
+        return
+    cases.move(work, PAYOUT, payout, PartAction.APPROVE)
+    payout.approved_by_id, payout.approved_at = work.actor.id, work.now
+    payout.version += 1
+    await _advance(work, case, payout, Action.APPROVE_PAYOUT, EventType.PAYOUT_APPROVED)
+    await work.leave(EffectKind.PAYOUT_SEND, {"payout_id": str(payout.id)}, case=case)
+    await cases.complete_tasks(work, case, "APPROVE_PAYOUT")
+
+
+async def decline(work: Work, case: Case, payout: Payout, reason: str) -> None:
+    """A second person does not agree, and says why; it can be ordered again."""
+    why = cases.said(reason, "reason")
+    if work.actor.id == payout.ordered_by_id:
+        raise Refused(ErrorCode.NOT_ALLOWED)
+    cases.move(work, PAYOUT, payout, PartAction.DECLINE)
+    _end(work, payout, why)
+    await _advance(work, case, payout, Action.DECLINE_PAYOUT, EventType.PAYOUT_DECLINED)
+    await cases.complete_tasks(work, case, "APPROVE_PAYOUT")
+    await _again(work, case, payout)
+
+
+async def cancel(work: Work, case: Case, payout: Payout, reason: str) -> None:
+    """Take an order back, as long as accounting does not have it."""
+    why = cases.said(reason, "reason")
+    await _cancel(work, case, payout, why)
+    await _advance(work, case, payout, Action.CANCEL_PAYOUT, EventType.PAYOUT_CANCELLED)
+    await _again(work, case, payout)
+
+
+async def cancel_live(work: Work, case: Case, reason: str) -> None:
+    """The case stops, or its decision is withdrawn: what was not sent is not paid.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED when the money is on its way.
+    """
+    payout = await live(work, case)
+    if payout is None:
+        return
+    if payout.status not in UNSENT:
+        raise cases.not_allowed(work, case)
+    await _cancel(work.as_actor(the_system()), case, payout, reason)
+    await cases.record(work, case, EventType.PAYOUT_CANCELLED, data=_said(payout))
+
+
+async def _cancel(work: Work, case: Case, payout: Payout, reason: str) -> None:
+    was_approved = payout.status is PayoutStatus.APPROVED
+    cases.move(work, PAYOUT, payout, PartAction.CANCEL)
+    _end(work, payout, reason)
+    await cases.complete_tasks(work, case, "APPROVE_PAYOUT")
+    if was_approved:  # the order may be leaving at this very moment
+        await work.leave(EffectKind.PAYOUT_RECALL, {"payout_id": str(payout.id)}, case=case)
+
+
+async def may_stop(work: Work, case: Case) -> bool:
+    """Whether withdrawing or cancelling the case is possible still: no money is on its way or there."""
+    payout = await live(work, case)
+    return payout is None or payout.status in UNSENT
+
+
+# --- what became of it ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What the bank did with a payout, whoever tells it. `code` is the bank's own reason (ISO 20022)."""
+
+    action: PartAction
+    """SEND (accounting has it), EXECUTE, REJECT, RETURN or DOUBT."""
+    on: date | None = None
+    amount: Decimal | None = None
+    code: str = ""
+    reason: str = ""
+
+
+async def heard(work: Work, payout_id: UUID, fact: Fact) -> Payout | None:
+    """Write down what became of a payout: facts are never refused, and told again they change nothing.
+
+    Answers None for a payout that is none of ours.
+    """
+    payout = await work.session.get(Payout, payout_id)
+    if payout is None:
+        return None
+    case = await cases.get(work, payout.case_id)
+    await work.session.refresh(payout, with_for_update={"key_share": True})
+    step = PAYOUT.find(payout.status, fact.action)
+    if step is None:
+        if payout.status is not _OF[fact.action] and fact.action is not PartAction.SEND:
+            told = {"payout": str(payout.id), "status": payout.status, "told": fact.action}
+            await cases.open_task(work, case, "PAYOUT_DIFFERS", told)
+        return payout
+    was = payout.status
+    payout.status = step.to
+    payout.version += 1
+    payout.reason_code, payout.reason = fact.code, fact.reason
+    match fact.action:
+        case PartAction.SEND:
+            payout.sent_at = payout.sent_at or work.now
+            await cases.record(work, case, EventType.PAYOUT_SENT, data=_said(payout))
+            await _look_again(work, case, payout, 1)
+        case PartAction.DOUBT:
+            await cases.record(work, case, EventType.PAYOUT_IN_DOUBT, data=_said(payout))
+            await cases.open_task(work, case, "PAYOUT_IN_DOUBT", {"payout": str(payout.id)})
+            await _look_again(work, case, payout, 1)
+        case PartAction.EXECUTE:
+            await _executed(work, case, payout, fact, was)
+        case PartAction.REJECT:
+            await _failed(work, case, payout, EventType.PAYOUT_REJECTED)
+        case PartAction.RETURN:
+            await _failed(work, case, payout, EventType.PAYOUT_RETURNED)
+        case _:
+            raise ValueError(f"no bank does {fact.action}")
+    return payout
+
+
+_OF = {
+    PartAction.SEND: PayoutStatus.SENT,
+    PartAction.DOUBT: PayoutStatus.IN_DOUBT,
+    PartAction.EXECUTE: PayoutStatus.EXECUTED,
+    PartAction.REJECT: PayoutStatus.REJECTED,
+    PartAction.RETURN: PayoutStatus.RETURNED,
+}
+
+
+async def _executed(work: Work, case: Case, payout: Payout, fact: Fact, was: PayoutStatus) -> None:
+    payout.executed_on = fact.on or work.today
+    payout.sent_at = payout.sent_at or work.now
+    payout.ended_at = work.now
+    await _settled(work, case, payout)
+    data = _said(payout) | {"paid_on": payout.executed_on.isoformat()}
+    if payout.kind is PayoutKind.REFUND:
+        await cases.record(work, case, EventType.PAID_OUT, data=data)
+        return
+    expected = was is not PayoutStatus.CANCELLED and case.round == payout.round
+    if expected and cases.machine(work.definition(case)).find((case.stage, case.status), Action.PAY_OUT):
+        await cases.advance(work.as_actor(the_system(work.actor.name)), case, Action.PAY_OUT, data=data)
+        return
+    await cases.record(work, case, EventType.PAID_OUT, data=data)
+    await cases.open_task(work, case, "RECOVERY", {"payout": str(payout.id), "amount": str(payout.amount)})
+
+
+async def _failed(work: Work, case: Case, payout: Payout, event: EventType) -> None:
+    payout.ended_at = work.now
+    await _settled(work, case, payout)
+    said = _said(payout) | {"code": payout.reason_code, "reason": payout.reason}
+    await cases.record(work, case, event, data=said)
+    if payout.reason_code in DECEASED:
+        await cases.open_task(work, case, "APPLICANT_DECEASED")
+    by_itself = work.as_actor(the_system())
+    waits = (case.stage, case.status) == (Stage.PAYOUT, Status.AWAITING_PAYOUT)
+    if payout.kind is PayoutKind.PREMIUM and waits and payout.reason_code in WRONG_ACCOUNT:
+        days = work.definition(case).information.answer_within_days
+        answer_by = work.today + timedelta(days=days)
+        data = {"account": payout.iban_masked, "answer_by": answer_by.isoformat()}
+        await cases.advance(by_itself, case, Action.ASK_ACCOUNT, data=data)
+        await work.arm(TimerKind.ANSWER, cases.end_of(answer_by), case=case)
+        return
+    kind = "PAYOUT_RETURNED" if event is EventType.PAYOUT_RETURNED else "PAYOUT_REJECTED"
+    await cases.open_task(work, case, kind, {"payout": str(payout.id), "code": payout.reason_code})
+
+
+async def _settled(work: Work, case: Case, payout: Payout) -> None:
+    await work.disarm(TimerKind.PAYOUT_POLL, subject=payout.id)
+    await cases.complete_tasks(work, case, "PAYOUT_IN_DOUBT", "PAYOUT_LATE")
+
+
+async def poll(work: Work, payout_id: UUID, number: int) -> None:
+    """Ask accounting what became of a payout of which nothing was heard."""
+    payout = await work.session.get_one(Payout, payout_id)
+    if payout.status not in (PayoutStatus.SENT, PayoutStatus.IN_DOUBT):
+        return
+    case = await work.session.get_one(Case, payout.case_id)
+    await work.leave(EffectKind.PAYOUT_READ, {"payout_id": str(payout.id)}, case=case)
+    await _look_again(work, case, payout, number + 1)
+
+
+async def _look_again(work: Work, case: Case, payout: Payout, number: int) -> None:
+    pause = min(POLL_FIRST * 2 ** min(number - 1, 10), POLL_LONGEST)
+    await work.arm(TimerKind.PAYOUT_POLL, work.now + pause, case=case, subject=payout.id, number=number)
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+async def live(work: Work, case: Case) -> Payout | None:
+    """The premium's payout that may still move money or did, of the present round."""
+    found = await work.session.scalars(
+        select(Payout)
+        .where(
+            col(Payout.case_id) == case.id,
+            col(Payout.kind) == PayoutKind.PREMIUM,
+            col(Payout.round) == case.round,
+            col(Payout.status).not_in(ENDED),
+        )
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return found.one_or_none()
+
+
+async def get_locked(work: Work, payout_id: UUID) -> tuple[Case, Payout]:
+    """A payout behind the lock of its case.
+
+    Raises:
+        Refused: NOT_FOUND.
+    """
+    payout = await work.session.get(Payout, payout_id)
+    if payout is None:
+        raise Refused(ErrorCode.NOT_FOUND)
+    case = await cases.get(work, payout.case_id)
+    await work.session.refresh(payout, with_for_update={"key_share": True})
+    return case, payout
+
+
+async def _granted(work: Work, case: Case) -> Decision | None:
+    found = await work.session.scalars(
+        select(Decision).where(
+            col(Decision.case_id) == case.id,
+            col(Decision.round) == case.round,
+            col(Decision.status).in_((DecisionStatus.GRANTED, DecisionStatus.PARTLY_GRANTED)),
+        )
+    )
+    return found.one_or_none()
+
+
+async def _nothing_holds(work: Work, case: Case) -> None:
+    """Raises `Refused` RULE_NOT_MET while something about the applicant is not settled."""
+    held = await work.session.scalar(
+        select(col(Task.kind))
+        .where(col(Task.case_id) == case.id, col(Task.status) == TaskStatus.OPEN, col(Task.kind).in_(HOLDS))
+        .limit(1)
+    )
+    if held is not None:
+        said = {
+            "nl": f"Eerst moet de taak {held} afgerond worden.",
+            "en": f"First the task {held} must be settled.",
+        }
+        raise Refused(ErrorCode.RULE_NOT_MET, reason=said.get(work.actor.language, said["en"]))
+
+
+async def _advance(work: Work, case: Case, payout: Payout, action: Action, event: EventType) -> None:
+    """A premium's payout moves its case along; a refund's is only written down."""
+    if payout.kind is PayoutKind.PREMIUM:
+        await cases.advance(work, case, action, data=_said(payout))
+    else:
+        await cases.record(work, case, event, data=_said(payout))
+
+
+async def _again(work: Work, case: Case, payout: Payout) -> None:
+    if payout.kind is PayoutKind.PREMIUM and case.stage is Stage.PAYOUT and case.status not in FINAL:
+        await cases.open_task(
+            work, case, "ORDER_PAYOUT", {"amount": str(payout.amount), "why": payout.reason}
+        )
+
+
+def _end(work: Work, payout: Payout, reason: str) -> None:
+    payout.reason = reason
+    payout.ended_at = work.now
+    payout.version += 1
+
+
+def _rules(work: Work, case: Case) -> PayoutRules:
+    rules = work.definition(case).payout
+    if rules is None:
+        raise cases.not_allowed(work, case)
+    return rules
+
+
+def _said(payout: Payout) -> dict[str, Any]:
+    return {
+        "payout": str(payout.id),
+        "kind": payout.kind,
+        "amount": str(payout.amount),
+        "account": payout.iban_masked,
+    }
+
+
+def _name(person: Person) -> str:
+    return f"{person.given_name} {person.family_name}".strip() or "onbekend"
