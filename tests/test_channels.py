@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -271,10 +272,40 @@ async def test_a_domain_with_umlauts_is_written_in_ascii() -> None:
     assert box.recipients == [["an@xn--mnchen-3ya.example"]]
 
 
+MAILBOX = settings.Smtp(host="x", sender="G <g@lindebeke.example>")
 HEADERS = {
     *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "Content-Language", "In-Reply-To"),
     *("References", "MIME-Version", "Content-Type", "Content-Transfer-Encoding"),
 }
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Wij hebben uw aanvraag CB-2026-ZZJYBJ-3 goed ontvangen",
+        "Uw levering is gepland: compostbak, compostvat en beluchtingsstok (CB-2026-ZZJYBJ-3) in Lindebeke",
+        "Uw aanvraag compostbak of compostvat (CMP-2026-000001-12) werd goedgekeürd door ons",
+        "Één compostbak of compostvat aan een verminderd tarief: uw aanvraag is goedgekeurd, ëïü en meer nog",
+        "Compostvat" * 12,
+        "=?utf-8?q?gekaapt?=",
+    ],
+)
+def test_a_subject_is_read_as_it_was_written_however_its_reader_unfolds(subject: str) -> None:
+    raw = compose(replace(LETTER, subject=subject), MAILBOX).as_bytes()
+    assert email.message_from_bytes(raw, policy=email.policy.default)["Subject"] == subject
+    header = raw.split(b"\r\nSubject: ")[1].split(b"\r\nDate: ")[0]
+    assert all(len(line) <= 76 for line in header.split(b"\r\n"))
+    for glue in (b"", b" ", b"\t", b"\r\n "):  # what readers leave of a fold
+        line = header.replace(b"\r\n ", glue).decode("ascii")
+        assert str(make_header(decode_header(line))) == subject
+
+
+@given(subject=st.text(max_size=300))
+def test_any_subject_is_read_as_it_was_written(subject: str) -> None:
+    raw = compose(replace(LETTER, subject=subject), MAILBOX).as_bytes()
+    written = " ".join(re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", subject).split())
+    header = raw.split(b"\r\nSubject: ")[1].split(b"\r\nDate: ")[0].decode("ascii")
+    assert str(make_header(decode_header(header))) == written
 
 
 @given(st.text(), st.text(), st.text(), st.text(max_size=60))
@@ -287,7 +318,7 @@ def test_no_text_can_add_a_header(subject: str, language: str, case: str, filena
         in_reply_to_case=case + evil,
         attachments=((filename + evil + ".pdf", "application/pdf", b"%PDF"),),
     )
-    raw = compose(mail, settings.Smtp(host="x", sender="G <g@lindebeke.example>")).as_bytes()
+    raw = compose(mail, MAILBOX).as_bytes()
     parsed = email.message_from_bytes(raw)
     assert set(parsed.keys()) <= HEADERS
     assert len(parsed.keys()) == len(set(parsed.keys()))

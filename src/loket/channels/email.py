@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as CRLF
@@ -143,7 +144,7 @@ def compose(mail: Mail, settings: Settings) -> EmailMessage:
     name, sender = parseaddr(settings.sender)
     message["From"] = Address(_one_line(name), addr_spec=sender)
     message["To"] = Address(addr_spec=_recipient(mail.to))
-    message["Subject"] = _one_line(mail.subject)
+    message.set_raw("Subject", _folded(_one_line(mail.subject)))
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = (
         f"<{hashlib.sha256(str(mail.id).encode()).hexdigest()[:32]}@{settings.bounce_domain}>"
@@ -230,6 +231,23 @@ def _recipient(address: str) -> str:
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253})")
 """As HTML's `input type=email` has it: no quoted local parts, no comments, no non-ASCII local parts."""
+
+
+def _folded(subject: str) -> str:
+    """The subject as its header stands on the wire: plain where it fits on one line, else in encoded words.
+
+    Where Python's own folding breaks a line between words, readers that keep the line's white space show
+    one space too many, and next to an encoded word every reader does. White space between two encoded
+    words is never shown (RFC 2047, 6.2), so a subject is encoded whole.
+    """
+    plain = subject.isascii() and len(subject) <= _FITS and "=?" not in subject
+    charset = "us-ascii" if plain else "utf-8"
+    return Header(subject, charset, maxlinelen=_LINE, header_name="Subject").encode(linesep="\r\n")
+
+
+_LINE = 76
+"""Characters of a line with an encoded word (RFC 2047, 2)."""
+_FITS = _LINE - len("Subject: ")
 
 
 def _one_line(text: str) -> str:
