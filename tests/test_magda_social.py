@@ -22,6 +22,7 @@ from loket import accesslog, settings
 from loket.database import Database
 from loket.errors import Declined, Failed, Unavailable
 from loket.records import AccessLog, Person
+from loket.sandbox import acmidm as sandbox_acmidm
 from loket.sandbox import magda as sandbox_magda
 from loket.sandbox.beneficiaries import social_of
 from loket.sandbox.house import House, sandbox
@@ -388,6 +389,21 @@ async def test_statuses_points_and_incomes_change_and_are_restored(asking: Askin
     answer = await asking.sim("DELETE", "/sim/persons/karel")
     assert answer.json()["income_eur"] == "31975.10"
     assert await asking.statuses("karel", "BIM_BVT") == {"BIM_BVT": False}
+
+
+async def test_the_desk_lets_a_citizen_die_move_and_come_back(credentials: Credentials) -> None:
+    systems = (sandbox_magda.SYSTEM, sandbox_acmidm.SYSTEM)
+    async with (
+        sandbox(credentials.sandbox(), systems) as house,
+        httpx2.AsyncClient(trust_env=False, follow_redirects=True) as client,
+    ):
+        url = house.config.urls["magda"] + "/sim/persons/vera"
+        for event, said in (("dies", TODAY.isoformat()), ("moves", "2400 Mol")):
+            page = await client.post(url, data={"event": event})
+            assert (page.status_code, page.url.path) == (200, "/burger/vera")
+            assert said in page.text
+        restored = await client.post(url, data={"event": "restored"})
+        assert "2400 Mol" not in restored.text
 
 
 @pytest.mark.parametrize(

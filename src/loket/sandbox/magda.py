@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from loket.sandbox import magda_people
-from loket.sandbox.magda_desk import section
+from loket.sandbox.magda_desk import life, section
 from loket.sandbox.magda_envelope import (
     BRUSSELS,
     KINDS,
@@ -104,7 +104,7 @@ def app(config: Config, state: State) -> Starlette:
             Route("/sim/forced", forced, methods=["GET", "POST"]),
             Route("/sim/registrations", registrations),
             Route("/sim/log", log),
-            *magda_people.routes(state),
+            *magda_people.routes(config, state),
         ]
     )
 
@@ -336,4 +336,4 @@ SERVICES = {
 # fmt: on
 
 
-SYSTEM = System(name="magda", title="MAGDA", offset=2, app=app, section=section)
+SYSTEM = System(name="magda", title="MAGDA", offset=2, app=app, section=section, citizen=life)

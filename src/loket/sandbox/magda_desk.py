@@ -3,13 +3,20 @@
 from markupsafe import Markup
 
 from loket.sandbox.magda_envelope import MESSAGES
+from loket.sandbox.magda_people import described
 from loket.sandbox.page import button, fold, join, moment, table, tag
-from loket.sandbox.personas import citizen_of, citizens, person
+from loket.sandbox.personas import Citizen, citizen_of, citizens, person
 from loket.sandbox.state import State
 from loket.sandbox.system import Config
 
 CHOICES = ("99996", "60006", "60007", "99994", "30001", "30002", "30003", "40006", "70001")
 """What MAGDA can be told to answer about a persona."""
+EVENTS = {
+    "dies": "Overlijdt",
+    "moves": "Verhuist naar Mol",
+    "renumbered": "Krijgt een nieuw nummer",
+    "restored": "Maak ongedaan",
+}
 
 
 def section(config: Config, state: State) -> Markup:
@@ -53,6 +60,27 @@ def section(config: Config, state: State) -> Markup:
         choose,
         table(("Persoon", "Van", "Tot", "Afzender"), registrations, empty="Niemand is ingeschreven."),
         fold("Wettelijk logboek", table(("Wanneer", "Dienst", "Over wie", "Hoedanigheid", "Antwoord"), log)),
+    )
+
+
+def life(config: Config, state: State, citizen: Citizen) -> Markup:
+    """What authentic sources know of one persona, and what may befall them."""
+    known = described(state, citizen)
+    home = known["address"]
+    points = known["adult_points"] if known["pillars"] is None else known["pillars"]
+    facts = (
+        ("Woont", f"{home['street']} {home['number']}, {home['postal_code']} {home['city']}"),
+        ("Overleden", known["deceased_on"] or "nee"),
+        ("Nieuw nummer", known["replaced_by"] or "nee"),
+        ("Gezin", ", ".join(known["household"])),
+        ("Statuten", ", ".join(known["statuses"]) or "geen"),
+        ("Handicap", "geen dossier" if points is None else f"{points} punten"),
+        ("Inkomen", "geen aanslagbiljet" if known["income_eur"] is None else f"€ {known['income_eur']}"),
+    )
+    address = f"{config.url('magda')}/sim/persons/{citizen.key}"
+    return Markup("<h3>MAGDA</h3><dl>{}</dl><p>{}</p>").format(
+        join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in facts),
+        join(button(address, label, {"event": event}, kind="quiet") for event, label in EVENTS.items()),
     )
 
 

@@ -10,22 +10,25 @@
     pillars         a child's points in the three pillars, or null
     income_eur      taxable income of any past year, or null: no assessment
 
-DELETE undoes all of it.
+DELETE undoes all of it. The desk posts a form with an `event`: dies, moves, renumbered or restored.
 """
 
 from dataclasses import fields, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from loket.sandbox.beneficiaries import Social, social_of
+from loket.sandbox.magda_envelope import BRUSSELS
 from loket.sandbox.personas import Citizen, citizen_of, household, insz, is_insz, person
 from loket.sandbox.state import State
+from loket.sandbox.system import Config
 
+ELSEWHERE = ("Laar", "7", "2400", "Mol", "13025")
 HOME = ("street", "number", "postal_code", "city", "nis")
 _FIRST_NEW_SERIAL = 800
 """Above the serials that personas have."""
@@ -70,11 +73,16 @@ def social(state: State, citizen: Citizen) -> Social:
     )
 
 
-def routes(state: State) -> list[Route]:
+def routes(config: Config, state: State) -> list[Route]:
     async def one_person(request: Request) -> Response:
         citizen = person(request.path_params["key"])
         if not isinstance(citizen, Citizen):
             return JSONResponse({"title": "unknown persona", "status": 404}, 404)
+        as_json = "json" in request.headers.get("content-type", "")
+        if request.method == "POST" and not as_json:
+            _happen(state, citizen, str((await request.form()).get("event") or ""))
+            desk = config.urls.get("desk")
+            return RedirectResponse(f"{desk}/burger/{citizen.key}" if desk else str(request.url), 303)
         if request.method == "DELETE":
             state.delete("person", citizen.key)
         elif request.method == "POST":
@@ -83,9 +91,22 @@ def routes(state: State) -> list[Route]:
             except (ValueError, TypeError, KeyError, InvalidOperation) as wrong:
                 return JSONResponse({"title": f"cannot be: {wrong}", "status": 400}, 400)
             state.put("person", citizen.key, changes)
-        return JSONResponse(_described(state, _as_changed(state, citizen)))
+        return JSONResponse(described(state, citizen))
 
     return [Route("/sim/persons/{key}", one_person, methods=["GET", "POST", "DELETE"])]
+
+
+def _happen(state: State, citizen: Citizen, event: str) -> None:
+    """What the desk's buttons do; another event is none."""
+    changes: dict[str, dict[str, Any]] = {
+        "dies": {"deceased_on": datetime.now(BRUSSELS).date().isoformat()},
+        "moves": {"address": dict(zip(HOME, ELSEWHERE, strict=True))},
+        "renumbered": {"replaced_by": True},
+    }
+    if event == "restored":
+        state.delete("person", citizen.key)
+    elif event in changes:
+        state.put("person", citizen.key, _checked(state, citizen, changes[event]))
 
 
 def _checked(state: State, citizen: Citizen, asked: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +177,9 @@ def _home(citizen: Citizen) -> tuple[str, ...]:
     return citizen.street, citizen.number, citizen.postal_code, citizen.city, citizen.nis
 
 
-def _described(state: State, citizen: Citizen) -> dict[str, Any]:
+def described(state: State, citizen: Citizen) -> dict[str, Any]:
+    """What a persona's life is like now."""
+    citizen = _as_changed(state, citizen)
     known = social(state, citizen)
     return {
         "key": citizen.key,
