@@ -557,8 +557,14 @@ async def test_the_package_pays_nothing_twice_and_nothing_that_its_file_does_not
         return order(uuid7(), pain001=PaymentFile(version=pain.Version.V09, content=file))
 
     assert (await refused(order(id, case_reference="SP-2")))[0] == 409
-    twice = replace(order(uuid7()), end_to_end_id=pain.end_to_end_id(id), pain001=order(id).pain001)
-    assert (await refused(twice))[0] == 409
+    same_message = replace(order(uuid7()), end_to_end_id=pain.end_to_end_id(id), pain001=order(id).pain001)
+    assert "EndToEndId" in (await refused(same_message))[1]
+    fresh = uuid7()
+    again = PaymentFile(
+        version=pain.Version.V09, content=order(id).pain001.content.replace(b"<EndToEndId>", b"<EndToEndId>R")
+    )
+    renamed = replace(order(fresh), end_to_end_id=f"R{pain.end_to_end_id(id)}", pain001=again)
+    assert "MsgId" in (await refused(renamed))[1]
     for changes in (
         {"amount": Decimal("2500.00")},
         {"creditor_iban": "BE71096123456769"},
@@ -581,11 +587,18 @@ async def test_the_package_checks_the_account_by_itself(world: World) -> None:
     wrong = json.loads(json.dumps(CONTRACT["paths"]["/v1/payouts/{id}"]["put"]["requestBody"]["content"]))
     document = wrong["application/json"]["examples"]["premium"]["value"]
     url = f"{world.house.config.urls['accounting']}/v1/payouts/{document['id']}"
-    for iban, status in (("BE68539007547035", 422), ("BE41539007547035", 422), ("BE68539007547034", 201)):
+    for iban, status in (
+        ("BE68539007547035", 422),
+        ("BE41539007547035", 422),
+        ("DE89370400440532013001", 422),
+        ("BE68539007547034", 201),
+    ):
         body = document | {"creditor": {"name": "Zoë", "iban": iban}}
         headers = {"Authorization": "Bearer books", "Idempotency-Key": str(uuid7())}
         answer = await world.desk.put(url, json=body, headers=headers)
         assert answer.status_code == status, answer.text
+        pointers = [fault["pointer"] for fault in answer.json().get("errors", [])]
+        assert ("/creditor/iban" in pointers) is (status == 422)
         assert faults("PayoutState" if answer.is_success else "Problem", answer.json()) == []
 
 
