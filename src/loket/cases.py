@@ -1,7 +1,7 @@
 """A case and its one way forward: `advance` is the only place where a status changes."""
 
 import hashlib
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +36,8 @@ from loket.records import (
     Xid8,
     case_number,
 )
-from loket.work import BRUSSELS, Work, the_system
+from loket.terms import add_days, end_of
+from loket.work import Work, the_system
 
 LONGEST_TEXT = 4_000
 """Characters of a reason, a question, an answer: it goes on into messages and to other systems."""
@@ -257,22 +258,6 @@ def not_allowed(work: Work, case: Case) -> Refused:
         status=case.status,
         extra={"status": case.status, "allowed_actions": [str(action) for action in allowed]},
     )
-
-
-def add_days(start: date, days: int, counting: str = "calendar") -> date:
-    """`days` after `start`; working days skip Saturdays and Sundays."""
-    if counting == "calendar":
-        return start + timedelta(days=days)
-    day = start
-    while days > 0:
-        day += timedelta(days=1)
-        days -= day.weekday() < 5
-    return day
-
-
-def end_of(day: date) -> datetime:
-    """The midnight at which `day` is over in Belgium."""
-    return datetime.combine(day + timedelta(days=1), time(), BRUSSELS)
 
 
 def _reopen(case: Case, definition: Definition, data: dict[str, Any]) -> None:

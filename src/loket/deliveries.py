@@ -5,7 +5,7 @@ check of the database, so that a slot is never given away twice, whoever asks at
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +40,8 @@ from loket.records import (
     Slot,
 )
 from loket.systems.planning import SlotOffer
-from loket.work import BRUSSELS, Work, the_system
+from loket.terms import BRUSSELS, start_of
+from loket.work import Work, the_system
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _LIVE = (SlotStatus.HELD, SlotStatus.BOOKED)
@@ -156,8 +157,8 @@ that were given up, of which it did not hear yet, or only after it was asked."""
 async def free_slots(work: Work, case: Case, limit: int = 20) -> list[Slot]:
     """The slots that this case may choose from, soonest first."""
     settings = _settings(work, case)
-    first = _midnight(work.today + timedelta(days=settings.lead_days))
-    last = _midnight(work.today + timedelta(days=settings.horizon_days + 1))
+    first = start_of(work.today + timedelta(days=settings.lead_days))
+    last = start_of(work.today + timedelta(days=settings.horizon_days + 1))
     found = await work.session.scalars(
         select(Slot)
         .where(
@@ -559,8 +560,8 @@ async def _take(work: Work, case: Case, delivery: Delivery, slot_id: UUID, statu
     if (
         slot is None
         or slot.state is not CalendarState.OPEN
-        or slot.starts_at < _midnight(work.today + timedelta(days=settings.lead_days))
-        or slot.starts_at >= _midnight(work.today + timedelta(days=settings.horizon_days + 1))
+        or slot.starts_at < start_of(work.today + timedelta(days=settings.lead_days))
+        or slot.starts_at >= start_of(work.today + timedelta(days=settings.horizon_days + 1))
         or not _on_a_good_day(slot, settings)
     ):
         raise Refused(ErrorCode.SLOT_GONE, path=["slot"], extra=await _alternatives(work, case))
@@ -641,7 +642,3 @@ def _settings(work: Work, case: Case) -> PlanningSettings:
 def _on_a_good_day(slot: Slot, settings: PlanningSettings) -> bool:
     weekday = _WEEKDAYS[slot.starts_at.astimezone(BRUSSELS).weekday()]
     return not settings.weekdays or weekday in settings.weekdays
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), BRUSSELS)

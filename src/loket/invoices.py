@@ -5,7 +5,7 @@ accounting package, in any order and any number of times, with one result.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -51,7 +51,8 @@ from loket.systems import accounting
 from loket.systems.contract import Address
 from loket.systems.payments import Checkout, CheckoutState, CheckoutStatus, RefundState
 from loket.systems.payments import RefundStatus as ProviderRefundStatus
-from loket.work import BRUSSELS, Work, the_system
+from loket.terms import BRUSSELS, end_of, morning_of
+from loket.work import Work, the_system
 
 POLL_FIRST = timedelta(minutes=2)
 POLL_LONGEST = timedelta(minutes=30)
@@ -82,15 +83,15 @@ async def issue(work: Work, case: Case) -> None:
         invoice = await _new_invoice(work, case, settings.journal, due_on)
     if at_application:
         # the citizen was told a day, so the whole day counts
-        await work.arm(TimerKind.PAYMENT_END, _midnight_after(invoice.due_on), case=case)
+        await work.arm(TimerKind.PAYMENT_END, end_of(invoice.due_on), case=case)
         return
     await work.arm(
         TimerKind.PAYMENT_END,
-        _morning(invoice.due_on + timedelta(days=settings.unpaid_after_days)),
+        morning_of(invoice.due_on + timedelta(days=settings.unpaid_after_days)),
         case=case,
     )
     if settings.reminders_days:
-        first = _morning(invoice.due_on + timedelta(days=settings.reminders_days[0]))
+        first = morning_of(invoice.due_on + timedelta(days=settings.reminders_days[0]))
         await work.arm(TimerKind.PAYMENT_REMINDER, first, case=case)
 
 
@@ -114,7 +115,7 @@ async def remind(work: Work, case: Case, number: int) -> None:
         return
     await cases.advance(work, case, Action.REMIND, data={"number": number})
     if number < len(settings.reminders_days):
-        due_at = _morning(invoice.due_on + timedelta(days=settings.reminders_days[number]))
+        due_at = morning_of(invoice.due_on + timedelta(days=settings.reminders_days[number]))
         await work.arm(TimerKind.PAYMENT_REMINDER, due_at, case=case, number=number + 1)
 
 
@@ -590,15 +591,6 @@ def _move(invoice: Invoice, action: PartAction) -> None:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=invoice.status)
     invoice.status = step.to
     invoice.version += 1
-
-
-def _midnight_after(day: date) -> datetime:
-    return datetime.combine(day + timedelta(days=1), time(), BRUSSELS)
-
-
-def _morning(day: date) -> datetime:
-    """08:00 in Belgium: reminders do not go out at night."""
-    return datetime.combine(day, time(8), BRUSSELS)
 
 
 async def _book(

@@ -16,7 +16,8 @@ from loket import pricing
 from loket.definition import Definition, Maximum
 from loket.records import Case, Json, Quota, QuotaClaim
 from loket.rules import CartLine
-from loket.work import BRUSSELS, Work
+from loket.terms import BRUSSELS
+from loket.work import Work
 
 EVER = 0
 """The period of a count over all years."""

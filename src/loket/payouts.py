@@ -41,6 +41,7 @@ from loket.records import (
     Task,
 )
 from loket.sources import read, write
+from loket.terms import end_of
 from loket.work import Work, the_system
 
 ENDED = frozenset(
@@ -67,7 +68,7 @@ async def due(work: Work, case: Case) -> None:
         await cases.pass_on(work, case)
         return
     days = _rules(work, case).within_days
-    await work.arm(TimerKind.PAYOUT_END, cases.end_of(work.today + timedelta(days=days)), case=case)
+    await work.arm(TimerKind.PAYOUT_END, end_of(work.today + timedelta(days=days)), case=case)
     await cases.open_task(work, case, "ORDER_PAYOUT", {"amount": str(decision.amount)})
 
 
@@ -370,7 +371,7 @@ async def _failed(work: Work, case: Case, payout: Payout, event: EventType) -> N
         answer_by = work.today + timedelta(days=days)
         data = {"account": payout.iban_masked, "answer_by": answer_by.isoformat()}
         await cases.advance(by_itself, case, Action.ASK_ACCOUNT, data=data)
-        await work.arm(TimerKind.ANSWER, cases.end_of(answer_by), case=case)
+        await work.arm(TimerKind.ANSWER, end_of(answer_by), case=case)
         return
     kind = "PAYOUT_RETURNED" if event is EventType.PAYOUT_RETURNED else "PAYOUT_REJECTED"
     await cases.open_task(work, case, kind, {"payout": str(payout.id), "code": payout.reason_code})

@@ -25,7 +25,8 @@ from loket.systems.payout_orders import (
     PayoutUnderway,
     payout_facts,
 )
-from loket.work import BRUSSELS, Work
+from loket.terms import BRUSSELS
+from loket.work import Work
 
 PayoutTold = PayoutExecuted | PayoutRejected | PayoutReturned | PayoutReport
 REFUND_BUDGET = {"account": "499", "policyItem": "0020-00"}

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -32,9 +31,8 @@ from loket.records import (
     TimerState,
 )
 from loket.settings import Settings
+from loket.terms import BRUSSELS
 from loket.vault import Vault
-
-BRUSSELS = ZoneInfo("Europe/Brussels")
 
 SYSTEM_OF: dict[EffectKind, str] = {
     EffectKind.DOSIS_STATUS: "dosis",

@@ -19,7 +19,8 @@ from loket.feed import Interest
 from loket.forms import FieldFault
 from loket.lifecycle import Role
 from loket.records import ActorKind, IdempotentRequest, Json
-from loket.work import BRUSSELS, Actor, Work
+from loket.terms import BRUSSELS
+from loket.work import Actor, Work
 
 FILE_LIFE = timedelta(minutes=15)
 
