@@ -452,6 +452,30 @@ async def test_the_same_key_again_gives_the_same_answer_and_is_done_once(office:
     assert bad["data"]["noteAdd"]["errors"][0]["code"] == "VALIDATION"
 
 
+async def test_what_the_database_undoes_for_the_sake_of_another_is_done_once_more(office: Office) -> None:
+    asked = {"id": encode_id("Dossier", toys.DOSSIERS[9]), "text": "gave way", "fail": "1", "key": "gave way"}
+    answers = [await office.ask(NOTE_ADD, "an", **asked) for _ in range(2)]
+    assert answers[0]["data"]["noteAdd"]["note"]["text"] == "gave way"
+    assert answers[0]["data"] == answers[1]["data"]
+    found = await office.ask(
+        '{ dossier(reference: "D-009") { notes(filter: { text: "gave way" }) { totalCount } } }'
+    )
+    assert found["data"]["dossier"]["notes"]["totalCount"] == 1
+
+
+@pytest.mark.parametrize("fail", ["2", "writers", "readers"])
+async def test_a_database_that_cannot_now_is_no_fault_of_ours(office: Office, fail: str) -> None:
+    asked = {"id": DOSSIER, "text": f"not now {fail}", "fail": fail, "key": f"not now {fail}"}
+    answer = await office.ask(NOTE_ADD, "an", **asked)
+    (fault,) = answer["errors"]
+    assert fault["extensions"]["code"] == "SYSTEM_UNAVAILABLE"
+    assert fault["extensions"]["traceId"]
+    assert fault["message"] == "Loket antwoordt nu niet. Probeer het later opnieuw."
+    assert "secret" not in str(answer)
+    if fail == "2":  # the key was not used up
+        assert (await office.ask(NOTE_ADD, "an", **asked))["data"]["noteAdd"]["note"]
+
+
 async def test_every_refusal_comes_back_in_the_callers_language(office: Office) -> None:
     asked = {"id": DOSSIER, "text": "x", "fail": "many"}
     english = (await office.ask(NOTE_ADD, "bert", **asked, key="1"))["data"]["noteAdd"]["errors"]

@@ -1,6 +1,7 @@
 """A toy office: enough of a schema to try the engine on, over real tables."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
+import psycopg_pool
 import strawberry
 from sqlalchemy import (
     Boolean,
@@ -30,6 +32,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry import ID
 from strawberry.scalars import JSON
@@ -481,7 +484,9 @@ class NoteInput:
 
 
 async def write_note(session: AsyncSession, id: str, input: NoteInput) -> NoteAddPayload:
-    if input.fail is not None:
+    if input.fail is not None and input.fail.isdigit():
+        await lose(session, input.text, int(input.fail))
+    elif input.fail is not None:
         await fail(input.fail)
     dossier_id = decode_id(id, "Dossier", path=["id"])
     connection = await session.connection()
@@ -503,6 +508,18 @@ async def write_note(session: AsyncSession, id: str, input: NoteInput) -> NoteAd
     return NoteAddPayload(note=Note.of(key), dossier=Dossier.of(dossier_id), notes=[Note.of(key)])
 
 
+LOST: Counter[str] = Counter()
+
+
+async def lose(session: AsyncSession, words: str, times: int) -> None:
+    """Be undone by the database, for the sake of another, the first so many times that this is tried."""
+    LOST[words] += 1
+    if LOST[words] <= times:
+        code = {1: "40001", 2: "40P01"}[LOST[words]]
+        lost = f"DO $$ BEGIN RAISE EXCEPTION 'secret row' USING ERRCODE = '{code}'; END $$"
+        await (await session.connection()).exec_driver_sql(lost)
+
+
 async def fail(how: str) -> None:
     match how:
         case "many":
@@ -517,6 +534,10 @@ async def fail(how: str) -> None:
                     Refused(ErrorCode.SLOT_FULL, extra={"alternatives": [ALTERNATIVE]}),
                 ]
             )
+        case "writers":
+            raise PoolTimeout("secret pool")
+        case "readers":
+            raise psycopg_pool.PoolTimeout("secret pool")
         case "unavailable":
             raise Unavailable("MAGDA", "secret host name")
         case _:

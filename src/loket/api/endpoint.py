@@ -24,7 +24,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from loket.api.documents import Document
 from loket.api.engine import Answer, Context, Schema
-from loket.api.faults import refusal
+from loket.api.faults import NOT_NOW, not_now, refusal
 from loket.api.sockets import Handler, Socket
 from loket.errors import ErrorCode, Refused
 
@@ -130,7 +130,10 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
             if isinstance(document, Answer):
                 return _response(document, media)
             self._check_method(request, document, asked)
-            context = await self.make_context(request, None)
+            try:
+                context = await self.make_context(request, None)
+            except NOT_NOW as fault:
+                return _response(Answer(b"null", [not_now(fault, "en")]), media)
             if media == EVENT_STREAM:
                 context.last_event_id = request.headers.get("last-event-id")
                 return EventStream(

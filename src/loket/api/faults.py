@@ -5,13 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 from graphql import GraphQLError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from loket.errors import Failed, ManyRefused, Refused
+from loket.errors import ErrorCode, Failed, ManyRefused, Refused
 
 logger = logging.getLogger(__name__)
 
 INTERNAL = "INTERNAL"
+NOT_NOW = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError)
+"""Our database does not answer, has no connection free, or had to break a tie: try another moment."""
 
 
 def refusal(fault: Refused, language: str) -> dict[str, Any]:
@@ -37,8 +42,24 @@ def presentable(fault: GraphQLError, language: str) -> dict[str, Any]:
         )
         return _shown(fault, fault.message, extensions)
     trace_id = uuid4().hex
+    if isinstance(cause, NOT_NOW):
+        return _shown(fault, **not_now(cause, language, trace_id))
     logger.error("%s at %s [%s]", type(cause).__name__, fault.path, trace_id, exc_info=cause)
     return _shown(fault, "Internal error", {"code": INTERNAL, "traceId": trace_id})
+
+
+def not_now(cause: Exception, language: str, trace_id: str | None = None) -> dict[str, Any]:
+    """Our database cannot do it at this moment: the message and extensions of the error that says so."""
+    trace_id = trace_id or uuid4().hex
+    logger.error("the database does not answer: %s [%s]", type(cause).__name__, trace_id, exc_info=cause)
+    refused = Refused(ErrorCode.SYSTEM_UNAVAILABLE, system="Loket")
+    extensions = {"code": refused.code.value, "traceId": trace_id}
+    return {"message": refused.message(language), "extensions": extensions}
+
+
+def gave_way(fault: DBAPIError) -> bool:
+    """Whether the database undid a transaction for the sake of another: done again it may well succeed."""
+    return isinstance(fault.orig, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
 
 
 def _shown(fault: GraphQLError, message: str, extensions: Mapping[str, Any]) -> dict[str, Any]:

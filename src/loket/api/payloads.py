@@ -7,27 +7,31 @@
         return CaseAssignPayload(case=Case.of(case.id))
 
 A mutation that takes a `work` runs in one transaction, which is committed when it returns and rolled back
-when it raises. With an `idempotency_key` its answer is remembered in that same transaction.
+when it raises, and done once more when the database rolled it back by itself. With an `idempotency_key` its
+answer is remembered in that same transaction.
 """
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Mapping
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import partial, wraps
 from hashlib import sha256
 from types import SimpleNamespace
-from typing import Annotated, Any, Protocol, get_args, get_origin
+from typing import Annotated, Any, Protocol, TypeVar, get_args, get_origin
 from uuid import UUID
 
 import orjson
 import strawberry
+from sqlalchemy.exc import DBAPIError
 from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgumentAnnotation
 
 from loket.api.actions import named
 from loket.api.enums import CaseAction
+from loket.api.faults import gave_way
 from loket.api.naming import (
     Field,
     described,
@@ -40,6 +44,9 @@ from loket.api.naming import (
 )
 from loket.api.reads import POLICY, Allowed, Ref
 from loket.errors import ErrorCode, ManyRefused, Refused, Unavailable
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 KEY = "idempotency_key"
 KNOWN_ARGUMENTS = {
@@ -291,12 +298,14 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
                 _check_key(arguments.get(KEY))
                 if "work" not in parameters:
                     return _as(payload, await function(self, **given))
-                async with context.transaction() as work:
-                    given["work"] = work
+
+                async def act(work: Any) -> Any:  # noqa: ANN401  # the application's, and a payload
+                    done = partial(function, self, **given, work=work)
                     if not (remembers and KEY in arguments):
-                        return _as(payload, await function(self, **given))
-                    act = partial(function, self, **given)
-                    return _as(payload, await once(context, work, arguments, act, payload))
+                        return await done()
+                    return await once(context, work, arguments, done, payload)
+
+                return _as(payload, await kept_whole(context, act))
             except (Refused, ManyRefused) as fault:
                 return payload(errors=user_errors(fault, context.viewer.language))
             except Unavailable as fault:
@@ -306,6 +315,23 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
         return _field(function, resolve, policy)
 
     return declare
+
+
+async def kept_whole(context: MutationContext, act: Callable[[Any], Awaitable[T]]) -> T:
+    """What `act` answers, all that it does in one transaction.
+
+    Done once more where the database undid it for the sake of another (a deadlock, a serialization failure):
+    nothing of it was kept, so nobody needs to hear of that.
+    """
+    try:
+        async with context.transaction() as work:
+            return await act(work)
+    except DBAPIError as fault:
+        if not gave_way(fault):
+            raise
+        logger.info("a transaction gave way to another; once more", exc_info=True)
+    async with context.transaction() as work:
+        return await act(work)
 
 
 def _own(function: Callable[..., Any], shared: type[Any]) -> type[Any]:

@@ -20,7 +20,7 @@ from loket.api.objects import (
     Case,
     Document,
 )
-from loket.api.payloads import Payload, mutation
+from loket.api.payloads import Payload, kept_whole, mutation
 from loket.lifecycle import PartAction
 from loket.work import Work
 
@@ -94,8 +94,7 @@ class Applications:
     ) -> ApplicationPayload:
         """Begin an application; it comes prefilled with what the government knows already."""
         context = info.context
-        async with context.transaction() as work:
-            application = await applications.start(work, procedure)
+        application = await kept_whole(context, lambda work: applications.start(work, procedure))
         heard = await consultation.consult(
             context.loket,
             context.viewer.actor,
@@ -103,8 +102,9 @@ class Applications:
             application.procedure_key,
             briefly=True,
         )
-        async with context.transaction() as work:
-            await applications.remember_sources(work, application.id, heard.answers)
+        await kept_whole(
+            context, lambda work: applications.remember_sources(work, application.id, heard.answers)
+        )
         return ApplicationPayload(application=Application.of(application.id))
 
     @mutation(policy=citizen)

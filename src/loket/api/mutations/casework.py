@@ -1,6 +1,7 @@
 """What is done with a case: by its applicant, and by those who handle it."""
 
 from datetime import date
+from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -10,6 +11,7 @@ from loket import (
     decisions,
     endings,
     handling,
+    records,
     screening,
 )
 from loket.api.context import (
@@ -24,7 +26,7 @@ from loket.api.objects import (
     Note,
     Task,
 )
-from loket.api.payloads import Payload, mutation
+from loket.api.payloads import Payload, kept_whole, mutation
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import Stage
 from loket.work import Work
@@ -164,11 +166,15 @@ class Casework:
             raise Refused(ErrorCode.TOO_LARGE, path=["ids"], limit=f"{MAX_BULK} cases")
         to = decode_id(handler_id, "StaffMember", path=["handlerId"]) if handler_id else None
         results: list[BulkResult] = []
+
+        async def assign(id: str, work: Work) -> records.Case:
+            case = await locked_case(work, id, None)
+            await handling.assign(work, case, to)
+            return case
+
         for id in ids:
             try:
-                async with info.context.transaction() as work:
-                    case = await locked_case(work, id, None)
-                    await handling.assign(work, case, to)
+                case = await kept_whole(info.context, partial(assign, id))
                 results.append(BulkResult(case_id=id, case=Case.of(case.id)))
             except Refused as refusal:
                 results.append(BulkResult(case_id=id, error=refusal.message(info.context.viewer.language)))

@@ -29,7 +29,7 @@ from loket.api.objects import (
     Message,
     preferences_of,
 )
-from loket.api.payloads import Payload, mutation, user_errors
+from loket.api.payloads import Payload, kept_whole, mutation, user_errors
 from loket.api.scalars import EmailAddress, PhoneNumber
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import TimerKind
@@ -188,8 +188,9 @@ class Upkeep:
         self, info: strawberry.Info, input: Annotated[CodeInput, described_argument("The code.")]
     ) -> ContactPreferencesPayload:
         """Prove that a contact point is yours, with the code that was sent to it."""
-        async with info.context.transaction() as work:
-            person, right = await people.verify(work, input.channel, input.code)
+        person, right = await kept_whole(
+            info.context, lambda work: people.verify(work, input.channel, input.code)
+        )
         if not right:
             refused = Refused(ErrorCode.VALIDATION, path=["input", "code"], reason="another code was sent")
             return ContactPreferencesPayload(errors=user_errors(refused, info.context.viewer.language))
