@@ -79,7 +79,7 @@ CASES = (
     paper.AnnexCase(
         "SP-2026-000002-B", "Fatima El Amrani", Decimal(70), Result.PARTLY_GRANTED, "Geen attest."
     ),
-    paper.AnnexCase("SP-2026-000003-C", "Dirk Wouters", Decimal(0), Result.REFUSED, "Geen inwoner."),
+    paper.AnnexCase("SP-2026-000003-C", "Jan Pieter Wouters", Decimal(0), Result.REFUSED, "Geen inwoner."),
 )
 
 
@@ -209,6 +209,7 @@ async def test_a_language_that_nobody_wrote_is_dutch() -> None:
         ({"signatories": ()}, "two people"),
         ({"signatories": (GREET, replace(JAN, name=" "))}, "two people"),
         ({"signatories": (GREET, GREET)}, "two people"),
+        ({"signatories": (GREET, JAN, GREET)}, "two people"),
         ({"signatories": (GREET, JAN, replace(JAN, name="Els"))}, "two people"),
         ({"signatories": (GREET, replace(JAN, signed_on=None))}, "a function and a day"),
         ({"signatories": (GREET, replace(JAN, role=""))}, "a function and a day"),
@@ -270,10 +271,24 @@ async def test_a_long_decision_keeps_its_reference_on_each_page_and_its_signatur
     assert text_of(await paper.decision_letter_pdf(letter)).count("grensbedrag") == 14 * 5
 
 
+async def test_wherever_a_page_ends_signatures_and_appeal_stay_whole() -> None:
+    ended = set()
+    for count in range(18, 48, 3):
+        facts = tuple("U woonde daar." for _ in range(count))
+        pages = pages_of(await paper.decision_letter_pdf(decision(factual_grounds=facts)))
+        (signed,) = [at for at, page in enumerate(pages) if "Met vriendelijke groeten" in page]
+        (appeal,) = [at for at, page in enumerate(pages) if "Niet akkoord?" in page]
+        assert all(said in pages[signed] for said in ("Greet Claes", "Jan Wouters", "Ondertekend op 20"))
+        assert all(said in pages[appeal] for said in ("Kasteelplein", "Termijn", "Het beroep is gratis."))
+        ended.add((signed, appeal))
+    assert len(ended) > 1
+
+
 async def test_an_appeal_longer_than_a_page_goes_on_on_the_next() -> None:
-    letter = decision(appeal=replace(APPEAL, remark=LONG * 4))
-    text = text_of(await paper.decision_letter_pdf(letter))
-    assert text.count("grensbedrag") == 14 * 4
+    letter = decision(appeal=replace(APPEAL, remark=LONG * 8))
+    pages = pages_of(await paper.decision_letter_pdf(letter))
+    assert sum(page.count("grensbedrag") for page in pages) == 14 * 8
+    assert max(page.count("grensbedrag") for page in pages) < 14 * 5  # as many as fit on a page
 
 
 def words_in_the_window(content: bytes) -> set[str]:
@@ -394,6 +409,7 @@ async def test_names_stand_in_the_closed_annex_and_nowhere_else() -> None:
         "De aanvraag van PEETERS, An is volledig.",
         "De aanvraag van El Amrani Fatima is volledig.",
         "De aanvraag van AN\n peeters is volledig.",
+        "De aanvraag van Wouters Jan Pieter is volledig.",
         "Rijksregisternummer 85.07.30-033.28.",
         "INSZ 85473003317.",  # a bis number, for who stands in no register of a municipality
         "INSZ 08070300257.",  # born in 2008
@@ -560,17 +576,20 @@ async def test_a_batch_holds_each_letter_all_together_and_a_list_of_them() -> No
 
 
 async def test_printed_on_both_sides_each_letter_begins_on_a_sheet_of_its_own() -> None:
-    sent = [(await letters())[1]] * 3
-    archive, rows = opened(paper.batch(sent, both_sides=True))
-    assert [row["first_page"] for row in rows] == ["1", "3", "5"]
+    short = (await letters())[1]
+    two_pages = replace(short, content=await paper.decision_letter_pdf(decision()))
+    archive, rows = opened(paper.batch([short, two_pages, short], both_sides=True))
+    assert [(row["pages"], row["first_page"]) for row in rows] == [("1", "1"), ("2", "3"), ("1", "5")]
     pages = pages_of(archive.read("letters.pdf"))
-    assert [bool(page.strip()) for page in pages] == [True, False] * 3
+    assert [bool(page.strip()) for page in pages] == [True, False, True, True, True, False]
 
 
 async def test_the_same_letters_are_the_same_batch() -> None:
     sent = await letters()
     assert paper.batch(sent) == paper.batch(list(sent))
     assert paper.batch(sent) != paper.batch(sent[::-1])
+    archive, _ = opened(paper.batch(sent))
+    assert {one.date_time for one in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 @pytest.mark.parametrize(
@@ -611,6 +630,12 @@ def test_a_proof_says_which_letter_was_posted_when_under_which_number() -> None:
         ProofOfPosting(7, "SP-2026-000002-B", "010541288500000012345678", date(2026, 11, 24)),
     ]
     assert len(paper.proof(told(GOOD).decode("utf-8-sig").encode(), today=TODAY)) == 1
+
+
+@pytest.mark.parametrize("number", ["rr123456785be", "RR100000025BE", "RR100000140BE"])
+def test_the_check_digit_of_a_registered_letter_is_that_of_the_upu(number: str) -> None:
+    (posting,) = paper.proof(told(f"1;SP-1;{number};2026-11-23"), today=TODAY)
+    assert posting.registered_number == number.upper()
 
 
 @pytest.mark.parametrize(
