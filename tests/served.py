@@ -164,6 +164,7 @@ def _settings(url: str, database_url: str, credentials: Credentials, house: Hous
         notificaties=settings.Notificaties(
             url=urls["notificaties"], token_url=f"{urls['acmidm']}/op/v1/token"
         ),
+        ebox=settings.Ebox(url=urls["ebox"], token_url=f"{urls['acmidm']}/op/v1/token"),
         worldline=settings.Worldline(url=urls["worldline"], **WORLDLINE),
         accounting=settings.Accounting(url=urls["accounting"], **BOOKS),
         planning=settings.Planning(url=urls["planning"], **VANS),
