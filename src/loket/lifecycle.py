@@ -858,7 +858,8 @@ PAYOUT = Machine[PayoutStatus, PartAction]("payout", (
     Step(X.ORDERED,   P.CANCEL,   X.CANCELLED, _ORDERING | _SYSTEM),
     Step(X.APPROVED,  P.CANCEL,   X.CANCELLED, _ORDERING | _SYSTEM),
     Step(X.APPROVED,  P.SEND,     X.SENT,      _SYSTEM),
-    Step(X.APPROVED,  P.REJECT,   X.REJECTED,  _SYSTEM),
+    Step(X.APPROVED,  P.REJECT,   X.REJECTED,  _MONEY),
+    Step(X.APPROVED,  P.RETURN,   X.RETURNED,  _MONEY),
     Step(X.APPROVED,  P.DOUBT,    X.IN_DOUBT,  _SYSTEM),
     *(
         Step(gone, action, to, _MONEY)

@@ -138,6 +138,7 @@ async def order(work: Work, case: Case) -> Payout:
         reason = "Er is geen rekeningnummer." if work.actor.language == "nl" else "No account is known."
         raise Refused(ErrorCode.RULE_NOT_MET, reason=reason)
     person = await work.session.get_one(Person, case.person_id)
+    payee = _payee(_name(person))
     definition = work.definition(case)
     payout = Payout(
         case_id=case.id,
@@ -145,7 +146,7 @@ async def order(work: Work, case: Case) -> Payout:
         decision_id=decision.id,
         kind=PayoutKind.PREMIUM,
         amount=decision.amount,
-        payee=_name(person),
+        payee=payee,
         iban_sealed=bytes.fromhex(account["sealed"]),
         iban_masked=account["masked"],
         remittance=_rules(work, case).remittance.nl.format(
@@ -184,7 +185,7 @@ async def order_refund(work: Work, case: Case, refund: Refund, *, iban: str, pay
         refund_id=refund.id,
         kind=PayoutKind.REFUND,
         amount=refund.amount,
-        payee=payee,
+        payee=_payee(payee),
         iban_sealed=work.vault.seal(checked),
         iban_masked=sepa.masked_iban(checked),
         remittance=f"Terugbetaling {case.reference}",
@@ -303,7 +304,10 @@ async def heard(work: Work, payout_id: UUID, fact: Fact) -> Payout | None:
     await work.session.refresh(payout, with_for_update={"key_share": True})
     step = PAYOUT.find(payout.status, fact.action)
     if step is None:
-        if payout.status is not _OF[fact.action] and fact.action is not PartAction.SEND:
+        overtaken = (payout.status, fact.action) == (PayoutStatus.RETURNED, PartAction.EXECUTE)
+        if overtaken:  # it left before it came back, and we hear it the other way round
+            payout.executed_on = payout.executed_on or fact.on
+        elif payout.status is not _OF[fact.action] and fact.action is not PartAction.SEND:
             told = {"payout": str(payout.id), "status": payout.status, "told": fact.action}
             await cases.open_task(work, case, "PAYOUT_DIFFERS", told)
         return payout
@@ -491,6 +495,15 @@ def _said(payout: Payout) -> dict[str, Any]:
         "amount": str(payout.amount),
         "account": payout.iban_masked,
     }
+
+
+def _payee(name: str) -> str:
+    """Raises `Refused` VALIDATION for a name of which no bank keeps a letter."""
+    try:
+        sepa.check_name(name)
+    except ValueError as fault:
+        raise Refused(ErrorCode.VALIDATION, path=["payee"], reason=str(fault)) from fault
+    return name
 
 
 def _name(person: Person) -> str:
