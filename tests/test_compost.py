@@ -940,6 +940,35 @@ async def test_money_at_the_counter_is_written_down_once_and_booked(town: Town) 
     assert await dossier.entries() == [("INVOICE", "28.00"), ("PAYMENT", "28.00")]
 
 
+async def test_a_payment_begun_again_with_its_key_is_the_same_page_also_when_the_bank_did_not_answer(
+    town: Town,
+) -> None:
+    dossier, other = await town.applies(), await town.applies()
+    for one in (dossier, other):
+        await one.until("AWAITING_PAYMENT")
+    invoice, others = [(await one.read())["invoice"]["id"] for one in (dossier, other)]
+    asked = {"invoiceId": invoice, "idempotencyKey": "betalen-1"}
+    await town.fails("worldline", mode="error", count=1)
+    refusal = await town.refused(dossier.who, "paymentStart", **asked)
+    assert refusal["code"] == "SYSTEM_UNAVAILABLE"
+    fields = "checkoutUrl payment { id status }"
+    first = await town.does(dossier.who, "paymentStart", fields, **asked)
+    assert await town.does(dossier.who, "paymentStart", fields, **asked) == first
+    page = first["checkoutUrl"].rpartition("/")[2]
+    checkouts = await town.look("worldline", "checkouts", reference=dossier.reference)
+    assert [one["token"] for one in checkouts] == [page]
+    for changed in ({"returnUrl": town.served.loket.settings.website_url}, {"invoiceId": others}):
+        refusal = await town.refused(dossier.who, "paymentStart", **asked | changed)
+        assert (refusal["code"], refusal["__typename"]) == ("IDEMPOTENCY_MISMATCH", "IdempotencyMismatch")
+    await town.order("worldline", f"checkouts/{checkouts[0]['id']}/pay")
+    await dossier.until("AWAITING_SLOT")
+    again = await town.does(dossier.who, "paymentStart", fields, **asked)
+    assert again["checkoutUrl"] == first["checkoutUrl"]
+    assert again["payment"] == {"id": first["payment"]["id"], "status": "CAPTURED"}
+    refusal = await town.refused(dossier.who, "paymentStart", invoiceId=invoice)
+    assert refusal["code"] == "NOTHING_DUE"
+
+
 async def test_a_refund_that_the_bank_refuses_is_ordered_again_once_however_many_ask(town: Town) -> None:
     dossier = await town.applies()
     await dossier.pays()

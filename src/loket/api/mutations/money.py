@@ -3,7 +3,9 @@
 from datetime import date
 from decimal import Decimal
 from typing import Annotated
+from uuid import UUID
 
+import orjson
 import strawberry
 from strawberry import ID
 
@@ -22,7 +24,7 @@ from loket.api.objects import (
     Payment,
     Refund,
 )
-from loket.api.payloads import Payload, mutation
+from loket.api.payloads import Payload, kept_whole, mutation, request_hash
 from loket.errors import Declined, ErrorCode, Refused, Unavailable
 from loket.records import PaymentMethod
 from loket.work import Work
@@ -81,8 +83,20 @@ class Money:
     ) -> PaymentStartPayload:
         """Begin an online payment. An attempt that can still be paid is given again, never a second one."""
         context = info.context
-        async with context.transaction() as work:
+        asked = request_hash("payment_start", {"invoice_id": invoice_id, "return_url": return_url})
+
+        async def begin(work: Work) -> invoices.CheckoutOrder:
+            known = await context.memory.recall(
+                work, actor=context.actor_key, key=idempotency_key, request_hash=asked
+            )
+            if known is not None and (opened := await _opened(work, UUID(orjson.loads(known)))) is not None:
+                return opened
             order = await invoices.start_payment(work, decode_id(invoice_id, "Invoice"), return_url)
+            answer = orjson.dumps(str(order.payment_id))
+            await context.memory.remember(work, actor=context.actor_key, key=idempotency_key, answer=answer)
+            return order
+
+        order = await kept_whole(context, begin)
         if order.url is None:
             try:
                 checkout = await context.loket.systems.payments.create_checkout(
@@ -96,8 +110,7 @@ class Money:
                 )
             except Declined as refusal:
                 raise Unavailable(refusal.system, refusal.reason) from refusal
-            async with context.transaction() as work:
-                await invoices.checkout_opened(work, order.payment_id, checkout)
+            await kept_whole(context, lambda work: invoices.checkout_opened(work, order.payment_id, checkout))
             url = checkout.url
         else:
             url = order.url
@@ -147,3 +160,19 @@ class Money:
         await work.session.refresh(refund, with_for_update={"key_share": True})
         await invoices.order_refund(work, refund)
         return RefundPayload(refund=Refund.of(refund.id))
+
+
+async def _opened(work: Work, payment_id: UUID) -> invoices.CheckoutOrder | None:
+    """The page that was opened for a payment, whatever became of it; None when the module never gave one."""
+    payment = await work.session.get_one(records.Payment, payment_id)
+    if payment.checkout_url is None:
+        return None
+    case = await work.session.get_one(records.Case, payment.case_id)
+    return invoices.CheckoutOrder(
+        payment_id=payment.id,
+        case_id=case.id,
+        reference=case.reference,
+        amount=payment.amount,
+        expires_in=invoices.CHECKOUT_LIFE,
+        url=payment.checkout_url,
+    )
