@@ -13,12 +13,13 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, sepa
+from loket import cases, invoices, sepa
 from loket.definition import PayoutRules
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import (
     FINAL,
     PAYOUT,
+    REFUND,
     Action,
     DecisionStatus,
     EventType,
@@ -168,17 +169,16 @@ async def order_refund(work: Work, case: Case, refund: Refund, *, iban: str, pay
     """Order a refund to be paid by bank transfer, where the way that the money came is closed.
 
     Raises:
-        Refused: VALIDATION for a wrong account; TRANSITION_NOT_ALLOWED while such a payout lives.
+        Refused: VALIDATION for a wrong account; TRANSITION_NOT_ALLOWED for a refund that did not fail.
     """
     try:
         checked = sepa.check_iban(iban)
     except ValueError as fault:
         raise Refused(ErrorCode.VALIDATION, path=["input", "iban"], reason=str(fault)) from fault
-    found = await work.session.scalars(
-        select(Payout).where(col(Payout.refund_id) == refund.id, col(Payout.status).not_in(ENDED))
-    )
-    if found.first() is not None:
+    step = REFUND.find(refund.status, PartAction.ORDER)
+    if step is None or not step.by & work.actor.roles:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=refund.status)
+    refund.status, refund.ordered_at = step.to, work.now
     payout = Payout(
         case_id=case.id,
         round=case.round,
@@ -227,6 +227,13 @@ async def approve(work: Work, case: Case, payout: Payout) -> None:
     await cases.complete_tasks(work, case, "APPROVE_PAYOUT")
 
 
+async def _give_up_refund(work: Work, case: Case, payout: Payout) -> None:
+    """A refund whose payout was not approved, or taken back, is to be ordered anew."""
+    if payout.refund_id is not None:
+        refund = await work.session.get_one(Refund, payout.refund_id)
+        await invoices.refund_failed(work.as_actor(the_system()), case, refund, payout.reason)
+
+
 async def decline(work: Work, case: Case, payout: Payout, reason: str) -> None:
     """A second person does not agree, and says why; it can be ordered again."""
     why = cases.said(reason, "reason")
@@ -237,6 +244,7 @@ async def decline(work: Work, case: Case, payout: Payout, reason: str) -> None:
     await _advance(work, case, payout, Action.DECLINE_PAYOUT, EventType.PAYOUT_DECLINED)
     await cases.complete_tasks(work, case, "APPROVE_PAYOUT")
     await _again(work, case, payout)
+    await _give_up_refund(work, case, payout)
 
 
 async def cancel(work: Work, case: Case, payout: Payout, reason: str) -> None:
@@ -245,6 +253,7 @@ async def cancel(work: Work, case: Case, payout: Payout, reason: str) -> None:
     await _cancel(work, case, payout, why)
     await _advance(work, case, payout, Action.CANCEL_PAYOUT, EventType.PAYOUT_CANCELLED)
     await _again(work, case, payout)
+    await _give_up_refund(work, case, payout)
 
 
 async def cancel_live(work: Work, case: Case, reason: str) -> None:
@@ -350,8 +359,10 @@ async def _executed(work: Work, case: Case, payout: Payout, fact: Fact, was: Pay
     payout.ended_at = work.now
     await _settled(work, case, payout)
     data = _said(payout) | {"paid_on": payout.executed_on.isoformat()}
-    if payout.kind is PayoutKind.REFUND:
+    if payout.refund_id is not None:
         await cases.record(work, case, EventType.PAID_OUT, data=data)
+        refund = await work.session.get_one(Refund, payout.refund_id)
+        await invoices.refund_done(work, case, refund)
         return
     expected = was is not PayoutStatus.CANCELLED and case.round == payout.round
     if expected and cases.machine(work.definition(case)).find((case.stage, case.status), Action.PAY_OUT):
@@ -366,6 +377,9 @@ async def _failed(work: Work, case: Case, payout: Payout, event: EventType) -> N
     await _settled(work, case, payout)
     said = _said(payout) | {"code": payout.reason_code, "reason": payout.reason}
     await cases.record(work, case, event, data=said)
+    if payout.refund_id is not None:
+        refund = await work.session.get_one(Refund, payout.refund_id)
+        await invoices.refund_failed(work, case, refund, payout.reason or payout.reason_code)
     if payout.reason_code in DECEASED:
         await cases.open_task(work, case, "APPLICANT_DECEASED")
     by_itself = work.as_actor(the_system())

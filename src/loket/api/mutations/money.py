@@ -12,6 +12,7 @@ from strawberry import ID
 from loket import (
     cases,
     invoices,
+    payouts,
     records,
 )
 from loket.api.context import (
@@ -22,9 +23,11 @@ from loket.api.naming import decode_id, described, described_argument, input_typ
 from loket.api.objects import (
     Invoice,
     Payment,
+    Payout,
     Refund,
 )
 from loket.api.payloads import Payload, kept_whole, mutation, request_hash
+from loket.api.scalars import IBAN
 from loket.errors import Declined, ErrorCode, Refused, Unavailable
 from loket.records import PaymentMethod
 from loket.work import Work
@@ -42,6 +45,14 @@ class PaymentInput:
     reference: str = described("The bank's or till's own name for it: the same is one payment.")
     value_date: date = described("The day on which it counts.")
     payer_name: str = described("Who paid.", default="")
+
+
+@input_type
+class RefundInput:
+    """Where a refund goes when the way that the money came is closed."""
+
+    iban: IBAN = described("The account.")
+    payee: str = described("Its holder.")
 
 
 @output
@@ -65,6 +76,7 @@ class RefundPayload(Payload):
     """A refund as it is now."""
 
     refund: Refund | None = described("The refund.", default=None)
+    payout: Payout | None = described("The payout that carries it, where it goes by transfer.", default=None)
 
 
 @strawberry.type
@@ -150,16 +162,24 @@ class Money:
         work: Work,
         id: Annotated[ID, described_argument("Which refund.")],
         idempotency_key: str,
+        input: Annotated[
+            RefundInput | None,
+            described_argument("To which account; without it, the way that the money came."),
+        ] = None,
     ) -> RefundPayload:
-        """Have a refund that failed tried again through the payment module."""
+        """Have a refund that failed tried again, or paid by transfer: then another person approves."""
         refund = await work.session.get(records.Refund, decode_id(id, "Refund"))
         if refund is None:
             raise Refused(ErrorCode.NOT_FOUND)
-        await cases.get(work, refund.case_id)
+        case = await cases.get(work, refund.case_id)
         # read anew behind the case's lock: two who order at once must not pay back twice
         await work.session.refresh(refund, with_for_update={"key_share": True})
-        await invoices.order_refund(work, refund)
-        return RefundPayload(refund=Refund.of(refund.id))
+        if input is None:
+            await invoices.order_refund(work, refund)
+            return RefundPayload(refund=Refund.of(refund.id))
+        payee = cases.said(input.payee, "payee")
+        payout = await payouts.order_refund(work, case, refund, iban=input.iban, payee=payee)
+        return RefundPayload(refund=Refund.of(refund.id), payout=Payout.of(payout.id))
 
 
 async def _opened(work: Work, payment_id: UUID) -> invoices.CheckoutOrder | None:
