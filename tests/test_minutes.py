@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from pypdf import PdfReader
 
 from loket import settings
 from loket.errors import BadNotice, BadSignature, Declined, Unavailable
+from loket.installation import prepare
 from loket.sandbox import minutes as simulator
 from loket.sandbox.callbacks import loket_signature
 from loket.sandbox.contract import Contract
@@ -159,6 +161,17 @@ async def test_a_meeting_whose_agenda_was_closed_is_no_longer_offered(world: Wor
     first, second, *_ = await world.minutes.open_meetings("COLLEGE")
     await world.order(f"meetings/{first.uid}/freeze")
     assert (await world.minutes.open_meetings("COLLEGE"))[0] == second
+
+
+async def test_a_meeting_of_the_past_that_nobody_closed_is_not_offered() -> None:
+    days = [("a", "2020-01-06T14:00:00"), ("b", "2999-01-07T14:00:00"), ("c", "2998-01-07T14:00:00")]
+    said = [{"UID": uid, "date": day, "review_state": "created"} for uid, day in days]
+    async with (
+        raw_server(Answer(document={"items": said, "items_total": 3})) as raw,
+        adapter(raw.url) as minutes,
+    ):
+        found = await minutes.open_meetings("COLLEGE")
+    assert [(one.uid, one.accepts_until) for one in found] == [("c", None), ("b", None)]
 
 
 async def test_an_extra_meeting_is_offered_like_any_other(world: World) -> None:
@@ -492,7 +505,7 @@ async def test_a_meeting_decides_everything_on_its_agenda_today(world: World) ->
     assert after is not None
     assert after.outcome is Outcome.ACCEPTED
     assert after.meeting_at is not None
-    assert abs(after.meeting_at - datetime.now(UTC)) < timedelta(hours=1)
+    assert abs(after.meeting_at - datetime.now(UTC)) < timedelta(hours=2)  # clocks are put back
     assert one.meeting_uid not in {meeting.uid for meeting in await world.minutes.open_meetings("BCSD")}
 
 
@@ -526,6 +539,25 @@ async def test_two_sign_and_the_signed_decision_is_there(world: World) -> None:
     page = PdfReader(io.BytesIO(await world.minutes.download(after.signed.url))).pages[0].extract_text()
     assert "De premie van 185,00 euro wordt toegekend." in page
     assert "Nadia El Amrani" in page
+
+
+async def test_what_an_item_is_sent_back_for_is_told_to_nobody(world: World) -> None:
+    item = await world.proposed()
+    returned = {"uid": item.uid, "result": "returned_to_proposing_group"}
+    told = await world.order(f"meetings/{item.meeting_uid}/decide", tell=True, items=[returned])
+    assert told["items"][0]["result"] is None
+    await world.order(f"meetings/{item.meeting_uid}/decide", tell=True, items=[{"uid": item.uid}])
+    assert [one["data"]["result"] for one in await world.told()] == ["ACCEPTED"]
+
+
+async def test_an_agenda_numbers_its_items_anew_for_nobody(world: World) -> None:
+    first, second = await world.proposed(), await world.proposed("SP-2026-0008")
+    await world.minutes.withdraw(first.uid)
+    third = await world.proposed("SP-2026-0009")
+    back = await world.proposed()
+    assert [item.number for item in (second, third, back)] == ["2", "3", "4"]
+    held = await world.order(f"meetings/{second.meeting_uid}/decide")
+    assert [item["UID"] for item in held["items"]] == [second.uid, third.uid, first.uid]
 
 
 async def test_nothing_is_signed_that_was_not_decided(world: World) -> None:
@@ -764,6 +796,29 @@ async def test_a_notice_that_strays_from_the_contract_is_refused(changed: dict[s
         assert minutes.read_notice(sign("", good), good).said is not None
         with pytest.raises(BadNotice):
             minutes.read_notice(sign("", bad), bad)
+
+
+# ── an installation ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_sandbox_of_an_older_loket_gets_what_is_new_and_keeps_what_it_had(tmp_path: Path) -> None:
+    prepare(tmp_path, {}, sandbox=True)
+    file = tmp_path / "sandbox.env"
+    older = [line for line in file.read_text("utf-8").splitlines() if "MINUTES" not in line]
+    file.write_text("\n".join([*older, "LOKET_SMS_SENDER=Mine"]) + "\n", "utf-8")
+    first, again = (prepare(tmp_path, {}, sandbox=True).settings for _ in range(2))
+    assert first == again
+    assert first.minutes.url.endswith(str(int(first.sms.url.rpartition(":")[2]) + 2))
+    kept = [line for line in file.read_text("utf-8").splitlines() if "MINUTES" not in line]
+    assert sorted(kept) == sorted([*older, "LOKET_SMS_SENDER=Mine"])
+    told = json.loads((tmp_path / "sandbox.json").read_text("utf-8"))["minutes"]
+    assert told["hook_url"] == f"{first.public_url}/hooks/minutes/decision"
+    assert (told["user"], told["password"], told["hook_secret"]) == (
+        first.minutes.user,
+        first.minutes.password,
+        first.minutes.hook_secret,
+    )
+    assert len(first.minutes.password) > 20
 
 
 # ── at the desk ───────────────────────────────────────────────────────────────────────────────────────

@@ -157,10 +157,14 @@ def _key_files(home: Path) -> dict[str, str]:
 
 
 def _first_sandbox(home: Path, environment: Mapping[str, str]) -> None:
+    """What an older Loket left is completed: a later one may talk to more systems."""
     file = home / "sandbox.env"
-    if file.exists():
-        return
-    port = environment.get("LOKET_SANDBOX_PORT") or str(free_ports(SANDBOX_PORT, SANDBOX_PORTS))
+    kept = _read(file) if file.exists() else {}
+    port = (
+        kept.get("LOKET_SANDBOX_PORT")
+        or environment.get("LOKET_SANDBOX_PORT")
+        or str(free_ports(SANDBOX_PORT, SANDBOX_PORTS))
+    )
     _write_settings(
         file,
         "How Loket and its sandbox recognise each other; worthless anywhere else.",
@@ -180,6 +184,7 @@ def _first_sandbox(home: Path, environment: Mapping[str, str]) -> None:
             "LOKET_MINUTES_HOOK_SECRET": secrets.token_urlsafe(32),
             "LOKET_SMS_ACCOUNT_SID": f"AC{secrets.token_hex(16)}",
             "LOKET_SMS_AUTH_TOKEN": secrets.token_hex(16),
+            **kept,
         },
     )
 

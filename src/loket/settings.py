@@ -136,6 +136,7 @@ class Planning:
 class Minutes:
     """PloneMeeting's REST API; what it tells by itself comes by systems/contracts/minutes.openapi.yaml.
 
+    `url` is the portal's address as its own answers write it: to another one our password is not sent.
     `config_…` is the package's name for each body; a body without one cannot be asked. `transitions` are the
     steps, separated by commas, that bring a new item on the agenda.
     """

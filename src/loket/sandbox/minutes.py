@@ -45,7 +45,7 @@ class Secretariat:
         )
 
     def decide(self, meeting: Json, order: Mapping[str, Any]) -> Json:
-        """A meeting sits. Raises `Wrong`, and then nothing is decided that was not listed before the fault.
+        """A meeting sits. Raises `Wrong`; what stands before the fault in the list is decided then.
 
         `items`: [{uid or externalIdentifier, result, decision, motivation}]; without it all that is on the
         agenda gets `result` (accepted). `heldNow`: it sits today, not on its day. `tell`: Loket hears it.
@@ -69,7 +69,8 @@ class Secretariat:
         ]
         if _yes(order, "tell"):
             for item in decided:
-                self.tell(item)
+                if RESULTS[item["state"]]:
+                    self.tell(item)
         return {"meeting": meeting, "items": [_bare(item) for item in decided]}
 
     def sign(self, item: Json, order: Mapping[str, Any]) -> Json:

@@ -9,11 +9,10 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from html.parser import HTMLParser
 from typing import Any
 
 from loket.sandbox.belgian_days import BRUSSELS, at, is_holiday
-from loket.sandbox.minutes_pdf import pdf
+from loket.sandbox.minutes_pdf import paragraphs, pdf
 from loket.sandbox.orders import Wrong
 from loket.sandbox.state import State, now
 
@@ -125,7 +124,8 @@ class Agenda:
 
     def on(self, meeting: Json) -> list[Json]:
         """The agenda, in its order."""
-        found = [one for one in self.items() if one["meeting"] == meeting["UID"]]
+        ever = {one["UID"]: one for one in self._state.listed("agenda", meeting["UID"], "item")}
+        found = [self._as_of_now(one) for one in ever.values() if one["meeting"] == meeting["UID"]]
         return sorted(found, key=lambda one: one["number"])
 
     # Items -------------------------------------------------------------------------------------------
@@ -183,7 +183,9 @@ class Agenda:
         if transition == "present":
             meeting = self._meeting_for(item)
             assert meeting is not None
-            item |= {"meeting": meeting["UID"], "number": len(self.on(meeting)) + 1}
+            last = max((one["number"] for one in self.on(meeting)), default=0)
+            item |= {"meeting": meeting["UID"], "number": last + 1}
+            self._state.list_under("agenda", meeting["UID"], item["UID"])
         elif transition == "backToValidated":
             item |= {"meeting": None, "number": 0}
         return self._put(item)
@@ -224,10 +226,11 @@ class Agenda:
 
     def successors(self, item: Json) -> list[Json]:
         """The item in which this one came back, then that one's, to the last."""
-        following = {one["predecessor"]: one for one in self.items() if one["predecessor"]}
         found: list[Json] = []
-        while (item_after := following.get(found[-1]["UID"] if found else item["UID"])) is not None:
-            found.append(item_after)
+        while (after := self._state.get("successor", (found or [item])[-1]["UID"])) is not None:
+            if (one := self.item(after["UID"])) is None:
+                break
+            found.append(one)
         return found
 
     # The meeting itself ------------------------------------------------------------------------------
@@ -271,8 +274,8 @@ class Agenda:
             [
                 f"{body.title} - zitting van {meeting['date'].replace('T', ', ')}",
                 item["title"],
-                *_paragraphs(item["motivation"]),
-                *_paragraphs(item["decision"]),
+                *paragraphs(item["motivation"]),
+                *paragraphs(item["decision"]),
                 *(f"Getekend op {on:%d/%m/%Y}: {one['name']}, {one['function']}" for one in signatures),
             ],
         )
@@ -317,6 +320,7 @@ class Agenda:
 
     def _copied(self, item: Json) -> Json:
         copy = self.add({name: item[name] for name in COPIED} | {"predecessor": item["UID"]})
+        self._state.put("successor", item["UID"], {"UID": copy["UID"]})
         for annex in self.annexes(item):
             _, copy = self.add_annex(
                 copy, {k: v for k, v in annex.items() if k not in ("UID", "item", "modified")}
@@ -379,24 +383,3 @@ def _as_of_now(meeting: Json) -> Json:
     if meeting["state"] == "created" and closes_at <= now():
         return meeting | {"state": "frozen"}
     return meeting
-
-
-class _Reader(HTMLParser):
-    """The text of a page, one part per paragraph."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: list[str] = [""]
-
-    def handle_starttag(self, tag: str, _: list[tuple[str, str | None]]) -> None:
-        if tag in ("p", "li", "h1", "h2", "h3", "div", "br", "tr"):
-            self.parts.append("")
-
-    def handle_data(self, data: str) -> None:
-        self.parts[-1] += data
-
-
-def _paragraphs(html: str) -> list[str]:
-    reader = _Reader()
-    reader.feed(html)
-    return [part.strip() for part in reader.parts if part.strip()]

@@ -1,6 +1,7 @@
 """A plain PDF of one or more pages of text, written by hand: the sandbox's signed decisions."""
 
 from collections.abc import Sequence
+from html.parser import HTMLParser
 from textwrap import wrap
 
 WIDTH = 88
@@ -32,6 +33,28 @@ def pdf(title: str, paragraphs: Sequence[str]) -> bytes:
         )
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(drawn), drawn))
     return _file(objects)
+
+
+def paragraphs(html: str) -> list[str]:
+    """The text of some HTML, without its marks."""
+    reader = _Reader()
+    reader.feed(html)
+    return [part.strip() for part in reader.parts if part.strip()]
+
+
+class _Reader(HTMLParser):
+    """The text of a page, one part per paragraph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = [""]
+
+    def handle_starttag(self, tag: str, _: list[tuple[str, str | None]]) -> None:
+        if tag in ("p", "li", "h1", "h2", "h3", "div", "br", "tr"):
+            self.parts.append("")
+
+    def handle_data(self, data: str) -> None:
+        self.parts[-1] += data
 
 
 def _file(objects: Sequence[bytes]) -> bytes:
