@@ -33,6 +33,7 @@ WORLDLINE = {
 }
 BOOKS = {"token": "books", "hook_secret": "books secret"}
 VANS = {"token": "vans", "hook_secret": "vans secret"}
+MINUTES = {"user": "loket", "password": "notulen-wachtwoord", "hook_secret": "geheim-van-de-notulen"}
 SMS = {"account_sid": "AC" + "0" * 32, "auth_token": "f" * 32}
 
 
@@ -147,6 +148,7 @@ def _outside(url: str, credentials: Credentials) -> dict[str, Any]:
         "accounting": BOOKS | {"hook_url": f"{url}/hooks/accounting"},
         "planning": VANS | {"hook_url": f"{url}/hooks/planning"},
         "sms": SMS,
+        "minutes": MINUTES | {"hook_url": f"{url}/hooks/minutes/decision"},
     }
 
 
@@ -168,6 +170,7 @@ def _settings(url: str, database_url: str, credentials: Credentials, house: Hous
         worldline=settings.Worldline(url=urls["worldline"], **WORLDLINE),
         accounting=settings.Accounting(url=urls["accounting"], **BOOKS),
         planning=settings.Planning(url=urls["planning"], **VANS),
+        minutes=settings.Minutes(url=urls["minutes"], **MINUTES),
         smtp=settings.Smtp(host=smtp[0], port=int(smtp[1])),
         sms=settings.Sms(url=urls["sms"], **SMS),
     )

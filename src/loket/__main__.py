@@ -128,6 +128,22 @@ def schema(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def tables(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when `--check` finds others than the README has."""
+    page, written = _part("loket.tables:README"), _part("loket.tables:written")
+    if not (arguments.check or arguments.write):
+        sys.stdout.write(_part("loket.tables:markdown")())
+        return 0
+    before = page.read_text("utf-8")
+    after = written(before)
+    if arguments.write:
+        page.write_text(after, "utf-8")
+    elif after != before:
+        _say(f"the tables in {page} are not what the code says: run `loket tables --write`")
+        return 1
+    return 0
+
+
 def token(arguments: argparse.Namespace) -> int:
     running = supervisor.find(Path(_settings().home))
     if running is None:
@@ -232,6 +248,10 @@ def _parser() -> argparse.ArgumentParser:
     either = one.add_mutually_exclusive_group()
     either.add_argument("--check", action="store_true", help=f"compare with {SCHEMA}")
     either.add_argument("--write", action="store_true", help=f"write {SCHEMA}")
+    one = add(tables, "print the transition tables")
+    either = one.add_mutually_exclusive_group()
+    either.add_argument("--check", action="store_true", help="compare with those in README.md")
+    either.add_argument("--write", action="store_true", help="write them into README.md")
     one = add(token, "a Bearer token of the sandbox")
     one.add_argument(
         "--as",
