@@ -1,6 +1,7 @@
 """The first blueprint through its doors: what citizen, staff and every other system see of it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -487,12 +488,62 @@ async def test_a_delivery_outside_the_municipality_goes_to_a_person(town: Town) 
     assert await dossier.actions(dossier.who) == {"CASE_REQUEST_REVIEW"}
 
 
+async def test_a_cart_shows_what_the_household_gets_off_and_may_still_order(town: Town) -> None:
+    who = town.somebody()
+    draft = await town.fills_in(who, cart={"bak": 2})
+    cart, allowance = await _cart(town, who, draft)
+    two = {"price": {"amount": "40.00"}, "discount": {"amount": "12.00"}, "amount": {"amount": "68.00"}}
+    assert cart == {"total": {"amount": "68.00"}, "lines": [two]}
+    assert allowance == {"product": "bak", "maximum": 3, "perYear": True, "ordered": 0, "remaining": 3}
+    await town.does(who, "applicationSubmit", id=draft)
+    assert (await _cart(town, who, draft))[0] == cart, "also once the first one is ordered"
+    cart, allowance = await _cart(town, who, await town.fills_in(who, cart={"bak": 1}))
+    one = {"price": {"amount": "40.00"}, "discount": None, "amount": {"amount": "40.00"}}
+    assert cart == {"total": {"amount": "40.00"}, "lines": [one]}
+    assert (allowance["ordered"], allowance["remaining"]) == (2, 1)
+
+
+async def _cart(town: Town, who: str, draft: str) -> tuple[Json, Json]:
+    lines = "lines { price { amount } discount { amount } amount { amount } }"
+    fields = (
+        f"cart {{ total {{ amount }} {lines} }} allowances {{ product maximum perYear ordered remaining }}"
+    )
+    seen = await town.ask(who, f"query($id: ID!) {{ application(id: $id) {{ {fields} }} }}", id=draft)
+    (allowance,) = [one for one in seen["application"]["allowances"] if one["product"] == "bak"]
+    return seen["application"]["cart"], allowance
+
+
+async def test_an_invoice_says_to_whom_it_is_paid_and_what_its_code_holds(town: Town) -> None:
+    dossier = await town.applies()
+    await dossier.until("AWAITING_PAYMENT")
+    fields = "invoice { structuredReference payee { name iban bic } epcText }"
+    invoice = (await dossier.read(dossier.who, fields))["invoice"]
+    municipality = town.served.loket.settings.municipality
+    assert invoice["payee"] == {
+        "name": municipality.name,
+        "iban": municipality.iban,
+        "bic": municipality.bic,
+    }
+    reference = re.sub("[+/]", "", invoice["structuredReference"])
+    account = [municipality.bic, municipality.name, municipality.iban]
+    assert invoice["epcText"].split("\n") == ["BCD", "002", "1", "SCT", *account, "EUR28.00", "", reference]
+    await dossier.pays()
+    await dossier.until("AWAITING_SLOT")
+    assert (await dossier.read(dossier.who, fields))["invoice"]["epcText"] is None
+
+
 async def test_a_question_is_answered_and_the_clock_stands_still_meanwhile(town: Town) -> None:
     dossier = await town.applies(answers=ELSEWHERE)
     question = {"question": "Waarom moet de bak naar Mol?"}
     await town.does(HANDLER, "caseRequestInformation", id=dossier.id, input=question)
     case = await dossier.read()
     assert case["status"] == "AWAITING_APPLICANT"
+    asked = "informationRequest { question answerBy awaited }"
+    assert (await dossier.read(dossier.who, asked))["informationRequest"] == {
+        **question,
+        "answerBy": (datetime.now(BRUSSELS).date() + timedelta(days=14)).isoformat(),
+        "awaited": True,
+    }
     assert [one["endedOn"] for one in case["suspensions"]] == [None]
     (letter,) = [one for one in await dossier.letters() if "iets van u nodig" in one["subject"]]
     assert question["question"] in letter["text"]
@@ -502,6 +553,7 @@ async def test_a_question_is_answered_and_the_clock_stands_still_meanwhile(town:
     await town.does(
         dossier.who, "caseSupplyInformation", id=dossier.id, input={"answer": "Daar is mijn volkstuin."}
     )
+    assert (await dossier.read(dossier.who, asked))["informationRequest"]["awaited"] is False
     case = await dossier.read()
     assert case["status"] == "AWAITING_DECISION"
     assert (_day(case["due"]) - _day(due)).days == 3

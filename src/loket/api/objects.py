@@ -7,13 +7,14 @@ from uuid import UUID
 from strawberry import ID
 from strawberry.scalars import JSON
 
-from loket import lifecycle, records, summaries
+from loket import lifecycle, paper, records, summaries
+from loket.api.carts import ORDERED, SETTLED, Allowance, Cart, allowances_of, cart_of
 from loket.api.context import Caller, of_case, of_document, of_person, staff, staff_only
 from loket.api.enums import CaseAction, PhaseState
 from loket.api.mapping import base64url
 from loket.api.naming import Field, described, input_type, output
 from loket.api.offers import NEEDS, offers
-from loket.api.procedures import Procedure, Row, definition_of, present, price_on
+from loket.api.procedures import Procedure, Row, definition_of, present
 from loket.api.reads import (
     Connection,
     Node,
@@ -31,7 +32,7 @@ from loket.api.reads import (
     part,
     parts,
 )
-from loket.api.scalars import Cursor, EmailAddress, Money, PhoneNumber, eur
+from loket.api.scalars import Cursor, EmailAddress, Money, PhoneNumber
 from loket.definition import Definition
 from loket.lifecycle import (
     ApplicationStatus,
@@ -130,32 +131,6 @@ class PrefilledField:
 
 
 @output
-class CartOption:
-    """How many of an option."""
-
-    option: str = described("Its key.")
-    quantity: int = described("How many.")
-
-
-@output
-class CartLine:
-    """A line of the cart."""
-
-    product: str = described("Which product.")
-    title: str = described("Its title, in your language.")
-    quantity: int = described("How many.")
-    options: list[CartOption] = described("With what.")
-
-
-@output
-class Cart:
-    """What is ordered, at the prices of today; the household's discount is settled at submission."""
-
-    lines: list[CartLine] = described("The lines.")
-    total: Money = described("What it costs without discounts.")
-
-
-@output
 class Issue:
     """What still stands in the way of handing an application in."""
 
@@ -214,10 +189,17 @@ class Application(Node):
         """The procedure, in the version that it was begun with."""
         return present(definition_of(row, viewer), viewer.language, viewer.today)
 
-    @computed("procedure_key", "procedure_version", "cart")
+    @computed(
+        "procedure_key", "procedure_version", "cart", "household_index", ordered=ORDERED, settled=SETTLED
+    )
     def cart(row: Row, viewer: Caller) -> Cart:  # noqa: N805  # no self
         """What is ordered."""
-        return _cart(definition_of(row, viewer), row["cart"], viewer)
+        return cart_of(definition_of(row, viewer), row, viewer)
+
+    @computed("procedure_key", "procedure_version", "household_index", ordered=ORDERED)
+    def allowances(row: Row, viewer: Caller) -> list[Allowance]:  # noqa: N805  # no self
+        """How many of each product your household may still order, what is in the cart not counted."""
+        return allowances_of(definition_of(row, viewer), row, viewer)
 
     @computed("procedure_key", "procedure_version", "answers", "cart", "status")
     def issues(row: Row, viewer: Caller) -> list[Issue]:  # noqa: N805  # no self
@@ -226,33 +208,6 @@ class Application(Node):
             return []
         faults = viewer.faults_of(definition_of(row, viewer), row["answers"], row["cart"])
         return [Issue(path=fault.path, code=fault.code, message=fault.message) for fault in faults]
-
-
-def _cart(definition: Definition, lines: list[Row], viewer: Caller) -> Cart:
-    total = Decimal(0)
-    shown: list[CartLine] = []
-    for line in lines:
-        product = definition.catalogue.find(line["product"]) if definition.catalogue else None
-        if product is None:
-            continue
-        price = price_on(product.prices, viewer.today)
-        total += price.amount * line["quantity"] if price else 0
-        chosen = []
-        for option in product.options:
-            quantity = (line.get("options") or {}).get(option.key)
-            if quantity:
-                price = price_on(option.prices, viewer.today)
-                total += price.amount * quantity if price else 0
-                chosen.append(CartOption(option=option.key, quantity=quantity))
-        shown.append(
-            CartLine(
-                product=product.key,
-                title=product.title.get(viewer.language),
-                quantity=line["quantity"],
-                options=chosen,
-            )
-        )
-    return Cart(lines=shown, total=eur(total))
 
 
 # --- money ------------------------------------------------------------------------------------
@@ -266,6 +221,20 @@ class InvoiceLine:
     quantity: int = described("How many.")
     unit_amount: Decimal = described("Each, in EUR, VAT included.")
     amount: Decimal = described("Together, in EUR; below zero for a discount.")
+
+
+@output
+class Payee:
+    """The account to which a transfer goes."""
+
+    name: str = described("Its holder.")
+    iban: str = described("IBAN, without spaces.")
+    bic: str = described("BIC of its bank; empty where none is needed.")
+
+
+_PAYABLE = ", ".join(
+    f"'{one}'" for one in InvoiceStatus if lifecycle.INVOICE.find(one, lifecycle.PartAction.PAY_FULL)
+)
 
 
 @entity(records.Payment, policy=of_case)
@@ -323,6 +292,33 @@ class Invoice(Node):
         },
     )
     document: Document | None = one("The PDF.", on="document_id", with_parent=True)
+
+    @computed()
+    def payee(row: Row, viewer: Caller) -> Payee:  # noqa: N805  # no self
+        """To whom it is paid by transfer."""
+        municipality = viewer.loket.settings.municipality
+        return Payee(name=municipality.name, iban=municipality.iban, bic=municipality.bic)
+
+    @computed(
+        "reference",
+        due="greatest({t}.amount - {t}.paid, 0)::text",
+        payable=f"{{t}}.status IN ({_PAYABLE})",
+    )
+    def epc_text(row: Row, viewer: Caller) -> str | None:  # noqa: N805  # no self
+        """What a QR code holds that banking apps pay from (EPC069-12); null when nothing is due."""
+        due = Decimal(row["due"])
+        if not row["payable"] or due == 0:
+            return None
+        municipality = viewer.loket.settings.municipality
+        return paper.epc_qr_payload(
+            name=municipality.name,
+            iban=municipality.iban,
+            bic=municipality.bic,
+            amount=due,
+            reference=row["reference"],
+            line=municipality.reference_line,
+        )
+
     payments: list[Payment] = listed(
         "What came in.", where="{t}.invoice_id = {parent}.id", order="{t}.id", with_parent=True
     )
@@ -577,6 +573,16 @@ class Access(Node):
 
 
 @output
+class InformationRequest:
+    """What the applicant was asked."""
+
+    question: str = described("The question.")
+    asked_at: datetime = described("When.")
+    answer_by: date = described("Until when an answer is awaited.")
+    awaited: bool = described("Whether an answer is awaited now.")
+
+
+@output
 class CasePhase:
     """A phase of the blueprint, and how far the case is in it."""
 
@@ -717,6 +723,24 @@ class Case(Node):
     def procedure(row: Row, viewer: Caller) -> Procedure:  # noqa: N805  # no self
         """The procedure, in the version that the case began with."""
         return present(definition_of(row, viewer), viewer.language, viewer.today)
+
+    @computed(
+        "status",
+        asked="(SELECT json_build_object('question', e.data ->> 'question', 'asked_at', e.occurred_at,"
+        " 'answer_by', e.data ->> 'answer_by') FROM event e WHERE e.case_id = {t}.id"
+        " AND e.type = 'INFORMATION_REQUESTED' ORDER BY e.seq DESC LIMIT 1)",
+    )
+    def information_request(row: Row, viewer: Caller) -> InformationRequest | None:  # noqa: N805  # no self
+        """What the applicant was asked last."""
+        asked = row["asked"]
+        if asked is None:
+            return None
+        return InformationRequest(
+            question=asked["question"],
+            asked_at=datetime.fromisoformat(asked["asked_at"]),
+            answer_by=date.fromisoformat(asked["answer_by"]),
+            awaited=row["status"] == Status.AWAITING_APPLICANT,
+        )
 
     @computed("procedure_key", "procedure_version", "stage", "status")
     def phases(row: Row, viewer: Caller) -> list[CasePhase]:  # noqa: N805  # no self

@@ -5,6 +5,7 @@ from typing import Any
 
 from strawberry.scalars import JSON
 
+import loket.api.enums  # noqa: F401  # declares the enums that stand below
 from loket import forms
 from loket.api.context import Caller
 from loket.api.naming import described, output
