@@ -10,7 +10,7 @@ from sqlalchemy import case as sql_case
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from loket import cases, forms, orders, payouts, pricing, sources
+from loket import cases, entitlements, forms, orders, payouts, pricing, sources
 from loket.channels.sms import e164
 from loket.definition import Definition
 from loket.errors import ErrorCode, ManyRefused, Refused
@@ -201,6 +201,7 @@ async def submit(work: Work, application: Application) -> Case:
     await sources.want(work, person, definition.key, case.id)
     await sources.let_go(work, person.id, definition.key, application.id)
     await orders.place(work, case, application.cart)
+    await entitlements.claim(work, case)
     if (case.facts.get("person") or {}).get("number_replaced"):
         await cases.open_task(work, case, "NUMBER_REPLACED")
     await cases.advance(work.as_actor(the_system()), case, Action.BEGIN)

@@ -13,11 +13,21 @@ from uuid import UUID, uuid4
 from pydantic import TypeAdapter
 from sqlmodel import SQLModel
 
-from loket import deliveries, documents, invoices, messages, screening, sources, transfers
+from loket import (
+    assessment,
+    cases,
+    checks,
+    deliveries,
+    documents,
+    invoices,
+    messages,
+    screening,
+    sources,
+    transfers,
+)
 from loket.accesslog import Purpose, consulting
 from loket.app import Loket
-from loket.cases import open_task
-from loket.consultation import consult
+from loket.consultation import consult, examine
 from loket.errors import Declined, Unavailable
 from loket.outcome import Done
 from loket.records import (
@@ -80,12 +90,42 @@ async def _check_sources(loket: Loket, effect: Effect) -> Done:
             Case, case_id, with_for_update={"key_share": True}, populate_existing=True
         )
         person = await work.session.get_one(Person, locked.person_id)
+        before = locked.facts
         await sources.learn(work, locked, person, heard.answers)
         if heard.answers.replaced_by is not None:
-            await open_task(work, locked, "NUMBER_REPLACED")
+            await cases.open_task(work, locked, "NUMBER_REPLACED")
+        await assessment.heed(work, locked, before)
         await screening.sources_answered(work, locked, heard.answers.complete, heard.code, heard.reference)
+        await checks.sources_heard(work, locked)
 
     return Done({"code": heard.code, "reference": heard.reference}, write)
+
+
+async def _ask_check(loket: Loket, effect: Effect) -> Done:
+    """Only yes or no, code and reference come out of this."""
+    assert effect.case_id is not None
+    case_id, key, round = effect.case_id, effect.payload["check"], effect.payload["round"]
+    examined = await examine(loket, case_id, key, round)
+    if examined is None:
+        return Done({"skipped": "nobody awaits it any more"})
+
+    async def write(work: Work) -> None:
+        case = await cases.get(work, case_id)
+        for person_id, number in examined.replaced.items():
+            await sources.replace_number(work, await work.session.get_one(Person, person_id), number)
+            await cases.open_task(work, case, "NUMBER_REPLACED")
+        await checks.answered(work, case, key, round, examined.finding)
+
+    return Done({"code": examined.finding.code, "reference": examined.finding.reference}, write)
+
+
+async def _check_given_up(work: Work, case: Case, effect: Effect) -> None:
+    await checks.given_up(work, case, effect.payload["check"], effect.payload["round"], "UNAVAILABLE")
+
+
+async def _sources_given_up(work: Work, case: Case, _: Effect) -> None:
+    await screening.sources_answered(work, case, False, "UNAVAILABLE", "")
+    await checks.sources_heard(work, case)
 
 
 async def _unregister(loket: Loket, effect: Effect) -> Done:
@@ -214,7 +254,14 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.PAYOUT_SEND: transfers.send,
     EffectKind.PAYOUT_READ: transfers.read,
     EffectKind.PAYOUT_RECALL: transfers.recall,
+    EffectKind.CHECK_ASK: _ask_check,
 }
+
+GIVEN_UP: dict[EffectKind, Callable[[Work, Case, Effect], Awaitable[None]]] = {
+    EffectKind.CHECK_ASK: _check_given_up,
+    EffectKind.MAGDA_CHECK: _sources_given_up,
+}
+"""What a case must know when an effect of it was parked: so that it waits for a person, not for nothing."""
 
 
 async def _read(loket: Loket, kind: type[Row], id: UUID) -> Row:

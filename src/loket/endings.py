@@ -7,7 +7,7 @@ registration at MAGDA go, and tells accounting and planning.
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, deliveries, invoices, orders, payouts, sources
+from loket import cases, checks, deliveries, entitlements, invoices, orders, payouts, sources
 from loket.lifecycle import Action, Role, Status, TaskStatus
 from loket.records import Application, Case, Person, Task
 from loket.work import Work
@@ -58,6 +58,7 @@ async def reopen(work: Work, case: Case, stage: str, reason: str) -> None:
     person = await work.session.get_one(Person, case.person_id)
     await sources.want(work, person, case.procedure_key, case.id)
     await orders.place(work, case, application.cart)
+    await entitlements.claim(work, case)
     await cases.complete_tasks(work, case, "REVIEW_REQUESTED")
     await cases.arm_term(work, case)
 
@@ -71,7 +72,9 @@ async def clean_up(work: Work, case: Case) -> None:
         await deliveries.cancel(work, case)
         await payouts.cancel_live(work, case, _why(case))
         await orders.give_back(work, case)
-    await sources.let_go(work, case.person_id, case.procedure_key, case.id)
+        await entitlements.release(work, case)
+    await checks.stop(work, case)
+    await sources.let_all_go(work, case.procedure_key, case.id)
     open_tasks = await work.session.scalars(
         select(Task).where(col(Task.case_id) == case.id, col(Task.status) == TaskStatus.OPEN)
     )

@@ -6,21 +6,29 @@ that is seldom taken. So every name is looked up in the documented facts, and ev
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from datetime import date
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from loket.definition import Rule
 from loket.rules import (
+    ANSWERS,
     REFER,
+    SPOKEN,
     Address,
+    Answer,
     Applicant,
     CartLine,
+    Child,
     Facts,
+    HandicapAnswer,
     Household,
     Municipality,
     Quota,
+    SocialStatusAnswer,
+    TaxAnswer,
+    as_seen,
     compiled,
     context,
 )
@@ -55,29 +63,63 @@ _TOKEN = re.compile(
 )
 
 
-def faults_of(rule: Rule, form: Mapping[str, Any], products: Sequence[str]) -> list[str]:
-    """What is wrong with a rule, before anybody meets it; `form` is the JSON Schema of the answers,
-    `products` are the keys of the catalogue.
+@dataclass(frozen=True)
+class Names:
+    """What a procedure names itself, that its rules can read."""
+
+    products: Sequence[str] = ()
+    """Keys of the catalogue."""
+    tables: Sequence[str] = ()
+    checks: Sequence[str] = ()
+    advisers: Sequence[str] = ()
+    benefits: Sequence[str] = ()
+
+    def behind(self, fact: str) -> Sequence[str] | None:
+        """What stands behind the dot; None for a fact whose members are the same everywhere."""
+        named = {
+            "tables": self.tables, "checks": self.checks, "advices": self.advisers, "claims": self.benefits,
+        }  # fmt: skip
+        return named.get(fact)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of a check's `met`: what `answer` is, by its service and the statuses that it asks."""
+
+    service: str
+    statuses: Sequence[str] = ()
+
+
+def faults_of(rule: Rule, form: Mapping[str, Any], names: Names | Sequence[str]) -> list[str]:
+    """What is wrong with a rule, before anybody meets it; as `faults_in`."""
+    return faults_in(rule.when, form, names if isinstance(names, Names) else Names(products=names))
+
+
+def faults_in(
+    expression: str, form: Mapping[str, Any], names: Names, *, answer: Asked | None = None
+) -> list[str]:
+    """What is wrong with a condition of a rule, a benefit, a check; `form` is the JSON Schema of the answers.
 
     Names and members are compared with the documented facts, branch by branch; types are tried out on facts
     that are fully filled in, several times with other values.
     """
     try:
-        program = compiled(rule.when)
+        program = compiled(expression)
     except ValueError as fault:
         return [f"not CEL: {_brief(fault)}"]
-    faults = _Walk(rule.when, _Kinds(form)).faults()
+    faults = _Walk(expression, _Kinds(form, names, answer)).faults()
     if faults:
         return faults
-    for facts in samples(form, products):
-        try:
-            answer = program.execute(context(facts))
-        except LookupError:
-            continue  # an answer that may be left out: the rule refers then
-        except (ValueError, TypeError, ArithmeticError, RuntimeError) as fault:
-            return [f"fails on complete facts: {_brief(fault)}"]
-        if not isinstance(answer, bool) and answer != REFER:
-            return [f"answers {type(answer).__name__} {str(answer)[:40]!r}, not true, false or '{REFER}'"]
+    for facts in samples(form, names):
+        for answered in [{}] if answer is None else [{"answer": one} for one in _answered(answer)]:
+            try:
+                said = program.execute(context(facts) | answered)
+            except LookupError:
+                continue  # something that may be left out: it refers then
+            except (ValueError, TypeError, ArithmeticError, RuntimeError) as fault:
+                return [f"fails on complete facts: {_brief(fault)}"]
+            if not isinstance(said, bool) and said != REFER:
+                return [f"answers {type(said).__name__} {str(said)[:40]!r}, not true, false or '{REFER}'"]
     return []
 
 
@@ -86,19 +128,38 @@ def _brief(fault: Exception) -> str:
 
 
 Kind = Any
-"""A type of a fact: a record class, str, list[…], dict[str, …], or a JSON Schema (a mapping)."""
+"""A type of a fact: a record class, str, list[…], `_Named`, or a JSON Schema (a mapping)."""
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A map whose keys the procedure names; `said` is all that its values can be."""
+
+    keys: Sequence[str]
+    of: Kind
+    said: Sequence[str] = ()
 
 
 class _Kinds:
     """The types of the facts, with the form's for `application`."""
 
-    def __init__(self, form: Mapping[str, Any]) -> None:
+    def __init__(self, form: Mapping[str, Any], names: Names, answer: Asked | None) -> None:
         self.form = form
         self.roots: dict[str, Kind] = {**get_type_hints(Facts), "application": form}
+        for fact in self.roots:
+            if (keys := names.behind(fact)) is not None:
+                self.roots[fact] = _Named(keys, str if fact in SPOKEN else float, SPOKEN.get(fact, ()))
+        if answer is not None:
+            self.roots["answer"] = ANSWERS[answer.service]
+            self.statuses = _Named(answer.statuses, bool)
 
     def members(self, kind: Kind) -> dict[str, Kind] | None:
         """What stands behind a dot; None when anything may."""
         kind = self._resolved(kind)
+        if isinstance(kind, _Named):
+            return dict.fromkeys(kind.keys, kind.of)
+        if kind is SocialStatusAnswer:
+            return {"statuses": self.statuses}
         if isinstance(kind, type) and is_dataclass(kind):
             return dict(get_type_hints(kind))
         if isinstance(kind, Mapping):
@@ -110,6 +171,8 @@ class _Kinds:
         kind = self._resolved(kind)
         if isinstance(kind, Mapping):
             return kind.get("items", {})
+        if isinstance(kind, _Named):
+            return kind.of
         arguments = get_args(kind)
         if len(arguments) == 1:
             return arguments[0]
@@ -199,10 +262,12 @@ class _Walk:
             name = self._look(1)
             if self._look() == "[":
                 self._at += 1
-                self._until("]")
+                self._index(kind, path)
                 kind, path = self._kinds.element(kind), f"{path}[…]"
             elif self._look(2) == "(":
                 self._at += 2
+                if name in _MACROS and isinstance(kind, _Named):
+                    self._faults.append(f"'{path}' is read key by key, not gone over")
                 if name in _MACROS:
                     self._loops += 1
                     self._bound[self._look(1)] = self._kinds.loops(kind)
@@ -216,35 +281,83 @@ class _Walk:
                     there = ", ".join(sorted(members)) or "no members"
                     self._faults.append(f"'{path}' has no '{name}'; it has: {there}")
                     return
-                kind, path = (members or {}).get(name), f"{path}.{name}"
+                outer, kind, path = kind, (members or {}).get(name), f"{path}.{name}"
+                if isinstance(outer, _Named) and outer.said:
+                    self._compared(outer, path)
+
+    def _index(self, kind: Kind, path: str) -> None:
+        """Read `[…]`; of what the procedure names only the keys that it has."""
+        group, text = self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
+        if isinstance(kind, _Named):
+            if group != "string" or kind.said:
+                self._faults.append(f"'{path}' is read as {path}.key")
+            elif text.strip("rRbB'\"") not in kind.keys:
+                there = ", ".join(sorted(kind.keys)) or "no members"
+                self._faults.append(f"'{path}' has no {text}; it has: {there}")
+        self._until("]")
+
+    def _compared(self, kind: _Named, path: str) -> None:
+        """With a word that it can never be, it would be a rule that says always the same."""
+        group, text = self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else ("", "")
+        word = text.strip("rRbB'\"")
+        if self._look() in {"==", "!="} and group == "string" and word not in kind.said:
+            self._faults.append(f"'{path}' is never '{word}'; it is one of: {', '.join(kind.said)}")
 
 
 # --- facts to try a rule on -------------------------------------------------------------------
 
 
-def samples(form: Mapping[str, Any], products: Sequence[str]) -> list[Facts]:
+def samples(form: Mapping[str, Any], names: Names) -> list[Facts]:
     """Complete facts of the right types, several times with other values, to try rules on."""
-    ordered = dict.fromkeys(products, 1)
+    ordered = dict.fromkeys(names.products, 1)
+    reference, figures = date(2026, 1, 1), dict.fromkeys(names.tables, 1000.0)
     resident = Facts(
         municipality=Municipality("13999", "Gemeente Lindebeke", "2999"),
         today=date(2026, 11, 27),
         channel="ONLINE",
         application=_filled_in(form, yes=True),
-        applicant=Applicant(True, 40, False, Address("Dorpsstraat", "1", "A", "2999", "Lindebeke", "13999")),
-        household=Household(True, 2, ordered, ordered),
-        cart=tuple(CartLine(product, 1) for product in products),
+        applicant=Applicant(
+            True, 40, False, Address("Dorpsstraat", "1", "A", "2999", "Lindebeke", "13999"), reference, True
+        ),
+        household=Household(True, 3, ordered, ordered, (Child(9, 8),), 1.0),
+        cart=tuple(CartLine(product, 1) for product in names.products),
         quota=Quota(True, True),
         sources_complete=True,
+        reference_date=reference,
+        window_open=True,
+        tables=figures,
+        checks=dict.fromkeys(names.checks, "MET"),
+        advices=dict.fromkeys(names.advisers, "POSITIVE"),
+        claims=dict.fromkeys(names.benefits, "FREE"),
     )
     elsewhere = replace(
         resident,
         channel="COUNTER",
         application=_filled_in(form, yes=False),
-        applicant=Applicant(True, 17, True, Address("Markt", "2", "B", "2400", "Mol", "13025")),
+        applicant=Applicant(
+            True, 17, True, Address("Markt", "2", "B", "2400", "Mol", "13025"), reference, False
+        ),
+        household=Household(True, 1, ordered, ordered, (), 0.0),
         quota=Quota(True, False),
         sources_complete=False,
+        window_open=False,
+        checks=dict.fromkeys(names.checks, "NOT_MET"),
+        advices=dict.fromkeys(names.advisers, "NEGATIVE"),
+        claims=dict.fromkeys(names.benefits, "TAKEN"),
     )
     return [resident, elsewhere, replace(resident, cart=()), replace(elsewhere, applicant=resident.applicant)]
+
+
+def _answered(asked: Asked) -> list[dict[str, Any]]:
+    """What a source can say, as a condition sees it: with all that it has, and with nothing."""
+    found: dict[str, list[Answer]] = {
+        "social_status": [
+            SocialStatusAnswer(dict.fromkeys(asked.statuses, value)) for value in (True, False)
+        ],
+        "tax_assessment": [TaxAnswer(True, 2024, 30_000.0, 20_000.0, 10_000.0), TaxAnswer(False, 2024)],
+        "handicap_file": [HandicapAnswer(True, 9, 9, True, 5, 1, 2, 8), HandicapAnswer(False, 9)],
+    }
+    return [as_seen(one) for one in found[asked.service]]
 
 
 def _filled_in(form: Mapping[str, Any], *, yes: bool) -> Mapping[str, Any]:

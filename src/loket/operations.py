@@ -6,12 +6,12 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from loket import cases
+from loket import cases, checks
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.errors import ErrorCode, Refused
 from loket.lanes import BURST, RATE_PER_SECOND, SYSTEMS
 from loket.lifecycle import MESSAGE, EventType, PartAction
-from loket.records import Case, Effect, EffectState, Event, Message, SystemState
+from loket.records import Case, Effect, EffectKind, EffectState, Event, Message, SystemState
 from loket.work import Work
 
 
@@ -45,6 +45,8 @@ async def skip(work: Work, effect_id: UUID, reason: str) -> Effect:
         case = await work.session.get_one(Case, effect.case_id)
         work.session.add(effect_event(work, case, effect, EventType.EFFECT_SKIPPED))
         after_commit(work.session, EVENTS)
+        if effect.kind is EffectKind.CHECK_ASK:
+            await checks.given_up(work, case, effect.payload["check"], effect.payload["round"], "SKIPPED")
     return effect
 
 

@@ -1,30 +1,19 @@
 """May this application be handled at all (ontvankelijkheid): rules first, a person where they doubt."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, orders
+from loket import cases, entitlements, orders
 from loket.definition import Definition, Rule
-from loket.lifecycle import Action, CheckStatus, TimerKind
+from loket.facts import facts_of as facts_of
+from loket.lifecycle import CHECK, Action, CheckStatus, PartAction
 from loket.records import Application, Case, Check, EffectKind
-from loket.rules import (
-    Address,
-    Applicant,
-    Facts,
-    Household,
-    Municipality,
-    Outcome,
-    Quota,
-    Verdict,
-    conclude,
-    evaluate_all,
-)
+from loket.rules import Outcome, Verdict, conclude, evaluate_all
 from loket.sources import fresh
-from loket.work import Work
+from loket.work import Work, the_system
 
 SOURCES = "SOURCES"
 """The check that authentic sources were asked."""
@@ -42,16 +31,16 @@ async def screen(work: Work, case: Case) -> None:
     outcome = conclude(verdicts)
     if definition.screening.by == "handler" or outcome is Outcome.REFER:
         await _refer(work, case, verdicts, "the rules leave it to a person")
-    elif outcome is Outcome.NOT_MET:
-        await cases.advance(work, case, Action.DECLARE_INADMISSIBLE, data=motivation(verdicts))
     elif definition.screening.by == "rule_then_handler":
         await _refer(work, case, verdicts, "a handler confirms")
+    elif outcome is Outcome.NOT_MET:
+        await cases.advance(work, case, Action.DECLARE_INADMISSIBLE, data=motivation(verdicts))
     else:
         await cases.advance(work, case, Action.DECLARE_ADMISSIBLE, data=_met(verdicts))
 
 
 async def sources_complete(work: Work, case: Case) -> bool:
-    """Whether the sources answered not long ago; if not, they are asked and the case waits."""
+    """Whether the sources answered not long ago; if not, they are asked (again) and the case waits."""
     check = await _check(work, case)
     if fresh(case.facts, "person", work.now) and fresh(case.facts, "household", work.now):
         if check is None:
@@ -64,7 +53,12 @@ async def sources_complete(work: Work, case: Case) -> bool:
         return True
     if check is None:
         work.session.add(Check(case_id=case.id, kind=SOURCES, round=case.round, started_at=work.now))
-        await work.leave(EffectKind.MAGDA_CHECK, {"round": case.round}, case=case)
+    elif check.status is CheckStatus.RUNNING:
+        return False
+    else:
+        cases.move(work.as_actor(the_system()), CHECK, check, PartAction.REPEAT)
+        check.code, check.reference, check.started_at, check.ended_at = "", "", work.now, None
+    await work.leave(EffectKind.MAGDA_CHECK, {"round": case.round}, case=case)
     return False
 
 
@@ -80,6 +74,7 @@ async def sources_answered(work: Work, case: Case, complete: bool, code: str, re
         return
     await cases.complete_tasks(work, case, "SOURCES_UNKNOWN")
     await orders.place(work, case, application.cart)
+    await entitlements.claim(work, case)
     if cases.machine(work.definition(case)).find((case.stage, case.status), Action.DECLARE_ADMISSIBLE):
         await screen(work, case)
 
@@ -104,72 +99,7 @@ async def declare_inadmissible(work: Work, case: Case, *, legal: str, fact: str,
     await cases.advance(work, case, Action.DECLARE_INADMISSIBLE, data=data)
 
 
-async def request_information(work: Work, case: Case, question: str) -> None:
-    """Ask the applicant for more; the term stands still meanwhile where the procedure allows it."""
-    definition = work.definition(case)
-    answer_by = work.today + timedelta(days=definition.information.answer_within_days)
-    data = {"question": cases.said(question, "question"), "answer_by": answer_by.isoformat()}
-    await cases.advance(work, case, Action.REQUEST_INFORMATION, data=data)
-    if definition.term.suspendable:
-        case.suspensions = [
-            *case.suspensions,
-            {"reason": "INFORMATION", "from": work.today.isoformat(), "to": None},
-        ]
-    days = definition.information.answer_within_days
-    await work.arm(TimerKind.ANSWER, work.now + timedelta(days=days), case=case)
-
-
-async def supply_information(work: Work, case: Case, answer: str) -> None:
-    await cases.advance(work, case, Action.SUPPLY_INFORMATION, data={"answer": cases.said(answer, "answer")})
-    await work.disarm(TimerKind.ANSWER, case=case)
-    await cases.end_suspension(work, case)
-    await cases.open_task(work, case, "REFERRED", {"why": "the applicant answered"})
-
-
-async def answer_lapsed(work: Work, case: Case) -> None:
-    """No answer came: a handler decides on what there is."""
-    await cases.advance(work, case, Action.STOP_WAITING)
-    await work.disarm(TimerKind.ANSWER, case=case)
-    await cases.end_suspension(work, case)
-    await cases.open_task(work, case, "ANSWER_LAPSED")
-
-
-# --- facts and motivations --------------------------------------------------------------------
-
-
-async def facts_of(work: Work, case: Case) -> Facts:
-    """What the rules may read of this case."""
-    application = await work.session.get_one(Application, case.application_id)
-    person = case.facts.get("person") or {}
-    household = case.facts.get("household") or {}
-    quota = case.facts.get("quota") or {}
-    has_person, has_household = (fresh(case.facts, part, work.now) for part in ("person", "household"))
-    birth_on = date.fromisoformat(person["birth_on"]) if person.get("birth_on") else None
-    address = person.get("address") or {}
-    municipality = work.settings.municipality
-    return Facts(
-        municipality=Municipality(municipality.nis, municipality.name, municipality.postal_code),
-        today=work.today,
-        channel=case.channel,
-        application=application.answers,
-        applicant=Applicant(
-            sourced=has_person,
-            age=_age(birth_on, work.today) if birth_on else None,
-            deceased=bool(person.get("deceased_on")) if has_person else None,
-            address=Address(
-                **{k: address.get(k) for k in ("street", "number", "box", "postal_code", "city", "nis")}
-            ),
-        ),
-        household=Household(
-            sourced=has_household,
-            members=household.get("members"),
-            ordered_this_year=quota.get("ordered_this_year") or {},
-            ordered_ever=quota.get("ordered_ever") or {},
-        ),
-        cart=orders.cart_lines(application.cart),
-        quota=Quota(sourced=bool(quota), within_maximum=quota.get("within_maximum")),
-        sources_complete=has_person and has_household,
-    )
+# --- motivations ------------------------------------------------------------------------------
 
 
 def motivation(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -195,8 +125,10 @@ def _met(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 async def _refer(work: Work, case: Case, verdicts: Sequence[Verdict], why: str) -> None:
     doubts = {verdict.rule_key: verdict.why for verdict in verdicts if verdict.outcome is Outcome.REFER}
+    proposal = {str(Outcome.MET): "ADMISSIBLE", str(Outcome.NOT_MET): "INADMISSIBLE"}.get(conclude(verdicts))
+    told = {"proposal": proposal} | motivation(verdicts) if verdicts and proposal else {}
     await cases.advance(work, case, Action.REFER, data={"why": why, "rules": list(doubts)})
-    await cases.open_task(work, case, "REFERRED", {"why": why, "doubts": doubts})
+    await cases.open_task(work, case, "REFERRED", {"why": why, "doubts": doubts} | told)
 
 
 async def _check(work: Work, case: Case) -> Check | None:
@@ -206,7 +138,3 @@ async def _check(work: Work, case: Case) -> Check | None:
         )
     )
     return found.one_or_none()
-
-
-def _age(birth_on: date, today: date) -> int:
-    return today.year - birth_on.year - ((today.month, today.day) < (birth_on.month, birth_on.day))

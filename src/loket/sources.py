@@ -26,6 +26,12 @@ from loket.records import (
 from loket.systems.magda import FamilyFacts, PersonFacts
 from loket.work import Work
 
+CHILD = "03"
+"""Position in the household: son or daughter of the reference person."""
+PARENTS = frozenset({"01", "02"})
+"""Positions in the household: reference person, husband or wife of that person."""
+CHILD_YEARS = 26
+"""Children who are older depend on nobody any more; nothing is kept of them."""
 FRESH = timedelta(hours=24)
 """Older facts are asked again before anything is decided on them."""
 
@@ -100,6 +106,18 @@ async def let_go(work: Work, person_id: UUID, purpose: str, subject: UUID) -> No
             )
 
 
+async def let_all_go(work: Work, purpose: str, subject: UUID) -> None:
+    """A draft or case has ended: it needs nobody's registration any more."""
+    people = await work.session.scalars(
+        select(col(MagdaRegistration.person_id))
+        .join(MagdaUse, col(MagdaUse.registration_id) == col(MagdaRegistration.id))
+        .where(col(MagdaUse.subject_id) == subject, col(MagdaRegistration.purpose) == purpose)
+        .order_by(col(MagdaRegistration.person_id))
+    )
+    for person_id in people.all():
+        await let_go(work, person_id, purpose, subject)
+
+
 async def learn(work: Work, subject: Application | Case, person: Person, answers: Answers) -> None:
     """Keep what the sources said: on the draft or case for its rules, on the person for whom we write to."""
     _remember(work, subject, answers)
@@ -111,7 +129,7 @@ async def learn(work: Work, subject: Application | Case, person: Person, answers
         if told.get("deceased_on"):
             person.deceased_on = date.fromisoformat(told["deceased_on"])
     if answers.replaced_by is not None:
-        await _replace_number(work, person, answers.replaced_by)
+        await replace_number(work, person, answers.replaced_by)
 
 
 def _remember(work: Work, subject: Application | Case, answers: Answers) -> None:
@@ -127,19 +145,61 @@ def _remember(work: Work, subject: Application | Case, answers: Answers) -> None
             "source": "magda",
             "fetched_at": answers.at.isoformat(),
             "members": len(answers.family.members),
+            "children": _children(work, answers),
         }
         if head:
             subject.household_index = work.vault.index("household", head)
     subject.facts = facts
 
 
-async def _replace_number(work: Work, person: Person, insz: str) -> None:
+async def replace_number(work: Work, person: Person, insz: str) -> None:
     """The person has another national number now; a record that has it already keeps it."""
     index = work.vault.index("insz", insz)
     taken = await work.session.scalar(select(col(Person.id)).where(col(Person.insz_index) == index))
     if taken is None:
         person.former_insz_index = person.insz_index
         person.insz_sealed, person.insz_index = work.vault.seal(insz), index
+
+
+def _children(work: Work, answers: Answers) -> list[Json] | None:
+    """Of the applicant's children what checks need; None where it cannot be told whose the children are.
+
+    Birth date, keyed index and sealed number of each: nothing else.
+    """
+    members = answers.family.members if answers.family else ()
+    own = answers.person.insz if answers.person else None
+    position = next((member.position for member in members if member.insz == own), None)
+    if own is None or position is None:
+        return None
+    if position not in PARENTS:
+        return []
+    return [
+        {
+            "birth_on": member.birth_on.isoformat() if member.birth_on else None,
+            "index": work.vault.index("insz", member.insz).hex(),
+            "sealed": work.vault.seal(member.insz).hex(),
+        }
+        for member in members
+        if member.position == CHILD
+        and member.insz
+        and (member.birth_on is None or age(member.birth_on, answers.at.date()) < CHILD_YEARS)
+    ]
+
+
+def age(birth_on: date, on: date) -> int:
+    """In whole years; negative before the birth."""
+    return on.year - birth_on.year - ((on.month, on.day) < (birth_on.month, birth_on.day))
+
+
+async def of_number(work: Work, sealed: bytes, index: bytes) -> Person:
+    """The person with this national number, met for the first time or known already."""
+    known = select(Person).where((col(Person.insz_index) == index) | (col(Person.former_insz_index) == index))
+    person = (await work.session.scalars(known)).one_or_none()
+    if person is None:
+        row = insert(Person).values(insz_sealed=sealed, insz_index=index, created_at=work.now)
+        await work.session.execute(row.on_conflict_do_nothing(index_elements=["insz_index"]))
+        person = (await work.session.scalars(known)).one()
+    return person
 
 
 def fresh(facts: Json, part: str, now: datetime) -> bool:
@@ -233,6 +293,7 @@ def _person(told: PersonFacts, at: datetime) -> Json:
             "city": address.city,
             "nis": address.nis,
             "country": address.country,
+            "since": address.since.isoformat() if address.since else None,
         }
         if address
         else None,

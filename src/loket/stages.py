@@ -5,13 +5,21 @@ So a case walks on by itself as far as it can.
 
 from collections.abc import Awaitable, Callable
 
-from loket import decisions, deliveries, endings, invoices, notices, payouts, screening
+from loket import assessment, checks, decisions, deliveries, endings, invoices, notices, payouts, screening
 from loket.lifecycle import FINAL, Stage
 from loket.records import Case
 from loket.work import Work, the_system
 
+
+async def _assess(work: Work, case: Case) -> None:
+    """Ask the sources, and those whose advice is asked at once; then it is looked whether all is in."""
+    await checks.begin(work, case)
+    await assessment.go_on(work, case)
+
+
 ON_ENTRY: dict[Stage, Callable[[Work, Case], Awaitable[None]]] = {
     Stage.SCREENING: screening.screen,
+    Stage.ASSESSMENT: _assess,
     Stage.DECISION: decisions.decide,
     Stage.PAYMENT: invoices.issue,
     Stage.PLANNING: deliveries.invite,

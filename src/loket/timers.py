@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from loket import applications, cases, deliveries, invoices, payouts, screening, timetable
+from loket import applications, cases, deliveries, information, invoices, payouts, timetable
 from loket.app import Loket
 from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Stage, Status, TimerKind
 from loket.records import Application, Case, Timer, TimerState
@@ -98,7 +98,11 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
 
 async def _answer(work: Work, case: Case, _: Timer) -> None:
     if case.status is Status.AWAITING_APPLICANT:
-        await screening.answer_lapsed(work, case)
+        await information.lapsed(work, case)
+
+
+async def _answer_reminder(work: Work, case: Case, timer: Timer) -> None:
+    await information.remind(work, case, timer.number)
 
 
 async def _term(work: Work, case: Case, timer: Timer) -> None:
@@ -168,6 +172,7 @@ async def _no_case(_work: Work, _case: Case, _timer: Timer) -> None:
 
 ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.ANSWER: _answer,
+    TimerKind.ANSWER_REMINDER: _answer_reminder,
     TimerKind.TERM: _term,
     TimerKind.TERM_ALARM: _term_alarm,
     TimerKind.PAYMENT_REMINDER: _payment_reminder,

@@ -16,10 +16,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from loket import lanes, logs, messages
+from loket import cases, lanes, logs, messages
 from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, after_commit
-from loket.effects import carry_out
+from loket.effects import GIVEN_UP, carry_out
 from loket.errors import Declined, Failed, InDoubt, Unavailable
 from loket.lanes import Claim, LostLease
 from loket.lifecycle import EventType
@@ -246,6 +246,8 @@ class Worker:
 
     async def _failed(self, claim: Claim, effect: Effect, fault: Failed) -> bool:
         async with self._loket.work(the_system(effect.system)) as work:
+            waiting = effect.case_id if effect.kind in GIVEN_UP else None
+            case = await cases.get(work, waiting) if waiting else None
             lane = await lanes.hold(work.session, claim)
             tried_for = work.now - await _tried_since(work.session, effect)
             if isinstance(fault, Unavailable) and tried_for < GIVE_UP_AFTER:
@@ -263,6 +265,8 @@ class Worker:
                 lanes.let_go(lane, work.now)  # skipped meanwhile: what waits behind it goes on
             elif isinstance(fault, Declined):
                 await messages.failed(work, effect, fault.reason)
+            if new and case is not None and state is not EffectState.PENDING:
+                await GIVEN_UP[effect.kind](work, case, effect)
             if isinstance(fault, Unavailable) and not isinstance(fault, OurFault):
                 await lanes.failed(work.session, effect.system, _rest_seconds(fault))
         return False

@@ -96,6 +96,8 @@ class Address:
     city: str | None
     nis: str | None
     country: str | None
+    since: date | None = None
+    """Since when; None where the register does not know the day."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -373,6 +375,7 @@ def _address(person: Element | None) -> Address | None:
         city=text(home, "Gemeentenaam/String"),
         nis=text(home, "NISCodeGemeente"),
         country=text(home, "Land/String"),
+        since=_day(_since(home)),
     )
 
 
@@ -392,7 +395,11 @@ def _member(element: Element) -> Member:
 
 def _date(element: Element | None, path: str) -> date | None:
     """A date; None also where the register knows the year only (`1960-00-00`)."""
+    return _day(text(element, path) or "")
+
+
+def _day(words: str) -> date | None:
     try:
-        return date.fromisoformat(text(element, path) or "")
+        return date.fromisoformat(words)
     except ValueError:
         return None

@@ -32,6 +32,8 @@ NO_SUCH_YEAR = "45008"
 """INFORMATIE: there is no assessment (yet) for the year asked for."""
 UNITS_PER_EURO = 100
 """Of the whole numbers on an assessment: eurocents, which is assumed."""
+DETERMINED = "RECOGNITION_DETERMINED"
+"""Status of a decision that recognises a handicap; a recognition with another is none yet."""
 NOT_OURS = ("VSB", "IrisCare", "NicCin", "AVIQ", "DSL")
 """Sources of handicap files beside the federal one (DGPH), which alone is asked."""
 

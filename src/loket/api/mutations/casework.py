@@ -11,6 +11,7 @@ from loket import (
     decisions,
     endings,
     handling,
+    information,
     records,
     screening,
 )
@@ -221,7 +222,7 @@ class Casework:
     ) -> CasePayload:
         """Ask the applicant for more; the term stands still where the procedure allows it."""
         case = await locked_case(work, id, expected_version)
-        await screening.request_information(work, case, input.question)
+        await information.request(work, case, input.question)
         return CasePayload(case=Case.of(case.id))
 
     @mutation(policy=signed_in)
@@ -234,7 +235,7 @@ class Casework:
     ) -> CasePayload:
         """Answer what was asked."""
         case = await locked_case(work, id, expected_version)
-        await screening.supply_information(work, case, input.answer)
+        await information.supply(work, case, input.answer)
         return CasePayload(case=Case.of(case.id))
 
     @mutation(policy=handler)
