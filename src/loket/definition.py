@@ -74,6 +74,36 @@ class Contact(Shape):
     website: str | None = None
 
 
+_APPEAL = {
+    "nl": "U kunt {term} in beroep gaan bij {body}, {address}: {form}.",
+    "en": "You can appeal to {body}, {address}, {term}: {form}.",
+}
+
+
+class Appeal(Shape):
+    """How a decision can be fought; a notification without body, form and term does not make the term begin.
+
+    Each part reads inside a sentence: `de Raad van State`, `met een aangetekende brief`, `binnen 60 dagen`.
+    """
+
+    body: Text
+    """With whom."""
+    address: Text
+    form: Text
+    """How."""
+    term: Text
+    """Within how long, and from when."""
+    remark: Text | None = None
+    """What else is open: a complaint with the supervising authority."""
+
+    def get(self, language: str) -> str:
+        """In one go, as it stands under a refusal."""
+        spoken = language if language in _APPEAL else "nl"
+        parts = {name: getattr(self, name).get(spoken) for name in ("body", "address", "form", "term")}
+        remark = f" {self.remark.get(spoken)}" if self.remark else ""
+        return f"{_APPEAL[spoken].format_map(parts)}{remark}"
+
+
 class Term(Shape):
     """Within how many days after submission there must be a decision."""
 
@@ -147,7 +177,8 @@ class Decision(Shape):
     agenda: Agenda | None = None
     """Needed where a body decides."""
     articles_granted: tuple[Text, ...] = ()
-    """The articles of the draft (ontwerpbesluit): may name {applicant}, {amount}, {reference}, {iban}, {benefits}."""
+    """The articles of the draft (ontwerpbesluit): may name {amount}, {reference}, {benefits}; never a person
+    or an account: those stand in the closed annex alone."""
     articles_refused: tuple[Text, ...] = ()
     notify_within_days: Days = 8
     """After the decision the letter must be on its way within so many days."""
@@ -412,7 +443,7 @@ class Figure(Shape):
 
 
 class Check(Shape):
-    """A look-up at an authentic source without a handler (controle): yes or no is kept, never the raw data."""
+    """A look-up at an authentic source without a handler (controle): yes or no is kept, never the data."""
 
     key: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
     """With underscores: rules read it as `checks.key`."""
@@ -434,6 +465,15 @@ class Check(Shape):
     """Kinds of documents that can stand in its place."""
     purpose: Text
     """What the citizen is told: what is asked, and why."""
+
+
+class DocumentKind(Shape):
+    """A paper that an applicant can add (bewijsstuk)."""
+
+    key: Key
+    title: Text
+    description: Text | None = None
+    """When it is needed, and what must stand in it."""
 
 
 class Adviser(Shape):
@@ -490,6 +530,13 @@ class Window(Shape):
 
     opens: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
     closes: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
+
+    def holds(self, on: date) -> bool:
+        """A window may go over the turn of the year."""
+        day = f"{on:%m-%d}"
+        if self.opens <= self.closes:
+            return self.opens <= day <= self.closes
+        return day >= self.opens or day <= self.closes
 
 
 # --- texts ------------------------------------------------------------------------------------
@@ -560,6 +607,7 @@ ALWAYS = frozenset(
         "contact_website",
         "term_days",
         "appeal",
+        "body",
         "submitted_on",
         "link_case",
     }
@@ -653,7 +701,7 @@ class Definition(Shape):
     contact: Contact
     legal_basis: tuple[Text, ...]
     deciding_body: Text
-    appeal: Text
+    appeal: Appeal
     """Where, how and within what term a decision can be fought: it stands under every refusal ({appeal})."""
     term: Term
     reference_prefix: Annotated[str, Field(pattern=r"^[A-Z]{2,4}$")]
@@ -673,7 +721,8 @@ class Definition(Shape):
     window: Window | None = None
     reference_date: ReferenceDate = ReferenceDate()
     tables: dict[str, tuple[Figure, ...]] = Field(default_factory=dict)
-    """Amounts and thresholds with the days on which they hold; rules read `tables.key`, by the reference date."""
+    """Amounts and thresholds with the days on which they hold; rules read `tables.key`; by reference date."""
+    documents: tuple[DocumentKind, ...] = ()
     checks: tuple[Check, ...] = ()
     advisers: tuple[Adviser, ...] = ()
     benefits: tuple[Benefit, ...] = ()

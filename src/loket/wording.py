@@ -143,6 +143,7 @@ def own_values(definition: Definition, municipality: Municipality, language: str
         "contact_website": contact.website or municipality.website,
         "term_days": definition.term.days,
         "appeal": definition.appeal.get(language),
+        "body": definition.deciding_body.get(language),
     }
 
 

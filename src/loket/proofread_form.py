@@ -1,0 +1,170 @@
+"""Is the form of a procedure one that people can fill in? Its schema, what fills itself, its translations."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from loket.definition import PREFILL_SOURCES, Definition
+from loket.findings import Checklist, Found, Place, unique
+from loket.forms import FORMATS, matches
+
+FORM = Checklist()
+
+_LISTED = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_NAMED = frozenset({"properties", "$defs", "dependentSchemas"})
+_SINGLE = frozenset(
+    {"items", "contains", "if", "then", "else", "not", "propertyNames"}
+    | {"additionalProperties", "unevaluatedProperties", "unevaluatedItems"}
+)
+_OTHER = frozenset(
+    {
+        "$schema",
+        "$id",
+        "$ref",
+        "$comment",
+        "title",
+        "description",
+        "default",
+        "examples",
+        "readOnly",
+        "writeOnly",
+    }
+    | {
+        "type",
+        "enum",
+        "const",
+        "multipleOf",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "deprecated",
+    }
+    | {
+        "maxLength",
+        "minLength",
+        "pattern",
+        "format",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "maxContains",
+        "minContains",
+    }
+    | {"maxProperties", "minProperties", "required", "dependentRequired"}
+)
+"""Keywords that a form may use; `patternProperties` is not among them: a form knows its fields."""
+
+
+@FORM.reads("form")
+def _form(definition: Definition) -> Found:
+    schema, base = definition.form.json_schema, ("form", "schema")
+    broken = False
+    for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema):
+        broken = True
+        yield (*base, *error.absolute_path), f"not JSON Schema: {error.message[:200]}"
+    if broken:
+        return
+    if schema.get("type") != "object" or "properties" not in schema:
+        yield base, "a form is an object with properties"
+    fields = {name for _, one in _subschemas(schema, base) for name in one.get("properties", {})}
+    for place, one in _subschemas(schema, base):
+        yield from _subschema(one, place, schema, fields)
+
+
+def _subschema(schema: Mapping[str, Any], place: Place, root: Mapping[str, Any], fields: set[str]) -> Found:
+    for word in schema:
+        if word not in _LISTED | _NAMED | _SINGLE | _OTHER and not word.startswith("x-"):
+            yield (*place, word), f"'{word}' is not a keyword of a form"
+    if "format" in schema and schema["format"] not in FORMATS.checkers:
+        known = ", ".join(sorted(FORMATS.checkers))
+        yield (*place, "format"), f"unknown format '{schema['format']}'; there are: {known}"
+    if "pattern" in schema:
+        try:
+            matches("", schema["pattern"])
+        except ValueError as fault:
+            yield (*place, "pattern"), f"not a pattern: {' '.join(str(fault).split())[:160]}"
+    if "$ref" in schema and not isinstance(_follow(root, str(schema["$ref"])), Mapping):
+        yield (*place, "$ref"), f"'{schema['$ref']}' leads nowhere in this form"
+    for name in schema.get("required", ()):
+        if name not in fields:
+            yield (*place, "required"), f"'{name}' is required but is not a field of the form"
+
+
+def _subschemas(schema: object, place: Place) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    if not isinstance(schema, Mapping):
+        return
+    yield place, schema
+    for word, value in schema.items():
+        if word in _SINGLE:
+            yield from _subschemas(value, (*place, word))
+        elif word in _LISTED:
+            for index, one in enumerate(value):
+                yield from _subschemas(one, (*place, word, index))
+        elif word in _NAMED:
+            for name, one in value.items():
+                yield from _subschemas(one, (*place, word, name))
+
+
+def _follow(root: object, pointer: str) -> object:
+    """What a local reference or JSON pointer leads to; None where it leads nowhere."""
+    here = root
+    for step in pointer.removeprefix("#").strip("/").split("/"):
+        if isinstance(here, Mapping) and step in here:
+            here = here[step]
+        elif (
+            isinstance(here, Sequence)
+            and not isinstance(here, str)
+            and step.isdigit()
+            and int(step) < len(here)
+        ):
+            here = here[int(step)]
+        else:
+            return None
+    return here if pointer.startswith(("#/", "/")) else None
+
+
+@FORM.reads("form")
+def _prefill(definition: Definition) -> Found:
+    form = definition.form
+    for index, prefill in enumerate(form.prefill):
+        place: Place = ("form", "prefill", index)
+        if field(form.json_schema, prefill.field) is None:
+            yield (*place, "field"), f"the form has no field {prefill.field}"
+        for word, source in (("source", prefill.source), ("fallback", prefill.fallback)):
+            if source is not None and source not in PREFILL_SOURCES:
+                known = ", ".join(sorted(PREFILL_SOURCES))
+                yield (*place, word), f"unknown source '{source}'; there are: {known}"
+    yield from unique((one.field for one in form.prefill), ("form", "prefill"), "field", "prefilled field")
+    yield from _ui(form.ui, form.json_schema, ("form", "ui"), form.json_schema)
+    for language, texts in form.translations.items():
+        for pointer in texts:
+            if not isinstance(_follow(form.json_schema, pointer), str):
+                yield ("form", "translations", language, pointer), f"no text stands at {pointer} in the form"
+
+
+def field(schema: Mapping[str, Any], pointer: str) -> Mapping[str, Any] | None:
+    """The schema of the answer at `pointer`; None where the form has no such field."""
+    here: object = schema
+    for step in pointer.strip("/").split("/"):
+        here = _resolved(schema, here)
+        here = here.get("properties", {}).get(step) if isinstance(here, Mapping) else None
+    return here if isinstance(here, Mapping) else None
+
+
+def _resolved(root: Mapping[str, Any], schema: object) -> object:
+    reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+    return _follow(root, reference) if isinstance(reference, str) else schema
+
+
+def _ui(ui: Mapping[str, Any], schema: object, place: Place, root: Mapping[str, Any]) -> Found:
+    here = _resolved(root, schema)
+    properties = here.get("properties", {}) if isinstance(here, Mapping) else {}
+    for name, one in ui.items():
+        if name.startswith("ui:"):
+            continue
+        if name not in properties:
+            yield (*place, name), f"the form has no field '{name}' here"
+        elif isinstance(one, Mapping):
+            yield from _ui(one, properties[name], (*place, name), root)
