@@ -18,14 +18,14 @@ from loket.walk.citizen import Place, WalkFailed
 from loket.walk.client import Broken, Client, Refused
 from loket.walk.crowd import crowd
 from loket.walk.outside import Outside
-from loket.walk.staff import Servant
+from loket.walk.scene import Scene
+from loket.walk.scripts import NAMES, scripts_for
+from loket.walk.staff import at_work
 from loket.walk.story import Story, say
-from loket.walk.variants import STAGES, VARIANTS, Scene
 
 CITIZENS = 99_999
 """burger-1 to burger-99999 live in the sandbox."""
 TROUBLE = (WalkFailed, Refused, Broken, LostError, httpx2.HTTPError, TimeoutError)
-STAFF = ("hilde", "greet")
 
 
 def main(arguments: Sequence[str], installation: Installation) -> int:
@@ -49,7 +49,7 @@ async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path) -> i
         say(f"Walking ‘{place.procedure['title']}’ at {url}; the outside world is at {desk}")
         if asked.count > 1:
             return await crowd(place, number, count=asked.count, parallel=min(asked.parallel, asked.count))
-        names = list(VARIANTS) if asked.variant == "all" else [asked.variant]
+        names = _variants(place, asked.variant)
         wrong = [name for name in names if not await walk(place, name, number)]
     if len(names) > 1:
         say(f"\n{len(names) - len(wrong)} of {len(names)} variants ended well.")
@@ -58,11 +58,21 @@ async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path) -> i
     return 1 if wrong else 0
 
 
+def _variants(place: Place, wished: str | None) -> list[str]:
+    """Raises `StartError` when this procedure is not walked so."""
+    known = list(scripts_for(place.procedure["stages"]))
+    if wished == "all":
+        return known
+    if wished is not None and wished not in known:
+        raise supervisor.StartError(f"{place.procedure['key']} has no variant {wished}: {', '.join(known)}")
+    return [wished or known[0]]
+
+
 async def walk(place: Place, name: str, number: Callable[[], int]) -> bool:
     """Walk one variant in full view; whether all of it was well."""
-    script, story = VARIANTS[name], Story()
+    script, story = scripts_for(place.procedure["stages"])[name], Story()
     say(f"\n== {name}: {(script.__doc__ or '').strip()}")
-    staff = {key: await Servant.at_work(place, key, story) for key in STAFF}
+    staff = await at_work(place, story)
     faults: list[str] = []
     done = "nothing to walk"
     async with AsyncExitStack() as stack:
@@ -106,7 +116,7 @@ async def find_place(
     found = (await Client(url, http=http).ask(queries.PROCEDURE, key=procedure))["procedure"]
     if found is None:
         raise supervisor.StartError(f"this Loket offers no procedure {procedure!r}")
-    if found["stages"] != STAGES:
+    if not scripts_for(found["stages"]):
         raise supervisor.StartError(f"no script walks through {', '.join(found['stages'])}")
     return Place(url, outside, http, found, seconds)
 
@@ -136,10 +146,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", metavar="NAME", help="the key of a procedure")
     parser.add_argument(
         "--variant",
-        default="straight",
-        choices=[*VARIANTS, "all"],
+        choices=[*NAMES, "all"],
         metavar="V",
-        help=f"how it goes: {', '.join(VARIANTS)}, or all of them",
+        help=f"how it goes: {', '.join(NAMES)}, as far as the procedure knows them, or all of them",
     )
     parser.add_argument(
         "--count", type=int, default=1, metavar="N", help="walk N times, without a word on each"

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from loket.walk import arrivals
 from loket.walk.citizen import Place
-from loket.walk.staff import Servant
+from loket.walk.scene import Scene
+from loket.walk.scripts import scripts_for
+from loket.walk.staff import Servant, at_work
 from loket.walk.story import Story, percentile, say, table_of_steps
-from loket.walk.variants import Scene, straight
 
 PATIENCE_SECONDS = 180.0
 """How long a step may take when Loket's processes are killed meanwhile: a dead worker's lease is 30 s."""
@@ -56,10 +57,10 @@ async def crowd(place: Place, number: Callable[[], int], *, count: int, parallel
     patient = Place(
         place.url, place.outside, place.http, place.procedure, max(place.seconds, PATIENCE_SECONDS)
     )
-    if await place.outside.make_room(2 * count):
+    if "PLANNING" in place.procedure["stages"] and await place.outside.make_room(2 * count):
         say("The planner puts in more vans: there was not enough room for so many.")
     tally, gate = _Tally(count), asyncio.Semaphore(parallel)
-    staff = {key: await Servant.at_work(patient, key, Story(silent=True)) for key in ("hilde", "greet")}
+    staff = await at_work(patient, Story(silent=True))
 
     async def one() -> None:
         async with gate:
@@ -79,6 +80,7 @@ async def _walk(
     async with AsyncExitStack() as stack:
         scene = Scene(place, story, number, staff, leaving=stack, careful=False)
         try:
+            straight = next(iter(scripts_for(place.procedure["stages"]).values()))
             [(citizen, expected)] = await straight(scene)
             await arrivals.settle(citizen, scene.operator, seconds=place.seconds)
             found = await arrivals.look_everywhere(citizen, scene.operator)

@@ -11,6 +11,14 @@ from loket.walk.story import Story
 
 Json = dict[str, Any]
 
+PERSONAS = ("hilde", "greet", "sofie", "astrid", "sandra", "filip", "farah")
+"""Two handlers and an operator, an adviser, the secretariat, two people of finance."""
+
+
+async def at_work(place: Place, story: Story) -> "dict[str, Servant]":
+    """Everybody of the municipality, by persona."""
+    return {persona: await Servant.at_work(place, persona, story) for persona in PERSONAS}
+
 
 @dataclass
 class Servant:

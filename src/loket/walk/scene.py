@@ -1,0 +1,76 @@
+"""Who takes part in a walk, and what they need."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from loket.walk.citizen import Cart, Citizen, Place, expected_amount
+from loket.walk.expectations import Expected
+from loket.walk.staff import Servant
+from loket.walk.story import Story
+
+Json = dict[str, Any]
+
+LONG_SECONDS = 120.0
+"""How long a step may take after an outage: a system that was down is asked less and less often."""
+
+
+@dataclass
+class Scene:
+    """Who takes part, and what they need."""
+
+    place: Place
+    story: Story
+    number: Callable[[], int]
+    """A citizen of the sandbox who has not ordered before."""
+    staff: dict[str, Servant]
+    leaving: AsyncExitStack
+    """Takes leave of every citizen at the end."""
+    careful: bool = True
+    """Sign in by browser and prove the contact points; a crowd does not."""
+    citizens: list[Citizen] = field(default_factory=list)
+
+    async def citizen(self, persona: str | None = None) -> Citizen:
+        """Somebody who wants to hear by e-mail and text message."""
+        number = self.number() if persona is None else 0
+        key = persona or f"burger-{number}"
+        come_in = Citizen.by_browser if self.careful else Citizen.by_token
+        citizen = await come_in(self.place, key, self.story, persona or "citizen")
+        citizen.strict = self.careful
+        self.citizens.append(citizen)
+        self.leaving.push_async_callback(citizen.leave)
+        email, phone = NAMED.get(key) or (f"{key}@voorbeeld.example", f"+324710{number:05}")
+        await citizen.prefer(email, phone, prove=self.careful)
+        return citizen
+
+    @property
+    def handler(self) -> Servant:
+        return self.staff["hilde"]
+
+    @property
+    def operator(self) -> Servant:
+        return self.staff["greet"]
+
+    @property
+    def basket(self) -> Cart:
+        """One of the first product with its first option, and one of the second."""
+        first, *others = self.place.procedure["catalogue"]
+        options = [{"option": one["key"], "quantity": 1} for one in first["options"][:1]]
+        lines = [{"product": first["key"], "quantity": 1, "options": options}]
+        return lines + [{"product": one["key"], "quantity": 1} for one in others[:1]]
+
+    @property
+    def price(self) -> Decimal:
+        return expected_amount(self.place.procedure, self.basket)
+
+
+NAMED = {
+    "an": ("an.peeters@voorbeeld.example", "+32470000001"),
+    "bert": ("bert.maes@voorbeeld.example", "+32470000002"),
+    "dirk": ("dirk.wouters@voorbeeld.example", "+32470000004"),
+}
+"""Where the named citizens want to hear from us."""
+Ending = tuple[Citizen, Expected]
+Script = Callable[[Scene], Awaitable[list[Ending]]]
