@@ -72,6 +72,45 @@ class Term:
 
 
 @output
+class DocumentKind:
+    """A paper that an applicant can add (bewijsstuk)."""
+
+    key: str = described("Its key, for the document.")
+    title: str = described("Its title, in your language.")
+    description: str | None = described("When it is needed, and what must stand in it.")
+
+
+@output
+class LookUp:
+    """What is asked of an authentic source, and why. Of the answer yes or no is kept."""
+
+    key: str = described("Its key.")
+    title: str = described("Its title, in your language.")
+    purpose: str = described("What is asked, and why; for the applicant.")
+    documents: list[str] = described("Keys of the documents that can stand in its place.")
+
+
+@output
+class ProcedureBenefit:
+    """A sum that can be granted (toelage, premie)."""
+
+    key: str = described("Its key.")
+    title: str = described("Its title, in your language.")
+    amount: Money | None = described("How much, for an application of today.")
+
+
+@output
+class Appeal:
+    """How a decision can be fought (beroep)."""
+
+    body: str = described("With whom.")
+    address: str = described("Where.")
+    form: str = described("How.")
+    term: str = described("Within how long, and from when.")
+    remark: str | None = described("What else is open.")
+
+
+@output
 class Form:
     """What is asked."""
 
@@ -95,6 +134,14 @@ class Procedure:
     form: Form = described("What is asked.")
     catalogue: list[Product] = described("What can be ordered.")
     term: Term = described("Within how long there is a decision.")
+    open_today: bool = described("Whether applications are taken today.")
+    deciding_body: str = described("Who decides, in full.")
+    appeal: Appeal = described("How a decision can be fought.")
+    benefits: list[ProcedureBenefit] = described("The sums that can be granted.")
+    documents: list[DocumentKind] = described("The papers that can be added.")
+    look_ups: list[LookUp] = described(
+        "What is asked of authentic sources, beside name, address and household."
+    )
 
 
 def present(definition: Definition, language: str, today: date) -> Procedure:
@@ -128,6 +175,45 @@ def present(definition: Definition, language: str, today: date) -> Procedure:
             working_days=definition.term.counting == "working",
             suspendable=definition.term.suspendable,
         ),
+        open_today=definition.window is None or definition.window.holds(today),
+        deciding_body=definition.deciding_body.get(language),
+        appeal=_appeal(definition, language),
+        benefits=[
+            ProcedureBenefit(
+                key=one.key,
+                title=one.title.get(language),
+                amount=price_on(one.amounts, definition.reference_day(today)),
+            )
+            for one in definition.benefits
+        ],
+        documents=[
+            DocumentKind(
+                key=one.key,
+                title=one.title.get(language),
+                description=one.description.get(language) if one.description else None,
+            )
+            for one in definition.documents
+        ],
+        look_ups=[
+            LookUp(
+                key=one.key,
+                title=one.title.get(language),
+                purpose=one.purpose.get(language),
+                documents=list(one.documents),
+            )
+            for one in definition.checks
+        ],
+    )
+
+
+def _appeal(definition: Definition, language: str) -> Appeal:
+    appeal = definition.appeal
+    return Appeal(
+        body=appeal.body.get(language),
+        address=appeal.address.get(language),
+        form=appeal.form.get(language),
+        term=appeal.term.get(language),
+        remark=appeal.remark.get(language) if appeal.remark else None,
     )
 
 
