@@ -29,6 +29,7 @@ from loket.rules import (
 )
 from loket.settings import Municipality as Settings
 from loket.wording import messages_due, segments
+from served import served
 
 FOLDER = Path(__file__).parents[1] / "src" / "loket" / "procedures"
 SOCIAL, ENERGY = FOLDER / "social-premium.yaml", FOLDER / "energy-premium.yaml"
@@ -455,6 +456,43 @@ STRAIGHT = (
     *(E.SUBMITTED, E.ADMISSIBLE, E.ASSESSMENT_STARTED, E.DECISION_PENDING, E.DECISION_ON_AGENDA, E.APPROVED),
     *(E.PAYOUT_DUE, E.PAID_OUT, E.COMPLETED),
 )
+
+
+# --- what everybody can ask of them -----------------------------------------------------------
+
+SHOWN = """query ($key: String!) { procedures { key }
+  procedure(key: $key) { title stages legalBasis openToday decidingBody term { days suspendable }
+    appeal { body address form term remark } phases { key stages } form { schema uiSchema }
+    benefits { key title amount { amount currency } } documents { key title description }
+    lookUps { key title purpose documents } } }"""
+
+
+async def test_anybody_sees_what_a_premium_gives_and_asks_in_their_language(
+    database_url: str, tmp_path: Path, social: Definition
+) -> None:
+    async with served(database_url, tmp_path) as town:
+        query = {"query": SHOWN, "variables": {"key": social.key}}
+        answer = await town.client.post(f"{town.url}/graphql", json=query, headers={"Accept-Language": "en"})
+    data = answer.json()["data"]
+    assert {one["key"] for one in data["procedures"]} >= set(PREMIUMS)
+    shown = data["procedure"]
+    assert shown["title"] == "Applying for a social allowance"
+    assert shown["stages"] == ["SCREENING", "ASSESSMENT", "DECISION", "PAYOUT"]
+    assert [one["stages"] for one in shown["phases"] if one["key"] == "handling"] == [
+        ["SCREENING", "ASSESSMENT"]
+    ]
+    assert shown["decidingBody"] == "College of mayor and aldermen"
+    assert shown["appeal"]["term"] == "within 60 days of receiving the decision"
+    assert shown["openToday"] is True
+    assert shown["term"] == {"days": 30, "suspendable": True}
+    assert [(one["key"], one["amount"]["amount"]) for one in shown["benefits"]] == [
+        ("household", "70.00"),
+        ("handicap", "185.00"),
+        ("child_handicap", "185.00"),
+    ]
+    kinds = {one["key"] for one in shown["documents"]}
+    assert all(set(one["documents"]) <= kinds and one["purpose"] for one in shown["lookUps"])
+    assert "yes or no" in str(shown["form"]["schema"])
 
 
 # --- what would be wrong ----------------------------------------------------------------------
