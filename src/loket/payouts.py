@@ -387,7 +387,8 @@ async def _failed(work: Work, case: Case, payout: Payout, event: EventType) -> N
     if payout.kind is PayoutKind.PREMIUM and waits and payout.reason_code in WRONG_ACCOUNT:
         days = work.definition(case).information.answer_within_days
         answer_by = work.today + timedelta(days=days)
-        data = {"account": payout.iban_masked, "answer_by": answer_by.isoformat()}
+        reason = sepa.reason(payout.reason_code, "nl")
+        data = {"account": payout.iban_masked, "answer_by": answer_by.isoformat(), "reasons": [reason]}
         await cases.advance(by_itself, case, Action.ASK_ACCOUNT, data=data)
         await work.arm(TimerKind.ANSWER, end_of(answer_by), case=case)
         return
