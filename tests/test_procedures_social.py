@@ -614,6 +614,11 @@ WRONG: dict[str, tuple[tuple[str, str], str, str]] = {
         "'household' stands twice",
         "title: {nl: Toelage voor een v",
     ),
+    "a rule's name": (
+        ("    - key: in-time", "    - key: household"),
+        "a rule is called 'household' too",
+        "key: household",
+    ),
     "child of no check": (
         ("    check: child_handicap\n    asked", "    asked"),
         "which check says for which child",

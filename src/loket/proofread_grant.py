@@ -157,9 +157,12 @@ def _advisers(definition: Definition) -> Found:
 )
 def _benefits(definition: Definition) -> Found:
     yield from unique((one.key for one in definition.benefits), ("benefits",), "key", "benefit")
+    rules = {one.key for one in (*definition.rules.screening, *definition.rules.approval)}
     names, days = names_of(definition), reference_days(definition)
     for index, benefit in enumerate(definition.benefits):
         place: Place = ("benefits", index)
+        if benefit.key in rules:  # a refusal is recorded by the keys of what was not met
+            yield (*place, "key"), f"a rule is called '{benefit.key}' too"
         yield from _subject(benefit, place, definition)
         for word in ("asked", "when"):
             condition = getattr(benefit, word)
