@@ -75,6 +75,7 @@ EVENT_TYPES = [
     "PAYOUT_IN_DOUBT",
     "ACCOUNT_NEEDED",
     "ACCOUNT_CORRECTED",
+    "ACCOUNT_LAPSED",
     "PAID_OUT",
     "COMPLETED",
     "WITHDRAWN",
@@ -94,7 +95,7 @@ EVENT_TYPES = [
     "EFFECT_PARKED",
     "EFFECT_SKIPPED",
 ]
-"""Of `event.type`; new: INFORMATION_REMINDED, ASSESSMENT_STARTED, CHECK_STARTED, CHECK_ANSWERED, CHECK_FAILED, CHECK_REPLACED, ADVICE_REQUESTED, ADVICE_REMINDED, ADVICE_GIVEN, ADVICE_LAPSED, ADVICE_WITHDRAWN, ADVICE_COMPLETE, DECISION_PREPARED, DECISION_SENT, DECISION_ON_AGENDA, DECISION_POSTPONED, DECISION_MODIFIED, DECISION_SIGNED, DECISION_WITHDRAWN, LETTER_SENT, PARTLY_APPROVED, PAYOUT_DUE, PAYOUT_ORDERED, PAYOUT_APPROVED, PAYOUT_DECLINED, PAYOUT_CANCELLED, PAYOUT_SENT, PAYOUT_REJECTED, PAYOUT_RETURNED, PAYOUT_IN_DOUBT, ACCOUNT_NEEDED, ACCOUNT_CORRECTED, PAID_OUT."""
+"""Of `event.type`; new: INFORMATION_REMINDED, ASSESSMENT_STARTED, CHECK_STARTED, CHECK_ANSWERED, CHECK_FAILED, CHECK_REPLACED, ADVICE_REQUESTED, ADVICE_REMINDED, ADVICE_GIVEN, ADVICE_LAPSED, ADVICE_WITHDRAWN, ADVICE_COMPLETE, DECISION_PREPARED, DECISION_SENT, DECISION_ON_AGENDA, DECISION_POSTPONED, DECISION_MODIFIED, DECISION_SIGNED, DECISION_WITHDRAWN, LETTER_SENT, PARTLY_APPROVED, PAYOUT_DUE, PAYOUT_ORDERED, PAYOUT_APPROVED, PAYOUT_DECLINED, PAYOUT_CANCELLED, PAYOUT_SENT, PAYOUT_REJECTED, PAYOUT_RETURNED, PAYOUT_IN_DOUBT, ACCOUNT_NEEDED, ACCOUNT_CORRECTED, ACCOUNT_LAPSED, PAID_OUT."""
 EVENT_TYPES_BEFORE = [
     "SUBMITTED",
     "SCREENING_STARTED",
@@ -565,8 +566,8 @@ def upgrade() -> None:
     op.add_column("check", sa.Column("document_id", sa.Uuid(), nullable=True))
     op.add_column("check", sa.Column("replaced_by_id", sa.Uuid(), nullable=True))
     op.add_column("check", sa.Column("remark", sa.String(), nullable=False, server_default=sa.text("''")))
-    op.create_foreign_key("check_document_id_fkey", "check", "document", ["document_id"], ["id"])
     op.create_foreign_key("check_replaced_by_id_fkey", "check", "staff", ["replaced_by_id"], ["id"])
+    op.create_foreign_key("check_document_id_fkey", "check", "document", ["document_id"], ["id"])
     op.add_column("decision", sa.Column("version", sa.Integer(), nullable=False, server_default=sa.text("1")))
     op.add_column("decision", sa.Column("body", sa.String(), nullable=True))
     op.add_column(
@@ -627,10 +628,10 @@ def upgrade() -> None:
         "decision", "decided_at", existing_type=postgresql.TIMESTAMP(timezone=True), nullable=True
     )
     op.create_index(op.f("ix_decision_agenda_item_id"), "decision", ["agenda_item_id"], unique=False)
-    op.create_foreign_key("decision_document_id_fkey", "decision", "document", ["document_id"], ["id"])
     op.create_foreign_key(
         "decision_agenda_item_id_fkey", "decision", "agendaitem", ["agenda_item_id"], ["id"]
     )
+    op.create_foreign_key("decision_document_id_fkey", "decision", "document", ["document_id"], ["id"])
     op.alter_column("check", "remark", server_default=None)
     op.alter_column("decision", "version", server_default=None)
     op.alter_column("decision", "conditions", server_default=None)
@@ -645,8 +646,8 @@ def downgrade() -> None:
     _known("event", "type", "eventtype_known", EVENT_TYPES_BEFORE)
     _known("effect", "kind", "effectkind_known", EFFECT_KINDS_BEFORE)
     _known("timer", "kind", "timerkind_known", TIMER_KINDS_BEFORE)
-    op.drop_constraint("decision_agenda_item_id_fkey", "decision", type_="foreignkey")
     op.drop_constraint("decision_document_id_fkey", "decision", type_="foreignkey")
+    op.drop_constraint("decision_agenda_item_id_fkey", "decision", type_="foreignkey")
     op.drop_index(op.f("ix_decision_agenda_item_id"), table_name="decision")
     op.alter_column(
         "decision", "decided_at", existing_type=postgresql.TIMESTAMP(timezone=True), nullable=False
@@ -665,8 +666,8 @@ def downgrade() -> None:
     op.drop_column("decision", "proposal")
     op.drop_column("decision", "body")
     op.drop_column("decision", "version")
-    op.drop_constraint("check_replaced_by_id_fkey", "check", type_="foreignkey")
     op.drop_constraint("check_document_id_fkey", "check", type_="foreignkey")
+    op.drop_constraint("check_replaced_by_id_fkey", "check", type_="foreignkey")
     op.drop_column("check", "remark")
     op.drop_column("check", "replaced_by_id")
     op.drop_column("check", "document_id")

@@ -181,6 +181,7 @@ class EventType(StrEnum):
     PAYOUT_IN_DOUBT = "PAYOUT_IN_DOUBT"
     ACCOUNT_NEEDED = "ACCOUNT_NEEDED"
     ACCOUNT_CORRECTED = "ACCOUNT_CORRECTED"
+    ACCOUNT_LAPSED = "ACCOUNT_LAPSED"
     PAID_OUT = "PAID_OUT"
     COMPLETED = "COMPLETED"
     WITHDRAWN = "WITHDRAWN"
@@ -421,7 +422,7 @@ _ROWS: dict[Stage, tuple[_Row, ...]] = {
         _Row(S.AWAITING_PAYOUT,    A.PASS,                NEXT,                _SYSTEM,    E.STAGE_PASSED),
         _Row(S.AWAITING_PAYOUT,    A.REVOKE,              _To.DECISION,        _BODY,      E.DECISION_WITHDRAWN),
         _Row(S.AWAITING_APPLICANT, A.CORRECT_ACCOUNT,     S.AWAITING_PAYOUT,   _APPLICANT, E.ACCOUNT_CORRECTED),
-        _Row(S.AWAITING_APPLICANT, A.STOP_WAITING,        S.AWAITING_PAYOUT,   _RULE,      E.INFORMATION_LAPSED),
+        _Row(S.AWAITING_APPLICANT, A.STOP_WAITING,        S.AWAITING_PAYOUT,   _RULE,      E.ACCOUNT_LAPSED),
         _Row(S.AWAITING_APPLICANT, A.PAY_OUT,             NEXT,                _MONEY,     E.PAID_OUT),
         _Row(S.AWAITING_APPLICANT, A.REVOKE,              _To.DECISION,        _BODY,      E.DECISION_WITHDRAWN),
     ),
@@ -810,6 +811,9 @@ ADVICE = Machine[AdviceStatus, PartAction]("advice", (
             (P.ADVISE_WITH_CONDITIONS, V.CONDITIONAL),
         )
     ),
+    # a machine's advice follows its check, which is asked again before anything is decided
+    Step(V.POSITIVE,    P.ADVISE_AGAINST,         V.NEGATIVE,    _SYSTEM),
+    Step(V.NEGATIVE,    P.ADVISE_FOR,             V.POSITIVE,    _SYSTEM),
     Step(V.REQUESTED,   P.LAPSE,                  V.NO_REACTION, _SYSTEM),
     Step(V.REMINDED,    P.LAPSE,                  V.NO_REACTION, _SYSTEM),
     Step(V.REQUESTED,   P.WITHDRAW,               V.WITHDRAWN,   _RULE),

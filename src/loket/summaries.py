@@ -70,6 +70,7 @@ LINES: dict[E, tuple[str, str]] = {
     E.PAYOUT_IN_DOUBT:       ("Wij kijken de uitbetaling na.", "We look into the payout."),
     E.ACCOUNT_NEEDED:        ("Wij vroegen u om een ander rekeningnummer.", "We asked you for another account number."),
     E.ACCOUNT_CORRECTED:     ("U gaf een ander rekeningnummer.", "You gave another account number."),
+    E.ACCOUNT_LAPSED:        ("Wij kregen op tijd geen ander rekeningnummer.",       "We got no other account number in time."),
     E.PAID_OUT:              ("Wij hebben u uitbetaald.", "We have paid you."),
     E.COMPLETED:             ("Uw dossier is afgerond.",                             "Your case is completed."),
     E.WITHDRAWN:             ("De aanvraag is ingetrokken.",                         "The application is withdrawn."),

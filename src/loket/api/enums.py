@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from loket.advice import Opinion
 from loket.api.naming import enumeration
 from loket.definition import DecidingBody
 from loket.lifecycle import (
@@ -91,6 +92,13 @@ def _field(action: CaseAction) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+class LegalValue(StrEnum):
+    """What a message is worth: only legal delivery makes the term of an appeal run."""
+
+    INFORMATIVE = "INFORMATIVE"
+    LEGAL = "LEGAL"
+
+
 class PhaseState(StrEnum):
     """How far a case is in a phase of its blueprint."""
 
@@ -102,6 +110,10 @@ class PhaseState(StrEnum):
 enumeration(
     CaseAction,
     {member.name: f"Mutation `{_field(member)}`." for member in CaseAction},
+)
+enumeration(
+    LegalValue,
+    {"INFORMATIVE": "It announces.", "LEGAL": "In the eBox, or by registered letter."},
 )
 enumeration(
     PhaseState,
@@ -207,6 +219,7 @@ enumeration(
         "PAYOUT_IN_DOUBT": "It is not certain whether money moved; a person finds out.",
         "ACCOUNT_NEEDED": "The applicant was asked for another account.",
         "ACCOUNT_CORRECTED": "The applicant gave another account.",
+        "ACCOUNT_LAPSED": "No other account came in time.",
         "PAID_OUT": "The premium was paid.",
         "COMPLETED": "All is done.",
         "WITHDRAWN": "The applicant took it back.",
@@ -261,6 +274,16 @@ enumeration(
         "WITHDRAWN": "The question was taken back.",
     },
     description="Where advice stands.",
+)
+enumeration(
+    Opinion,
+    {
+        "POSITIVE": "In favour.",
+        "NEGATIVE": "Against.",
+        "CONDITIONAL": "In favour, on conditions.",
+    },
+    name="AdviceOpinion",
+    description="What an adviser thinks of it.",
 )
 enumeration(
     AdviserKind,
@@ -427,7 +450,7 @@ enumeration(
         "MBP": "Mijn Burgerprofiel.",
         "EMAIL": "E-mail.",
         "SMS": "Text message.",
-        "LETTER": "On paper.",
+        "LETTER": "On paper, or a letter in the eBox.",
     },
     description="Over what a message goes.",
 )
