@@ -9,7 +9,7 @@ import pytest
 
 from loket import publishing
 from loket.definition import Definition, Rule
-from loket.factcheck import faults_of
+from loket.factcheck import Asked, Names, faults_in, faults_of
 from loket.rules import (
     Address,
     Applicant,
@@ -19,9 +19,11 @@ from loket.rules import (
     Municipality,
     Outcome,
     Quota,
+    TaxAnswer,
     conclude,
     evaluate,
     evaluate_all,
+    weigh,
 )
 
 FILE = Path(__file__).parents[1] / "src" / "loket" / "procedures" / "compost-bin.yaml"
@@ -227,3 +229,110 @@ def test_rules_that_would_fail_some_day_are_refused_now(when: str, reason: str) 
     assert any(reason in one for one in faults_of(rule(when), FORM, ["bak"])), faults_of(
         rule(when), FORM, ["bak"]
     )
+
+
+# --- what is not known yet --------------------------------------------------------------------
+
+ASKED = {"here": "NOT_MET", "income": "MET", "papers": "REPLACED", "silent": "UNKNOWN", "running": "RUNNING"}
+CHECKED = replace(
+    RESIDENT, checks=ASKED, advices={"social": "REMINDED"}, claims={"home": "ABSENT", "own": "TAKEN"}
+)
+
+
+@pytest.mark.parametrize(
+    ("when", "outcome"),
+    [
+        ("checks.income == 'MET'", Outcome.MET),
+        ("checks.here == 'MET'", Outcome.NOT_MET),
+        ("checks.papers == 'MET'", Outcome.MET),
+        # however it is written, a source that is silent refuses nothing and grants nothing
+        ("checks.silent == 'MET'", Outcome.REFER),
+        ("checks.running == 'MET'", Outcome.REFER),
+        ("checks.silent != 'NOT_MET'", Outcome.REFER),
+        ("has(checks.silent) && checks.silent == 'MET'", Outcome.REFER),
+        ("!(checks.silent == 'MET')", Outcome.REFER),
+        ("checks['running'] == 'MET'", Outcome.REFER),
+        ("checks.exists(key, key == 'silent' && checks[key] == 'MET')", Outcome.REFER),
+        ("checks.silent == 'MET' ? checks.running == 'MET' : false", Outcome.REFER),
+        # what does not depend on it is known
+        ("checks.silent == 'MET' || checks.income == 'MET'", Outcome.MET),
+        ("checks.silent == 'MET' && checks.here == 'MET'", Outcome.NOT_MET),
+        ("checks.silent == 'MET' || checks.silent == 'NOT_MET'", Outcome.MET),
+        ("advices.social != 'NEGATIVE'", Outcome.REFER),
+        ("claims.home == 'FREE'", Outcome.REFER),
+        ("claims.own == 'FREE'", Outcome.NOT_MET),
+        ("checks.never == 'MET'", Outcome.REFER),
+    ],
+)
+def test_what_is_not_known_yet_is_no_answer(when: str, outcome: Outcome) -> None:
+    assert ask(when, CHECKED) is outcome
+
+
+def test_too_much_that_is_not_known_goes_to_a_person() -> None:
+    many = replace(RESIDENT, checks={f"c{number}": "RUNNING" for number in range(9)})
+    assert ask("checks.c1 == 'MET' || checks.c1 == 'NOT_MET'", many) is Outcome.REFER
+
+
+def test_what_goes_wrong_with_an_answer_is_not_repeated() -> None:
+    answer = TaxAnswer(True, 2024, 36_250.0)
+    ruling = weigh("answer.household_income + '1' == ''", RESIDENT, answer)
+    assert ruling.outcome is Outcome.REFER
+    assert "36" not in ruling.why
+
+
+NAMES = Names(products=["bak"], tables=["limit"], checks=["income"], advisers=["social"], benefits=["home"])
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "checks.income == 'MET'",
+        "advices.social == 'NEGATIVE' ? 'REFER' : true",
+        "claims.home == 'FREE' && window_open",
+        "tables.limit + 1.0 * household.dependants > tables['limit']",
+        "applicant.resident_on_reference_date && applicant.resident_since <= reference_date",
+        "household.children.exists(child, child.age_on_reference_date < 18)",
+    ],
+)
+def test_a_rule_may_speak_of_what_the_procedure_names(when: str) -> None:
+    assert faults_of(rule(when), FORM, NAMES) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "reason"),
+    [
+        ("checks.incom == 'MET'", "has no 'incom'"),
+        ("checks.income == 'UNKNOWN'", "is never 'UNKNOWN'"),
+        ("advices.social == 'YES'", "is never 'YES'"),
+        ("checks.all(key, checks[key] == 'MET')", "is read key by key"),
+        ("checks['income'] == 'MET'", "is read as checks.key"),
+        ("tables.ceiling > 1.0", "has no 'ceiling'"),
+        ("tables['ceiling'] > 1.0", "has no 'ceiling'"),
+        ("claims.own == 'FREE'", "has no 'own'"),
+        ("checks.income", "answers str"),
+        ("answer.found", "unknown fact 'answer'"),
+    ],
+)
+def test_a_rule_that_speaks_of_what_is_not_there_is_found_before_it_is_published(
+    when: str, reason: str
+) -> None:
+    faults = faults_of(rule(when), FORM, NAMES)
+    assert any(reason in one for one in faults), faults
+
+
+@pytest.mark.parametrize(
+    ("service", "met", "reason"),
+    [
+        ("social_status", "answer.statuses.BIM_BVT", ""),
+        ("social_status", "answer.statuses['BIM_BVT']", ""),
+        ("social_status", "answer.statuses.RVV", "has no 'RVV'"),
+        ("tax_assessment", "answer.found && answer.household_income <= tables.limit", ""),
+        ("tax_assessment", "answer.income <= tables.limit", "has no 'income'"),
+        ("tax_assessment", "answer.household_income", "answers float"),
+        ("handicap_file", "answer.found && answer.pillar_1 >= 4 && answer.age < 22", ""),
+        ("handicap_file", "answer.statuses.BIM_BVT", "has no 'statuses'"),
+    ],
+)
+def test_what_a_check_reads_of_an_answer_is_looked_at_too(service: str, met: str, reason: str) -> None:
+    faults = faults_in(met, FORM, NAMES, answer=Asked(service, ["BIM_BVT"]))
+    assert any(reason in one for one in faults) if reason else faults == [], faults

@@ -291,7 +291,7 @@ class _Walk:
         if isinstance(kind, _Named):
             if group != "string" or kind.said:
                 self._faults.append(f"'{path}' is read as {path}.key")
-            elif text.strip("rRbB'\"") not in kind.keys:
+            elif _word(text) not in kind.keys:
                 there = ", ".join(sorted(kind.keys)) or "no members"
                 self._faults.append(f"'{path}' has no {text}; it has: {there}")
         self._until("]")
@@ -299,9 +299,14 @@ class _Walk:
     def _compared(self, kind: _Named, path: str) -> None:
         """With a word that it can never be, it would be a rule that says always the same."""
         group, text = self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else ("", "")
-        word = text.strip("rRbB'\"")
+        word = _word(text)
         if self._look() in {"==", "!="} and group == "string" and word not in kind.said:
             self._faults.append(f"'{path}' is never '{word}'; it is one of: {', '.join(kind.said)}")
+
+
+def _word(literal: str) -> str:
+    """What stands between the quotes."""
+    return literal.lstrip("rRbB").strip("'\"")
 
 
 # --- facts to try a rule on -------------------------------------------------------------------
