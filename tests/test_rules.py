@@ -182,7 +182,7 @@ def test_the_longest_rule_that_can_be_published_is_quick() -> None:
     )
     inner = " && ".join(["room.size > 0.5", "line.quantity > 0"] * 13)
     when = f"cart.all(line, application.rooms.all(room, {inner}))"
-    assert not faults_of(rule(when), FORM, ["bak"])
+    assert not faults_of(rule(when), FORM, Names(products=["bak"]))
     started = time.monotonic()
     assert ask(when, full) is Outcome.MET
     assert time.monotonic() - started < 5
@@ -204,7 +204,7 @@ def test_the_longest_rule_that_can_be_published_is_quick() -> None:
     ],
 )
 def test_rules_over_known_facts_are_accepted(when: str) -> None:
-    assert faults_of(rule(when), FORM, ["bak", "vat"]) == []
+    assert faults_of(rule(when), FORM, Names(products=["bak", "vat"])) == []
 
 
 @pytest.mark.parametrize(
@@ -226,8 +226,8 @@ def test_rules_over_known_facts_are_accepted(when: str) -> None:
     ],
 )
 def test_rules_that_would_fail_some_day_are_refused_now(when: str, reason: str) -> None:
-    assert any(reason in one for one in faults_of(rule(when), FORM, ["bak"])), faults_of(
-        rule(when), FORM, ["bak"]
+    assert any(reason in one for one in faults_of(rule(when), FORM, Names(products=["bak"]))), faults_of(
+        rule(when), FORM, Names(products=["bak"])
     )
 
 

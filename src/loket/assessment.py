@@ -6,7 +6,7 @@ from sqlmodel import col
 from loket import cases
 from loket.facts import CHECKED_IN
 from loket.lifecycle import Action, AdviceStatus, CheckStatus, Stage, Status
-from loket.records import Advice, Case, Check, Json, Person
+from loket.records import Advice, Case, Check, Json
 from loket.work import Work, the_system
 
 AWAITED = (AdviceStatus.REQUESTED, AdviceStatus.REMINDED)
@@ -49,11 +49,6 @@ async def heed(work: Work, case: Case, before: Json) -> None:
     here = work.settings.municipality.nis
     if _nis(was) == here and now and _nis(now) != here and not now.get("deceased_on"):
         await cases.open_task(work, case, "APPLICANT_MOVED", {"to": (now.get("address") or {}).get("city")})
-
-
-async def is_deceased(work: Work, case: Case) -> bool:
-    person = await work.session.get_one(Person, case.person_id)
-    return person.deceased_on is not None
 
 
 def _nis(person: Json) -> str | None:

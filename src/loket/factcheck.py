@@ -90,9 +90,9 @@ class Asked:
     statuses: Sequence[str] = ()
 
 
-def faults_of(rule: Rule, form: Mapping[str, Any], names: Names | Sequence[str]) -> list[str]:
+def faults_of(rule: Rule, form: Mapping[str, Any], names: Names) -> list[str]:
     """What is wrong with a rule, before anybody meets it; as `faults_in`."""
-    return faults_in(rule.when, form, names if isinstance(names, Names) else Names(products=names))
+    return faults_in(rule.when, form, names)
 
 
 def faults_in(
