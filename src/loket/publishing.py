@@ -19,7 +19,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from loket.definition import Definition
-from loket.proofreading import Place, proofread
+from loket.findings import Place
+from loket.proofreading import proofread
 
 MAX_BYTES = 500_000
 MAX_DEPTH = 40
