@@ -54,6 +54,13 @@ MAY = {
     "caseAddNote":                 {HANDLER, FINANCE, DRIVER, OPERATOR},
     "taskComplete":                {HANDLER, FINANCE, DRIVER, OPERATOR},
     "decisionTake":                {HANDLER, OPERATOR},
+    "decisionPrepare":             {HANDLER, OPERATOR},
+    "decisionSendToMinutes":       {HANDLER, OPERATOR},
+    "decisionRecord":              set(),  # the secretariat's alone
+    "decisionConfirm":             {HANDLER, OPERATOR},
+    "decisionWithdraw":            {HANDLER, OPERATOR},
+    "letterBatchMake":             {OPERATOR},
+    "letterBatchProof":            {OPERATOR},
     "paymentStart":                {HANDLER, FINANCE, DRIVER, OPERATOR},  # as above
     "paymentRegister":             {FINANCE},
     "refundOrder":                 {FINANCE},

@@ -41,7 +41,9 @@ from loket.work import Work, the_system
 
 LONGEST_TEXT = 4_000
 """Characters of a reason, a question, an answer: it goes on into messages and to other systems."""
-_SEES_EVERY_CASE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.OPERATOR, Role.SYSTEM})
+_SEES_EVERY_CASE = frozenset(
+    {Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.SECRETARIAT, Role.OPERATOR, Role.SYSTEM}
+)
 
 
 def machine(definition: Definition) -> CaseMachine:

@@ -7,13 +7,36 @@ registration at MAGDA go, and tells accounting and planning.
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, checks, deliveries, entitlements, invoices, orders, payouts, sources
+from loket import (
+    cases,
+    checks,
+    deliveries,
+    entitlements,
+    invoices,
+    letters,
+    orders,
+    payouts,
+    sources,
+    withdrawals,
+)
 from loket.lifecycle import Action, Role, Status, TaskStatus
 from loket.records import Application, Case, Person, Task
 from loket.work import Work
 
 _STILL_TO_DO = frozenset(
-    {"REFUND_DUE", "REVIEW_REQUESTED", "DELIVERED_UNEXPECTEDLY", "RECOVERY", "PAYOUT_DIFFERS"}
+    {
+        "REFUND_DUE",
+        "REVIEW_REQUESTED",
+        "DELIVERED_UNEXPECTEDLY",
+        "RECOVERY",
+        "PAYOUT_DIFFERS",
+        "AGENDA_ITEM_TO_CORRECT",
+        "DECISION_AFTER_WITHDRAWAL",
+        "DECISION_DIFFERS",
+        "DOCUMENT_DIFFERS",
+        "NOTIFY_LATE",
+        "NO_ADDRESS",
+    }
 )
 """Tasks that an end does not settle."""
 
@@ -71,6 +94,7 @@ async def clean_up(work: Work, case: Case) -> None:
         await invoices.credit(work, case, _why(case))
         await deliveries.cancel(work, case)
         await payouts.cancel_live(work, case, _why(case))
+        await withdrawals.let_go(work, case, _why(case))
         await orders.give_back(work, case)
         await entitlements.release(work, case)
     await checks.stop(work, case)
@@ -81,6 +105,7 @@ async def clean_up(work: Work, case: Case) -> None:
     done = [task.kind for task in open_tasks if task.kind not in _STILL_TO_DO]
     if done:
         await cases.complete_tasks(work, case, *done, remark=f"the case ended: {case.status}")
+    await letters.watch(work, case)
 
 
 def _why(case: Case) -> str:

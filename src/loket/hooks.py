@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.exc import DataError
 from sqlmodel import col
@@ -23,15 +24,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from loket import cases, deliveries, inbox, invoices, messages, payouts, transfers
+from loket import agenda, cases, deliveries, inbox, invoices, messages, payouts, transfers
 from loket.app import Loket
 from loket.channels.sms import SmsStatus
 from loket.errors import BadNotice, BadSignature, Failed, Refused
 from loket.identity import safe_return
 from loket.lifecycle import REFUND, PartAction, PaymentStatus
 from loket.numbers import find_references
-from loket.records import Case, CreditNote, Inbox, Invoice, Payment, PaymentMethod, Refund
+from loket.records import Case, CreditNote, EffectKind, Inbox, Invoice, Payment, PaymentMethod, Refund
 from loket.systems import accounting, payout_orders, planning
+from loket.systems.minutes import DecisionRecorded
 from loket.systems.payments import CheckoutState, CheckoutStatus, PaymentNotice, RefundState
 from loket.work import Work, the_system
 
@@ -70,6 +72,7 @@ def routes(loket: Loket) -> list[Route]:
         Route("/hooks/sms/twilio", door(_twilio), methods=["POST"]),
         Route("/hooks/accounting", door(_accounting), methods=["POST"]),
         Route("/hooks/planning", door(_planning), methods=["POST"]),
+        Route("/hooks/minutes/decision", door(_minutes), methods=["POST"]),
     ]
 
 
@@ -374,6 +377,29 @@ async def _planning(loket: Loket, request: Request) -> Response:
 
     return await _hear(loket, "Planning", notice.id, act)
 
+
+# --- minutes ----------------------------------------------------------------------------------
+
+
+async def _minutes(loket: Loket, request: Request) -> Response:
+    """A decision that a connector tells; its document is fetched after we answered."""
+    notice = loket.systems.minutes.read_notice(request.headers, await _body(request))
+
+    async def act(work: Work) -> Outcome:
+        told = notice.said
+        if told is None:
+            return {"ignored": notice.type}
+        item = await agenda.find(work, told.external_identifier, told.item_uid)
+        if item is None or item.body != told.body:
+            return {"unmatched": True, "item": told.external_identifier, "result": told.result}
+        payload = {"item_id": str(item.id), "told": _DECISION.dump_python(told, mode="json")}
+        await work.leave(EffectKind.MINUTES_READ, payload, case=await agenda.a_case_of(work, item))
+        return {"item": item.external_identifier, "result": told.result}
+
+    return await _hear(loket, "Minutes", notice.id, act)
+
+
+_DECISION = TypeAdapter(DecisionRecorded)
 
 # --- small things -----------------------------------------------------------------------------
 

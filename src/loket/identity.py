@@ -38,6 +38,7 @@ ROLES = {
     "LoketFinancien":           Role.FINANCE,
     "LoketUitvoerder":          Role.FIELD_WORKER,
     "LoketAdviseur":            Role.ADVISER,
+    "LoketSecretariaat":        Role.SECRETARIAT,
     "LoketBeheerder":           Role.OPERATOR,
 }
 # fmt: on

@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from loket import deliveries, invoices, wording
 from loket.cases import open_task
-from loket.definition import Definition, Rule
+from loket.definition import Benefit, Definition, Rule
 from loket.definition import MessageChannel as Channel
 from loket.letterhead import Picture
 from loket.lifecycle import (
@@ -32,6 +32,7 @@ from loket.lifecycle import (
 from loket.numbers import printed_reference
 from loket.records import (
     Case,
+    Decision,
     Delivery,
     Effect,
     EffectKind,
@@ -311,9 +312,35 @@ async def _values(
             values["slot"] = wording.Window(delivery.starts_at, delivery.ends_at)
         values["choose_by"] = await _choose_by(work, case)
     values["previous_slot"] = _window(data.get("previous"))
+    if definition.decision is not None:
+        values |= await _decided(work, case, definition, person.language, data)
     values["refund"] = await _refund(work, case, events)
     values |= _motivation(work, case, definition, person.language, data, values)
     return {name: value for name, value in values.items() if value is not None}
+
+
+async def _decided(
+    work: Work, case: Case, definition: Definition, language: str, data: dict[str, Any]
+) -> dict[str, wording.Value]:
+    """Who decides and when; and once it is decided, what."""
+    values: dict[str, wording.Value] = {
+        "body": definition.deciding_body.get(language),
+        "meeting_on": _day(data.get("meeting_on")),
+        "account": (case.facts.get("account") or {}).get("masked"),
+        "paid_on": _day(data.get("paid_on")),
+    }
+    found = await work.session.scalars(
+        select(Decision).where(col(Decision.case_id) == case.id, col(Decision.round) == case.round)
+    )
+    decision = found.one_or_none()
+    if decision is None or decision.decided_at is None or decision.withdrawn_at is not None:
+        return values
+    titles = {one.key: one.title.get(language) for one in definition.benefits}
+    for name, granted in (("benefits", True), ("refused_benefits", False)):
+        values[name] = [
+            titles.get(one["key"]) or one["title"] for one in decision.benefits if one["granted"] is granted
+        ]
+    return values | {"granted": decision.amount, "conditions": decision.conditions.splitlines()}
 
 
 def _items(definition: Definition, case: Case, language: str) -> list[str]:
@@ -337,9 +364,8 @@ def _motivation(
 ) -> dict[str, wording.Value]:
     """The reasons of the rules that said no, in the citizen's language; else what a person wrote."""
     keys = data.get("rules") or []
-    rules: list[Rule] = [
-        rule for rule in (*definition.rules.screening, *definition.rules.approval) if rule.key in keys
-    ]
+    stated: list[Rule | Benefit] = [*definition.rules.screening, *definition.rules.approval]
+    rules = [one for one in (*stated, *definition.benefits) if one.key in keys]
     if rules and data.get("reasons"):
         verdicts = [
             Verdict(Outcome.NOT_MET, rule.key, rule.title, rule.message, rule.fact, rule.legal)

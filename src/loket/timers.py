@@ -8,7 +8,17 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from loket import applications, cases, deliveries, information, invoices, payouts, timetable
+from loket import (
+    agenda,
+    applications,
+    cases,
+    deliveries,
+    information,
+    invoices,
+    letters,
+    payouts,
+    timetable,
+)
 from loket.app import Loket
 from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Stage, Status, TimerKind
 from loket.records import Application, Case, Timer, TimerState
@@ -21,8 +31,8 @@ FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=15)
 ASKING = frozenset({TimerKind.SLOT_END})
 """The planning tool is asked which slots are free still."""
-POLLS = frozenset({TimerKind.CHECKOUT_POLL, TimerKind.PAYOUT_POLL})
-"""Money is followed to its end, whatever became of the case."""
+OUTLIVES = frozenset({TimerKind.CHECKOUT_POLL, TimerKind.PAYOUT_POLL, TimerKind.NOTIFY_END})
+"""Money is followed to its end, and so is a letter, whatever became of the case."""
 STANDS_STILL = timedelta(days=1)
 """How long a term that may not lapse now is put off: when it runs on, it gets its new day at once."""
 _BEFORE_DECISION = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
@@ -91,7 +101,7 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
         await work.session.flush()
         if draft is not None:
             await applications.end_draft(work, draft, PartAction.EXPIRE)
-        elif case is not None and (case.status not in FINAL or timer.kind in POLLS):
+        elif case is not None and (case.status not in FINAL or timer.kind in OUTLIVES):
             await ON_TIME[timer.kind](work, case, timer)
     return True
 
@@ -157,6 +167,18 @@ async def _payout_poll(work: Work, _: Case, timer: Timer) -> None:
     await payouts.poll(work, timer.subject_id, timer.number)
 
 
+async def _minutes_poll(work: Work, case: Case, _: Timer) -> None:
+    await agenda.poll(work, case)
+
+
+async def _successor_end(work: Work, case: Case, _: Timer) -> None:
+    await agenda.no_successor(work, case)
+
+
+async def _notify_end(work: Work, case: Case, _: Timer) -> None:
+    await letters.late(work, case)
+
+
 async def _payout_end(work: Work, case: Case, _: Timer) -> None:
     await payouts.late(work, case)
 
@@ -184,5 +206,8 @@ ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.DELIVERY_UNCONFIRMED: _unconfirmed,
     TimerKind.PAYOUT_POLL: _payout_poll,
     TimerKind.PAYOUT_END: _payout_end,
+    TimerKind.MINUTES_POLL: _minutes_poll,
+    TimerKind.SUCCESSOR_END: _successor_end,
+    TimerKind.NOTIFY_END: _notify_end,
     TimerKind.DRAFT_END: _no_case,
 }

@@ -19,13 +19,17 @@ STEPS: dict[CaseAction, tuple[Action, ...]] = {
     CaseAction.CASE_CANCEL: (Action.CANCEL,),
     CaseAction.CASE_REOPEN: (Action.REOPEN,),
     CaseAction.CASE_ADD_NOTE: (Action.ADD_NOTE,),
-    CaseAction.DECISION_TAKE: (Action.GRANT, Action.REFUSE),
     CaseAction.DELIVERY_CONFIRM: (Action.CONFIRM_DELIVERY,),
     CaseAction.DELIVERY_REPORT_MISSED: (Action.REPORT_MISSED,),
 }
 """The mutations that are one step (or one of two) of the case's own table."""
 
 _OF_PARTS: dict[CaseAction, tuple[Action, ...]] = {
+    CaseAction.DECISION_PREPARE: (Action.PREPARE_DECISION,),
+    CaseAction.DECISION_TAKE: (Action.GRANT, Action.REFUSE),
+    CaseAction.DECISION_SEND_TO_MINUTES: (Action.SEND_TO_MINUTES,),
+    CaseAction.DECISION_RECORD: (Action.POSTPONE, Action.MODIFY),
+    CaseAction.DECISION_WITHDRAW: (Action.REVOKE,),
     CaseAction.PAYMENT_REGISTER: (Action.PAY,),
     CaseAction.DELIVERY_HOLD_SLOT: (Action.BOOK_SLOT,),
     CaseAction.DELIVERY_BOOK_SLOT: (Action.BOOK_SLOT,),

@@ -24,7 +24,7 @@ from loket.work import Actor, Work
 
 FILE_LIFE = timedelta(minutes=15)
 
-SEES_EVERY_CASE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.OPERATOR})
+SEES_EVERY_CASE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.SECRETARIAT, Role.OPERATOR})
 _NOBODY = UUID(int=0)
 
 
@@ -170,6 +170,21 @@ def bookkeeper(scope: Scope) -> bool:
 def payer(scope: Scope) -> bool:
     """Who may order a payout; another of finance approves it."""
     return scope.has(Role.HANDLER, Role.FINANCE)
+
+
+def secretariat(scope: Scope) -> bool:
+    """Of the general director: makes the decisions of the bodies ready, and records them."""
+    return scope.has(Role.SECRETARIAT)
+
+
+def mailing(scope: Scope) -> bool:
+    """Who sends the day's letters."""
+    return scope.has(Role.SECRETARIAT, Role.OPERATOR)
+
+
+def deciding(scope: Scope) -> bool:
+    """Who prepares decisions, and who records them."""
+    return scope.has(Role.HANDLER, Role.SECRETARIAT, Role.OPERATOR)
 
 
 def operator(scope: Scope) -> bool:

@@ -10,7 +10,7 @@ from strawberry.scalars import JSON
 from loket import lifecycle, paper, records, summaries
 from loket.api.carts import ORDERED, SETTLED, Allowance, Cart, allowances_of, cart_of
 from loket.api.context import Caller, of_case, of_document, of_person, staff, staff_only
-from loket.api.enums import CaseAction, PhaseState
+from loket.api.enums import CaseAction, LegalValue, PhaseState
 from loket.api.mapping import base64url
 from loket.api.naming import Field, described, input_type, output
 from loket.api.offers import NEEDS, offers
@@ -33,7 +33,7 @@ from loket.api.reads import (
     parts,
 )
 from loket.api.scalars import Cursor, EmailAddress, Money, PhoneNumber
-from loket.definition import Definition
+from loket.definition import DecidingBody, Definition
 from loket.lifecycle import (
     ApplicationStatus,
     CheckStatus,
@@ -56,6 +56,8 @@ from loket.records import (
     Channel,
     EffectKind,
     EffectState,
+    LetterStatus,
+    LetterWay,
     MessageChannel,
     PaymentMethod,
     PayoutKind,
@@ -143,7 +145,7 @@ class Issue:
 class Document(Node):
     """A file of an application or a case."""
 
-    kind: str = column("ATTACHMENT or INVOICE.")
+    kind: str = column("ATTACHMENT, INVOICE, LETTER, DECISION_DRAFT, DECISION.")
     filename: str = column("Its name.")
     media_type: str = column("Its media type.")
     size: int = column("In bytes.")
@@ -438,7 +440,10 @@ class Message(Node):
     language: str = column("In which language.")
     subject: str = column("Its subject; empty for a text message.")
     body: str = column("Its text.")
-    legal_value: bool = column("Whether it is a legal delivery; else it only announces.")
+    legal_value: LegalValue = expression(
+        "Whether it is a legal delivery, or only announces.",
+        "CASE WHEN {t}.legal_value THEN 'LEGAL' ELSE 'INFORMATIVE' END",
+    )
     queued_at: datetime = column("When it was written.")
     sent_at: datetime | None = column("When the channel took it.")
     delivered_at: datetime | None = column("When it arrived, where the channel tells.")
@@ -545,16 +550,155 @@ class Check(Node):
     ended_at: datetime | None = column("Until when.")
 
 
+IS_TOLD = "({viewer.kind}::text <> 'CITIZEN' OR {t}.decided_at IS NOT NULL)"
+"""A citizen hears what is decided, not what is proposed."""
+
+
+def _told(name: str) -> str:
+    return f"CASE WHEN {IS_TOLD} THEN {{t}}.{name} ELSE '' END"
+
+
+@output
+class DecidedBenefit:
+    """A sum that was asked, and what became of it."""
+
+    key: str = described("Its key in the definition.")
+    title: str = described("Its title, in Dutch.")
+    granted: bool = described("Whether it is granted.")
+    amount: Decimal = described("How much, in EUR.")
+
+
+@output
+class Signatory:
+    """Who signed a decision."""
+
+    name: str = described("The name.")
+    function: str = described("As what.")
+    signed_on: date | None = described("When.")
+
+
+@entity(records.AgendaItem, policy=staff_only)
+class AgendaItem(Node):
+    """One item on the agenda of a body, with the decisions on one case or many (agendapunt)."""
+
+    body: DecidingBody = column("Which body.")
+    external_identifier: str = column("By which the minutes system finds it.")
+    item_uid: str | None = column("The minutes system's own name for it.")
+    title: str = column("As it is published: without names.")
+    meeting_on: date | None = column("The day of the meeting.")
+    state: str = column("As the minutes system names it.")
+    created_at: datetime = column("When it was sent.")
+    heard_at: datetime | None = column("When something was last heard of it.")
+    ended_at: datetime | None = column("When nothing more was to be heard of it.")
+    document: Document | None = one("The draft, with its closed annex.", on="document_id")
+    decisions: list["Decision"] = listed(
+        "The decisions on it; the first hundred.",
+        where="{t}.agenda_item_id = {parent}.id",
+        order="{t}.id",
+    )
+
+
+@entity(records.Letter, policy=of_case)
+class Letter(Node):
+    """A letter, in the eBox or on paper (brief)."""
+
+    way: LetterWay = column("How it goes.")
+    status: LetterStatus = column("Where it stands.")
+    subject: str = column("What it is about.")
+    registered_number: str | None = column("The number of the registered letter.")
+    created_at: datetime = column("When it was written.")
+    sent_at: datetime | None = column("When it was sent.")
+    reason: str = column("Why it will not arrive.")
+    legal_value: LegalValue = expression(
+        "Whether it is a legal delivery, or only informs.",
+        "CASE WHEN {t}.way = 'NORMAL' THEN 'INFORMATIVE' ELSE 'LEGAL' END",
+    )
+    document: Document | None = one("Its paper.", on="document_id", with_parent=True)
+    case: "Case" = one("About which case.", on="case_id", with_parent=True)
+
+
 @entity(records.Decision, policy=of_case)
 class Decision(Node):
     """What was decided (besluit)."""
 
     status: DecisionStatus = column("What.")
+    version: int = column("Raised by every change.")
+    round: int = column("Of which round of the case.")
     by_rule: bool = column("Whether a rule decided.")
-    motivation_legal: str = column("Why, in law.")
-    motivation_factual: str = column("Why, in fact.")
-    decided_at: datetime | None = column("When.")
+    body: DecidingBody | None = column("The body that decides; null where a handler or a rule does.")
+    proposal: DecisionStatus | None = column(
+        "What is put before the body.", allowed=lambda scope: scope.is_staff
+    )
+    amount: Money | None = part(
+        "What is granted; for staff also what is proposed.",
+        {"amount": "{t}.amount", "currency": "'EUR'"},
+        unless=f"{{t}}.amount IS NULL OR NOT {IS_TOLD}",
+    )
+    benefits: list[DecidedBenefit] = parts(
+        "What was asked, and whether it is granted.",
+        f"CASE WHEN {IS_TOLD} THEN {{t}}.benefits ELSE '[]'::jsonb END",
+        {
+            "key": "{t} ->> 'key'",
+            "title": "{t} ->> 'title'",
+            "granted": "({t} ->> 'granted')::boolean",
+            "amount": "({t} ->> 'amount')::numeric",
+        },
+    )
+    conditions: str = expression("On which conditions.", _told("conditions"))
+    motivation_legal: str = expression("Why, in law.", _told("motivation_legal"))
+    motivation_factual: str = expression("Why, in fact.", _told("motivation_factual"))
+    text: str = expression("What the body decided in its own words.", _told("text"))
+    meeting_on: date | None = expression(
+        "The day of the meeting that decides.",
+        "(SELECT a.meeting_on FROM agendaitem a WHERE a.id = {t}.agenda_item_id)",
+    )
+    decided_on: date | None = expression(
+        "The day on which it was decided.", "CASE WHEN {t}.decided_at IS NOT NULL THEN {t}.decided_on END"
+    )
+    decided_at: datetime | None = column("When Loket knew.")
+    signatories: list[Signatory] = parts(
+        "Who signed.",
+        "{t}.signatories",
+        {
+            "name": "{t} ->> 'name'",
+            "function": "{t} ->> 'function'",
+            "signed_on": "({t} ->> 'signed_on')::date",
+        },
+    )
+    document_sha256: str = column("Of the signed decision; empty until it is there.")
+    withdrawn_at: datetime | None = column("When it was taken back.")
+    withdrawn_reason: str = column("Why it was taken back.")
     decided_by: StaffMember | None = one("Who, where a person did.", on="staff_id")
+    document: Document | None = one("The signed decision, for staff.", on="document_id")
+    agenda_item: AgendaItem | None = one("Where it stands on the agenda, for staff.", on="agenda_item_id")
+    letter: Letter | None = one(
+        "The letter with it; the last one.",
+        where="{t}.decision_id = {parent}.id",
+        order="{t}.created_at DESC, {t}.id",
+        with_parent=True,
+    )
+    case: "Case" = one("On which case.", on="case_id", with_parent=True)
+
+
+@entity(records.LetterBatch, policy=staff_only)
+class LetterBatch(Node):
+    """Letters that were handed to who prints and posts them."""
+
+    made_on: date = column("The day.")
+    number: int = column("The how manieth of that day.")
+    size: int = column("How many letters.", "letters")
+    created_at: datetime = column("When.")
+    posted_at: datetime | None = column("When the last proof of posting came in.")
+    letters: list[Letter] = listed(
+        "The letters, in the order of the print; the first hundred.",
+        where="{t}.batch_id = {parent}.id",
+        order="{t}.sequence",
+    )
+
+    @computed("document_id")
+    def url(row: Row, viewer: Caller) -> str:  # noqa: N805  # no self
+        """Where to get the file with all of them, for a quarter of an hour."""
+        return viewer.file_link(UUID(row["document_id"]))
 
 
 @entity(records.AccessLog, policy=of_person())
@@ -760,6 +904,7 @@ class Case(Node):
         delivery=NEEDS["delivery"],
         invoice=NEEDS["invoice"],
         refunds=NEEDS["refunds"],
+        decision=NEEDS["decision"],
         has_task=NEEDS["has_task"],
         has_message=NEEDS["has_message"],
     )

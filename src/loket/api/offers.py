@@ -10,12 +10,14 @@ from loket.api.context import Caller
 from loket.api.enums import CaseAction
 from loket.definition import Definition
 from loket.lifecycle import (
+    DECISION,
     DELIVERY,
     FINAL,
     INVOICE,
     REFUND,
     Action,
     CaseMachine,
+    DecisionStatus,
     DeliveryStatus,
     InvoiceStatus,
     PartAction,
@@ -30,6 +32,8 @@ NEEDS: dict[str, str] = {
     "delivery": "(SELECT status FROM delivery d WHERE d.case_id = {t}.id AND d.round = {t}.round)",
     "invoice": "(SELECT status FROM invoice i WHERE i.case_id = {t}.id AND i.status <> 'CREDITED' LIMIT 1)",
     "refunds": "(SELECT json_agg(DISTINCT r.status) FROM refund r WHERE r.case_id = {t}.id)",
+    "decision": "(SELECT json_build_object('status', d.status, 'away', d.agenda_item_id IS NOT NULL)"
+    " FROM decision d WHERE d.case_id = {t}.id AND d.round = {t}.round)",
     "has_task": "EXISTS (SELECT FROM task k WHERE k.case_id = {t}.id AND k.status = 'OPEN')",
     "has_message": "EXISTS (SELECT FROM message m WHERE m.case_id = {t}.id AND m.status <> 'QUEUED'"
     " AND m.effect_id IS NOT NULL)",
@@ -69,6 +73,18 @@ class Why(Enum):
     NO_REFUND = (
         "Er is geen terugbetaling die besteld kan worden.",
         "There is no refund that can be ordered.",
+    )
+    NOTHING_PREPARED = (
+        "Er is nog geen beslissing voorbereid.",
+        "No decision was prepared yet.",
+    )
+    WITH_THE_BODY = (
+        "De beslissing ligt al bij het bestuursorgaan.",
+        "The decision is with its body already.",
+    )
+    NOT_TO_CONFIRM = (
+        "Er is geen gewijzigde beslissing te bevestigen.",
+        "There is no changed decision to confirm.",
     )
     NO_TASK = ("Er staat geen taak open.", "No task is open.")
     NO_MESSAGE = ("Er is geen bericht dat opnieuw kan.", "There is no message to send again.")
@@ -113,7 +129,7 @@ class _Seen:
 def offers(definition: Definition, row: dict[str, Any], viewer: Caller) -> list[Offer]:
     """All actions of this viewer's roles on the case, possible now or not."""
     seen = _Seen(row, definition, _roles(row, viewer), Stage(row["stage"]), Status(row["status"]))
-    return [*_steps(seen), *_of_money(seen), *_of_delivery(seen), *_of_the_rest(seen)]
+    return [*_steps(seen), *_of_decision(seen), *_of_money(seen), *_of_delivery(seen), *_of_the_rest(seen)]
 
 
 def _roles(row: dict[str, Any], viewer: Caller) -> frozenset[Role]:
@@ -170,6 +186,67 @@ def _why_no_step(seen: _Seen, table: CaseMachine, action: CaseAction, moves: tup
 
 
 # --- parts of the case ------------------------------------------------------------------------
+
+
+def _of_decision(seen: _Seen) -> Iterator[Offer]:
+    rules = seen.definition.decision
+    if rules is None:
+        return
+    handles, writes = Role.HANDLER in seen.roles, Role.SECRETARIAT in seen.roles
+    found = seen.row["decision"]
+    status = DecisionStatus(found["status"]) if found else None
+    if handles:
+        yield Offer(CaseAction.DECISION_PREPARE, _why_no_draft(seen, status))
+    if handles and rules.body is None:
+        yield Offer(CaseAction.DECISION_TAKE, _why_not(seen, Action.GRANT))
+    if handles and rules.body is not None:
+        waiting = status is DecisionStatus.DRAFT and not found["away"]
+        unready = Why.WITH_THE_BODY if status in WITH_THE_BODY or found else Why.NOTHING_PREPARED
+        why_not = _why_not(seen, Action.SEND_TO_MINUTES) or (None if waiting else unready)
+        yield Offer(CaseAction.DECISION_SEND_TO_MINUTES, why_not)
+        why_not = _why_not(seen, Action.MODIFY, Role.SECRETARIAT)
+        to_confirm = None if status is DecisionStatus.TO_CONFIRM else Why.NOT_TO_CONFIRM
+        yield Offer(CaseAction.DECISION_CONFIRM, why_not or to_confirm)
+    if writes and rules.body is not None:
+        why_not = None if seen.stage is Stage.DECISION and not seen.ended else _why_not(seen, Action.MODIFY)
+        yield Offer(CaseAction.DECISION_RECORD, why_not or (None if found else Why.NOTHING_PREPARED))
+    if handles or writes:
+        yield Offer(CaseAction.DECISION_WITHDRAW, _why_no_withdrawal(seen, status))
+
+
+WITH_THE_BODY = frozenset({DecisionStatus.ON_AGENDA, DecisionStatus.POSTPONED, DecisionStatus.TO_CONFIRM})
+
+
+def _why_no_draft(seen: _Seen, status: DecisionStatus | None) -> Why | None:
+    why_not = _why_not(seen, Action.PREPARE_DECISION)
+    if why_not is not None or status is None:
+        return why_not
+    away = seen.row["decision"]["away"] and status is not DecisionStatus.WITHDRAWN
+    preparable = DECISION.find(status, PartAction.PREPARE) is not None and not away
+    return None if preparable else Why.WITH_THE_BODY
+
+
+def _why_no_withdrawal(seen: _Seen, status: DecisionStatus | None) -> Why | None:
+    if status is None or DECISION.find(status, PartAction.WITHDRAW) is None:
+        return Why.NOTHING_PREPARED
+    granted = status in (DecisionStatus.GRANTED, DecisionStatus.PARTLY_GRANTED)
+    if not granted:
+        return None
+    if Stage.PAYOUT not in seen.definition.stages:
+        return Why.HANDED_OVER
+    if seen.ended:
+        return None
+    table = case_machine(seen.definition.stages)
+    return None if table.find((seen.stage, seen.status), Action.REVOKE) else Why.NO_TURN
+
+
+def _why_not(seen: _Seen, action: Action, role: Role | None = None) -> Why | None:
+    """Why a step of the case's own table is not possible now, for this viewer or somebody with `role`."""
+    table = case_machine(seen.definition.stages)
+    step = table.find((seen.stage, seen.status), action)
+    if step is not None and step.by & ({role} if role else seen.roles):
+        return None
+    return _why_no_step(seen, table, CaseAction.DECISION_PREPARE, (action,))
 
 
 def _of_money(seen: _Seen) -> Iterator[Offer]:

@@ -1,6 +1,6 @@
 """The root fields that read; each with its policy."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated
 
 import strawberry
@@ -9,14 +9,15 @@ from strawberry import ID
 from loket import cases, deliveries, timetable
 from loket.api.context import (
     citizen,
+    deciding,
     field_team,
     finance,
-    handler,
+    mailing,
     operator,
     signed_in,
     staff,
 )
-from loket.api.naming import decode_id, described_argument, input_type
+from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects import (
     CASE_ORDER,
     Application,
@@ -27,6 +28,7 @@ from loket.api.objects import (
     Delivery,
     Effect,
     Invoice,
+    LetterBatch,
     Message,
     MessageFilter,
     Payment,
@@ -53,9 +55,12 @@ from loket.api.reads import (
     orders,
 )
 from loket.api.scalars import Cursor
+from loket.definition import DecidingBody
+from loket.errors import ErrorCode, Failed, Refused
 from loket.feed import Cursor as FeedCursor
 from loket.lifecycle import (
     ApplicationStatus,
+    DecisionStatus,
     DeliveryStatus,
     InvoiceStatus,
     PaymentStatus,
@@ -117,6 +122,24 @@ class DeliveryFilter:
 
 
 @input_type
+class DecisionFilter:
+    """Which decisions."""
+
+    status: list[DecisionStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
+    body: DecidingBody | None = condition("Of this body.", "{t}.body = {value}")
+    on_agenda: bool | None = condition(
+        "That were sent to the minutes system, or not.", "({t}.agenda_item_id IS NOT NULL) = {value}"
+    )
+    meeting_on: date | None = condition(
+        "Of the meeting of this day.",
+        "{t}.agenda_item_id IN (SELECT a.id FROM agendaitem a WHERE a.meeting_on = {value})",
+    )
+    procedure: str | None = condition(
+        "Of this procedure.", '{t}.case_id IN (SELECT c.id FROM "case" c WHERE c.procedure_key = {value})'
+    )
+
+
+@input_type
 class TaskFilter:
     """Which tasks."""
 
@@ -130,6 +153,16 @@ class EffectFilter:
 
     system: str | None = condition("For this system.", "{t}.system = {value}")
     state: EffectState | None = condition("In this state.", "{t}.state = {value}")
+
+
+@output
+class Meeting:
+    """A meeting of a body that takes items still."""
+
+    uid: str = described("The minutes system's own name for it.")
+    title: str = described("Its title.")
+    starts_at: datetime = described("When it begins.")
+    accepts_until: datetime | None = described("Until when items can come, where it says.")
 
 
 @strawberry.type(description="What can be read.")
@@ -206,7 +239,23 @@ class Query:
         ),
         policy=field_team,
     )
-    decisions: Connection[Decision] = many("Decisions.", policy=handler)
+    decisions: Connection[Decision] = many(
+        "Decisions: what the secretariat and the handlers work on.",
+        filter=DecisionFilter,
+        orders=orders(
+            "DecisionOrder", "In which order decisions come.", NEWEST=(newest("id"), "Last first.")
+        ),
+        policy=deciding,
+    )
+    letter_batches: Connection[LetterBatch] = many(
+        "Batches of letters, last first.",
+        orders=orders(
+            "LetterBatchOrder",
+            "In which order batches come.",
+            NEWEST=(newest("created_at"), "Last made first."),
+        ),
+        policy=mailing,
+    )
     tasks: Connection[Task] = many(
         "What people have to settle, longest waiting first.",
         filter=TaskFilter,
@@ -254,6 +303,20 @@ class Query:
         ]
         newest_one = max(valid, key=lambda one: one.version, default=None)
         return present(newest_one, viewer.language, viewer.today) if newest_one else None
+
+    @root(policy=deciding)
+    async def meetings(
+        self, info: strawberry.Info, body: Annotated[DecidingBody, described_argument("Of which body.")]
+    ) -> list[Meeting]:
+        """The meetings of a body that still take items, the first one first."""
+        try:
+            found = await info.context.loket.systems.minutes.open_meetings(body)
+        except Failed as fault:
+            raise Refused(ErrorCode.SYSTEM_UNAVAILABLE, system="Het notuleringspakket") from fault
+        return [
+            Meeting(uid=one.uid, title=one.title, starts_at=one.at, accepts_until=one.accepts_until)
+            for one in found
+        ]
 
     @root(policy=signed_in)
     async def delivery_slots(

@@ -4,6 +4,7 @@ import strawberry
 
 from loket.api.mutations.applications import Applications
 from loket.api.mutations.casework import Casework
+from loket.api.mutations.decisions import Decisions
 from loket.api.mutations.deliveries import Deliveries
 from loket.api.mutations.money import Money
 from loket.api.mutations.payouts import Payouts
@@ -11,5 +12,5 @@ from loket.api.mutations.upkeep import Upkeep
 
 
 @strawberry.type(description="What can be done: one field per business action, each all or nothing.")
-class Mutation(Applications, Casework, Money, Payouts, Deliveries, Upkeep):
+class Mutation(Applications, Casework, Decisions, Money, Payouts, Deliveries, Upkeep):
     pass

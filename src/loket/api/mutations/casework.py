@@ -8,7 +8,6 @@ import strawberry
 from strawberry import ID
 
 from loket import (
-    decisions,
     endings,
     handling,
     information,
@@ -42,16 +41,6 @@ class MotivationInput:
     motivation_legal: str = described("In law.")
     motivation_factual: str = described("In fact.")
     message: str = described("In plain words; without it the motivation in fact.", default="")
-
-
-@input_type
-class DecisionInput:
-    """What a handler decides."""
-
-    granted: bool = described("Granted, or refused.")
-    motivation_legal: str = described("Why, in law; needed for a refusal.", default="")
-    motivation_factual: str = described("Why, in fact; needed for a refusal.", default="")
-    message: str = described("In plain words for the applicant.", default="")
 
 
 @input_type
@@ -341,24 +330,3 @@ class Casework:
         """Say that a task is settled."""
         task = await handling.complete_task(work, decode_id(id, "Task"), input.remark if input else "")
         return TaskPayload(task=Task.of(task.id))
-
-    @mutation(policy=handler)
-    async def decision_take(
-        self,
-        work: Work,
-        case_id: CaseId,
-        input: Annotated[DecisionInput, described_argument("The decision.")],
-        idempotency_key: str,
-        expected_version: int | None = None,
-    ) -> CasePayload:
-        """Decide on a case, as a handler."""
-        case = await locked_case(work, case_id, expected_version)
-        await decisions.take(
-            work,
-            case,
-            granted=input.granted,
-            legal=input.motivation_legal,
-            fact=input.motivation_factual,
-            message=input.message,
-        )
-        return CasePayload(case=Case.of(case.id))
