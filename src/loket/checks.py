@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import assessment, cases, definition, entitlements, screening
+from loket import advice, assessment, cases, definition, entitlements, screening
 from loket.errors import ErrorCode, Refused
 from loket.facts import CHECKED_IN, facts_of
 from loket.lifecycle import CHECK, FINAL, CheckStatus, EventType, PartAction, Role, Stage
@@ -204,6 +204,8 @@ async def _ask_all(work: Work, case: Case) -> None:
             await _ask(work, case, check)
         else:
             await _leave_unknown(work, case, check, CONDITION_UNKNOWN, "")
+    await _settle_tasks(work, case)
+    await advice.follow_checks(work, case)
 
 
 async def _ask(work: Work, case: Case, check: Check) -> None:
@@ -222,6 +224,7 @@ async def _ended(work: Work, case: Case) -> None:
     await work.session.flush()
     await entitlements.claim(work, case)
     await _settle_tasks(work, case)
+    await advice.follow_checks(work, case)
     await assessment.go_on(work, case)
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from sqlmodel import SQLModel
 
 from loket import (
+    advisers,
     assessment,
     cases,
     checks,
@@ -122,6 +123,10 @@ async def _ask_check(loket: Loket, effect: Effect) -> Done:
 
 async def _check_given_up(work: Work, case: Case, effect: Effect) -> None:
     await checks.given_up(work, case, effect.payload["check"], effect.payload["round"], "UNAVAILABLE")
+
+
+async def _adviser_not_reached(work: Work, case: Case, effect: Effect) -> None:
+    await cases.open_task(work, case, "ADVISER_NOT_REACHED", {"advice": effect.payload["advice_id"]})
 
 
 async def _sources_given_up(work: Work, case: Case, _: Effect) -> None:
@@ -252,6 +257,7 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.PAYMENT_POLL: _poll_payment,
     EffectKind.PAYMENT_REFUND: _refund,
     EffectKind.INVOICE_PDF: _make_invoice_pdf,
+    EffectKind.ADVICE_EMAIL: advisers.send,
     EffectKind.MINUTES_CREATE: paperwork.create_item,
     EffectKind.MINUTES_READ: paperwork.read_item,
     EffectKind.MINUTES_WITHDRAW: paperwork.withdraw_item,
@@ -266,6 +272,7 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
 GIVEN_UP: dict[EffectKind, Callable[[Work, Case, Effect], Awaitable[None]]] = {
     EffectKind.CHECK_ASK: _check_given_up,
     EffectKind.MAGDA_CHECK: _sources_given_up,
+    EffectKind.ADVICE_EMAIL: _adviser_not_reached,
 }
 """What a case must know when an effect of it was parked: so that it waits for a person, not for nothing."""
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from loket import (
+    advice,
     cases,
     checks,
     deliveries,
@@ -97,6 +98,7 @@ async def clean_up(work: Work, case: Case) -> None:
         await withdrawals.let_go(work, case, _why(case))
         await orders.give_back(work, case)
         await entitlements.release(work, case)
+    await advice.withdraw_all(work, case, _why(case))
     await checks.stop(work, case)
     await sources.let_all_go(work, case.procedure_key, case.id)
     open_tasks = await work.session.scalars(

@@ -137,6 +137,12 @@ def roles_of(names: tuple[str, ...]) -> frozenset[Role]:
     return frozenset(role for role in known if role is not None)
 
 
+def departments_of(names: tuple[str, ...], role: Role) -> tuple[str, ...]:
+    """For which departments somebody has this role; none named, or once without one: for all of them."""
+    mine = [name.partition("-")[2] for name in names if ROLES.get(name.partition("-")[0]) is role]
+    return tuple(sorted(mine)) if all(mine) else ()
+
+
 def cookie_name(settings: Settings) -> str:
     """Over https with a prefix that keeps other hosts and plain http from setting it (RFC 6265bis)."""
     return "__Host-loket_session" if is_secure(settings) else "loket_session"
@@ -265,4 +271,6 @@ def _citizen(id: UUID, given_name: str, family_name: str, language: str, acr: st
 
 def _worker(id: UUID, given_name: str, family_name: str, roles: tuple[str, ...], acr: str | None) -> Actor:
     name = f"{given_name} {family_name}".strip()
-    return Actor(ActorKind.STAFF, name, roles_of(roles), id, acr=acr)
+    return Actor(
+        ActorKind.STAFF, name, roles_of(roles), id, acr=acr, departments=departments_of(roles, Role.ADVISER)
+    )

@@ -84,14 +84,18 @@ def page(
     *,
     municipality: Municipality,
     language: str,
+    sent: str = "",
 ) -> str:
-    """A whole HTML document. Everything that comes from outside is escaped."""
+    """A whole HTML document. Everything that comes from outside is escaped.
+
+    `sent` says why somebody gets it; without it, because they have a case.
+    """
     body, end = _flow(blocks), _flow(closing)
     name = escape(municipality.name)
     address = escape(f"{municipality.street}, {municipality.postal_code} {municipality.city}")
     website = escape(municipality.website)
     shown_website = escape(municipality.website.removeprefix("https://").removeprefix("http://").rstrip("/"))
-    sent = escape(_SENT.get(language, _SENT["nl"]).format(name=municipality.name))
+    sent = escape(sent or _SENT.get(language, _SENT["nl"]).format(name=municipality.name))
     text = f"color:#1c2523;{_FONT}"
     return f"""<!DOCTYPE html>
 <html lang="{escape(language)}">

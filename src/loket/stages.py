@@ -5,7 +5,18 @@ So a case walks on by itself as far as it can.
 
 from collections.abc import Awaitable, Callable
 
-from loket import assessment, checks, decisions, deliveries, endings, invoices, notices, payouts, screening
+from loket import (
+    advice,
+    assessment,
+    checks,
+    decisions,
+    deliveries,
+    endings,
+    invoices,
+    notices,
+    payouts,
+    screening,
+)
 from loket.lifecycle import FINAL, Stage
 from loket.records import Case
 from loket.work import Work, the_system
@@ -14,6 +25,7 @@ from loket.work import Work, the_system
 async def _assess(work: Work, case: Case) -> None:
     """Ask the sources, and those whose advice is asked at once; then it is looked whether all is in."""
     await checks.begin(work, case)
+    await advice.begin(work, case)
     await assessment.go_on(work, case)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from loket import (
+    advice,
     agenda,
     applications,
     cases,
@@ -179,6 +180,14 @@ async def _notify_end(work: Work, case: Case, _: Timer) -> None:
     await letters.late(work, case)
 
 
+async def _advice_reminder(work: Work, case: Case, timer: Timer) -> None:
+    await advice.remind(work, case, timer.subject_id, timer.number)
+
+
+async def _advice_end(work: Work, case: Case, timer: Timer) -> None:
+    await advice.lapse(work, case, timer.subject_id)
+
+
 async def _payout_end(work: Work, case: Case, _: Timer) -> None:
     await payouts.late(work, case)
 
@@ -197,6 +206,8 @@ ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.ANSWER_REMINDER: _answer_reminder,
     TimerKind.TERM: _term,
     TimerKind.TERM_ALARM: _term_alarm,
+    TimerKind.ADVICE_REMINDER: _advice_reminder,
+    TimerKind.ADVICE_END: _advice_end,
     TimerKind.PAYMENT_REMINDER: _payment_reminder,
     TimerKind.PAYMENT_END: _payment_end,
     TimerKind.CHECKOUT_POLL: _checkout_poll,

@@ -77,6 +77,8 @@ class Actor:
     """The person's or staff member's own id."""
     language: str = "nl"
     acr: str | None = None
+    departments: tuple[str, ...] = ()
+    """Of an adviser: for which services of the municipality; empty for all of them."""
 
     @property
     def key(self) -> str:

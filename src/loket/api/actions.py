@@ -30,6 +30,7 @@ _OF_PARTS: dict[CaseAction, tuple[Action, ...]] = {
     CaseAction.DECISION_SEND_TO_MINUTES: (Action.SEND_TO_MINUTES,),
     CaseAction.DECISION_RECORD: (Action.POSTPONE, Action.MODIFY),
     CaseAction.DECISION_WITHDRAW: (Action.REVOKE,),
+    CaseAction.ADVICE_REQUEST: (Action.REQUEST_ADVICE,),
     CaseAction.PAYMENT_REGISTER: (Action.PAY,),
     CaseAction.DELIVERY_HOLD_SLOT: (Action.BOOK_SLOT,),
     CaseAction.DELIVERY_BOOK_SLOT: (Action.BOOK_SLOT,),

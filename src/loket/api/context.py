@@ -44,6 +44,11 @@ class Scope:
         """A member of staff with a task: somebody of another municipality signs in, but has none."""
         return self.kind is ActorKind.STAFF and bool(self.roles & SEES_EVERY_CASE)
 
+    @property
+    def is_adviser(self) -> bool:
+        """A member of staff whose only task is to give advice: other cases do not exist for them."""
+        return self.kind is ActorKind.STAFF and Role.ADVISER in self.roles and not self.is_staff
+
     def has(self, *roles: Role) -> bool:
         return self.kind is ActorKind.STAFF and bool(self.roles & set(roles))
 
@@ -59,6 +64,25 @@ class Caller:
         mine = actor.id if actor and actor.id else _NOBODY
         self.person_id = mine if self.scope.is_citizen else _NOBODY
         self.staff_id = mine if self.scope.kind is ActorKind.STAFF else _NOBODY
+
+    @property
+    def advises(self) -> bool:
+        return self.scope.has(Role.ADVISER)
+
+    @property
+    def departments(self) -> tuple[str, ...]:
+        """Of an adviser: for which services; empty for all."""
+        return self.actor.departments if self.actor else ()
+
+    @property
+    def with_documents(self) -> list[str]:
+        """The advisers who see the documents of an application: procedure/version/adviser."""
+        return [
+            f"{key}/{version}/{adviser.key}"
+            for (key, version), definition in self.loket.procedures.items()
+            for adviser in definition.advisers
+            if adviser.documents
+        ]
 
     @property
     def kind(self) -> str:
@@ -154,6 +178,21 @@ def signed_in(scope: Scope) -> bool:
     return scope.is_citizen or scope.is_staff
 
 
+def back_office(scope: Scope) -> bool:
+    """Staff, those included who see only the cases on which their advice is asked."""
+    return scope.is_staff or scope.is_adviser
+
+
+def reader(scope: Scope) -> bool:
+    """Who may see a case at all: the applicant and the back office."""
+    return scope.is_citizen or back_office(scope)
+
+
+def adviser(scope: Scope) -> bool:
+    """Who gives advice; a handler writes down what came by phone or by post."""
+    return scope.has(Role.ADVISER, Role.HANDLER)
+
+
 def handler(scope: Scope) -> bool:
     return scope.has(Role.HANDLER, Role.OPERATOR)
 
@@ -198,10 +237,27 @@ def field_team(scope: Scope) -> bool:
 # --- policies: which rows somebody may see ----------------------------------------------------
 
 
+_ASKED_OF_ME = (
+    "{t}.kind = 'INTERNAL' AND {t}.status <> 'WITHDRAWN' AND ({t}.department = ''"
+    " OR cardinality({{viewer.departments}}::text[]) = 0"
+    " OR {t}.department = ANY({{viewer.departments}}::text[]))"
+)
+"""What `advice.may_see` says of an adviser, in SQL."""
+ASKED_OF_ME = "{viewer.advises}::boolean AND " + _ASKED_OF_ME.format(t="{t}")
+
+
 def of_document(scope: Scope) -> str:
     """The citizen's own files; for staff those of a case: a draft is the citizen's alone."""
     if scope.is_citizen:
         return "{t}.person_id = {viewer.person_id}"
+    if scope.is_adviser:
+        return (
+            "{t}.application_id IS NOT NULL"
+            ' AND EXISTS (SELECT FROM advice a JOIN "case" c ON c.id = a.case_id'
+            f" WHERE c.id = {{t}}.case_id AND c.closed_at IS NULL AND {_ASKED_OF_ME.format(t='a')}"
+            " AND c.procedure_key || '/' || c.procedure_version || '/' || a.adviser"
+            " = ANY({viewer.with_documents}::text[]))"
+        )
     return "{t}.case_id IS NOT NULL" if scope.is_staff else "FALSE"
 
 
@@ -221,6 +277,21 @@ def of_case(scope: Scope) -> str:
     if scope.is_citizen:
         return '{t}.case_id IN (SELECT id FROM "case" WHERE person_id = {viewer.person_id})'
     return "TRUE" if scope.is_staff else "FALSE"
+
+
+def of_cases(scope: Scope) -> str:
+    """Cases; for an adviser those on which they are asked something, until they end."""
+    if scope.is_adviser:
+        return (
+            "{t}.closed_at IS NULL AND EXISTS"
+            f" (SELECT FROM advice a WHERE a.case_id = {{t}}.id AND {_ASKED_OF_ME.format(t='a')})"
+        )
+    return str(of_person()(scope))
+
+
+def of_advice(scope: Scope) -> str:
+    """Advice hangs on a case; an adviser sees what their own service is asked."""
+    return _ASKED_OF_ME.format(t="{t}") if scope.is_adviser else of_case(scope)
 
 
 def staff_only(scope: Scope) -> str:

@@ -8,8 +8,22 @@ from strawberry import ID
 from strawberry.scalars import JSON
 
 from loket import lifecycle, paper, records, summaries
+from loket.advice import Opinion
 from loket.api.carts import ORDERED, SETTLED, Allowance, Cart, allowances_of, cart_of
-from loket.api.context import Caller, of_case, of_document, of_person, staff, staff_only
+from loket.api.context import (
+    ASKED_OF_ME,
+    Caller,
+    back_office,
+    of_advice,
+    of_case,
+    of_cases,
+    of_document,
+    of_person,
+    reader,
+    signed_in,
+    staff,
+    staff_only,
+)
 from loket.api.enums import CaseAction, LegalValue, PhaseState
 from loket.api.mapping import base64url
 from loket.api.naming import Field, described, input_type, output
@@ -35,6 +49,7 @@ from loket.api.reads import (
 from loket.api.scalars import Cursor, EmailAddress, Money, PhoneNumber
 from loket.definition import DecidingBody, Definition
 from loket.lifecycle import (
+    AdviceStatus,
     ApplicationStatus,
     CheckStatus,
     DecisionStatus,
@@ -52,6 +67,7 @@ from loket.lifecycle import (
 )
 from loket.records import (
     ActorKind,
+    AdviserKind,
     CalendarState,
     Channel,
     EffectKind,
@@ -89,12 +105,12 @@ class Person(Node):
     given_name: str = column("Given name.")
     family_name: str = column("Family name.")
     name: str = expression("Both names.", "btrim({t}.given_name || ' ' || {t}.family_name)")
-    birth_date: date | None = column("Date of birth.", "birth_on")
-    email: EmailAddress | None = column("Where e-mail goes.")
-    phone: PhoneNumber | None = column("Where text messages go.")
+    birth_date: date | None = column("Date of birth.", "birth_on", allowed=signed_in)
+    email: EmailAddress | None = column("Where e-mail goes.", allowed=signed_in)
+    phone: PhoneNumber | None = column("Where text messages go.", allowed=signed_in)
     language: str = column("The language of messages: nl, en, fr or de.")
 
-    @computed("insz_sealed")
+    @computed("insz_sealed", allowed=signed_in)
     def national_number(row: Row, viewer: Caller) -> str | None:  # noqa: N805  # no self
         """The national number, masked."""
         if row["insz_sealed"] is None:
@@ -103,7 +119,7 @@ class Person(Node):
         return f"{number[:2]}.**.**-***.{number[-2:]}"
 
 
-@entity(records.Staff, policy=lambda scope: "TRUE" if scope.is_citizen or scope.is_staff else "FALSE")
+@entity(records.Staff, policy=lambda scope: "TRUE" if reader(scope) else "FALSE")
 class StaffMember(Node):
     """Somebody who works for the municipality."""
 
@@ -179,9 +195,7 @@ class Application(Node):
             "editable": "coalesce(({t} ->> 'editable')::boolean, true)",
         },
     )
-    documents: list[Document] = listed(
-        "Its files.", where="{t}.application_id = {parent}.id", order="{t}.id", with_parent=True
-    )
+    documents: list[Document] = listed("Its files.", where="{t}.application_id = {parent}.id", order="{t}.id")
     case: "Case | None" = one(
         "The case that it became.", where="{t}.application_id = {parent}.id", order="{t}.id"
     )
@@ -701,6 +715,71 @@ class LetterBatch(Node):
         return viewer.file_link(UUID(row["document_id"]))
 
 
+@entity(records.Advice, policy=of_advice)
+class Advice(Node):
+    """What a service of our own, a body elsewhere or a machine thinks of an application (advies).
+
+    The applicant sees whom it was asked of and how it stands; what was said is for staff.
+    """
+
+    adviser: str = column("Who is asked: its key in the procedure.")
+    kind: AdviserKind = column("What kind of adviser.")
+    status: AdviceStatus = column("Where it stands.")
+    round: int = column("Of which round of the case.")
+    due_on: date = column("The last day to answer.")
+    requested_at: datetime = column("When it was asked.")
+    question: str | None = column("What is asked.", allowed=back_office)
+    requested_by: StaffMember | None = one(
+        "Who asked; null where the procedure does.", on="requested_by_id", policy=back_office
+    )
+    opinion: Opinion | None = expression(
+        "What the adviser thinks of it.",
+        "CASE WHEN {t}.status IN ('POSITIVE', 'NEGATIVE', 'CONDITIONAL') THEN {t}.status END",
+    )
+    text: str | None = column("Why, in the adviser's words.", "opinion", allowed=back_office)
+    conditions: str | None = column("On which conditions.", allowed=back_office)
+    given_by: str | None = column("Who answered.", allowed=back_office)
+    given_at: datetime | None = column("When it was answered.")
+    check: Check | None = one("Of a machine: the check that is its answer.", on="check_id", policy=staff)
+    case: "Case | None" = one("On which case; for an adviser until it ends.", on="case_id")
+    documents: list[Document] = listed(
+        "What the applicant added, where the adviser may see it.",
+        where="{t}.case_id = {parent}.case_id AND {t}.application_id IS NOT NULL",
+        order="{t}.id",
+    )
+
+    @computed(
+        "adviser",
+        procedure_key='(SELECT c.procedure_key FROM "case" c WHERE c.id = {t}.case_id)',
+        procedure_version='(SELECT c.procedure_version FROM "case" c WHERE c.id = {t}.case_id)',
+    )
+    def title(row: Row, viewer: Caller) -> str:  # noqa: N805  # no self
+        """Who is asked, in your language."""
+        adviser = definition_of(row, viewer).adviser(row["adviser"])
+        return adviser.title.get(viewer.language) if adviser else row["adviser"]
+
+
+@input_type
+class AdviceFilter:
+    """Which advice; all conditions together."""
+
+    mine: bool | None = condition(
+        "That is asked of you: of your own service, as an adviser.", f"({ASKED_OF_ME}) = {{value}}"
+    )
+    status: list[AdviceStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
+    open: bool | None = condition(
+        "That is awaited still, or not any more.", "({t}.status IN ('REQUESTED', 'REMINDED')) = {value}"
+    )
+    overdue: bool | None = condition(
+        "Of which the deadline has passed without an answer.",
+        "({t}.given_at IS NULL AND {t}.status <> 'WITHDRAWN' AND {t}.due_on"
+        " < (now() AT TIME ZONE 'Europe/Brussels')::date) = {value}",
+    )
+    due_before: date | None = condition("To be answered before this day.", "{t}.due_on < {value}")
+    kind: AdviserKind | None = condition("Of this kind of adviser.", "{t}.kind = {value}")
+    adviser: str | None = condition("Of this adviser of the procedure.", "{t}.adviser = {value}")
+
+
 @entity(records.AccessLog, policy=of_person())
 class Access(Node):
     """Somebody or something looked at a person's data."""
@@ -770,7 +849,7 @@ TIMELINE_ORDER = orders(
 EVENTS_OF_THE_CASE = "{t}.case_id = {parent}.id AND {t}.case_version IS NOT NULL"
 
 
-@entity(records.Case, policy=of_person())
+@entity(records.Case, policy=of_cases)
 class Case(Node):
     """What the municipality handles (dossier), from submission on."""
 
@@ -804,45 +883,61 @@ class Case(Node):
         where="{t}.case_id = {parent}.id AND {t}.round = {parent}.round",
         order="{t}.id",
         with_parent=True,
+        policy=signed_in,
     )
     payout: Payout | None = one(
         "The last payout of this round.",
         where="{t}.case_id = {parent}.id AND {t}.round = {parent}.round AND {t}.kind = 'PREMIUM'",
         order="{t}.id DESC",
         with_parent=True,
+        policy=signed_in,
     )
     payouts: list[Payout] = listed(
         "All payouts, refunds by transfer included.",
         where="{t}.case_id = {parent}.id",
         order="{t}.id",
         with_parent=True,
+        policy=signed_in,
     )
     account: str | None = expression(
-        "The account to which a premium is paid, masked.", "{t}.facts -> 'account' ->> 'masked'"
+        "The account to which a premium is paid, masked.",
+        "{t}.facts -> 'account' ->> 'masked'",
+        allowed=signed_in,
     )
     invoice: Invoice | None = one(
         "What is to be paid; the last one.",
         where="{t}.case_id = {parent}.id",
         order="{t}.status = 'CREDITED', {t}.id DESC",
         with_parent=True,
+        policy=signed_in,
     )
     delivery: Delivery | None = one(
         "The hand-over.",
         where="{t}.case_id = {parent}.id",
         order="{t}.round DESC",
         with_parent=True,
+        policy=signed_in,
     )
     refunds: list[Refund] = listed(
-        "What goes back.", where="{t}.case_id = {parent}.id", order="{t}.id", with_parent=True
+        "What goes back.",
+        where="{t}.case_id = {parent}.id",
+        order="{t}.id",
+        with_parent=True,
+        policy=signed_in,
     )
     checks: list[Check] = listed(
-        "What was looked up.", where="{t}.case_id = {parent}.id", order="{t}.id", with_parent=True
+        "What was looked up.",
+        where="{t}.case_id = {parent}.id",
+        order="{t}.id",
+        with_parent=True,
+        policy=signed_in,
     )
-    documents: list[Document] = listed(
-        "Its files.", where="{t}.case_id = {parent}.id", order="{t}.id", with_parent=True
+    advices: list[Advice] = listed(
+        "What advice was asked; for an adviser the own.", where="{t}.case_id = {parent}.id", order="{t}.id"
     )
+    documents: list[Document] = listed("Its files.", where="{t}.case_id = {parent}.id", order="{t}.id")
     messages: Connection[Message] = many(
-        "What was said about it.", on="case_id", filter=MessageFilter, with_parent=True
+        "What was said about it.", on="case_id", filter=MessageFilter, with_parent=True, policy=signed_in
     )
     notes: list[Note] = listed(
         "Handlers' notes.", where="{t}.case_id = {parent}.id", order="{t}.id", policy=staff
@@ -857,10 +952,18 @@ class Case(Node):
         policy=staff,
     )
     last_event: CaseEvent | None = one(
-        "What happened last.", where=EVENTS_OF_THE_CASE, order="{t}.seq DESC", with_parent=True
+        "What happened last.",
+        where=EVENTS_OF_THE_CASE,
+        order="{t}.seq DESC",
+        with_parent=True,
+        policy=signed_in,
     )
     timeline: Connection[CaseEvent] = many(
-        "What happened.", where=EVENTS_OF_THE_CASE, orders=TIMELINE_ORDER, with_parent=True
+        "What happened.",
+        where=EVENTS_OF_THE_CASE,
+        orders=TIMELINE_ORDER,
+        with_parent=True,
+        policy=signed_in,
     )
 
     @computed("procedure_key", "procedure_version")
@@ -905,6 +1008,7 @@ class Case(Node):
         invoice=NEEDS["invoice"],
         refunds=NEEDS["refunds"],
         decision=NEEDS["decision"],
+        advices=NEEDS["advices"],
         has_task=NEEDS["has_task"],
         has_message=NEEDS["has_message"],
     )

@@ -6,16 +6,18 @@ from enum import Enum
 from typing import Any
 
 from loket.api.actions import STEPS
-from loket.api.context import Caller
+from loket.api.context import ASKED_OF_ME, Caller
 from loket.api.enums import CaseAction
 from loket.definition import Definition
 from loket.lifecycle import (
+    ADVICE,
     DECISION,
     DELIVERY,
     FINAL,
     INVOICE,
     REFUND,
     Action,
+    AdviceStatus,
     CaseMachine,
     DecisionStatus,
     DeliveryStatus,
@@ -27,6 +29,7 @@ from loket.lifecycle import (
     Status,
     case_machine,
 )
+from loket.records import AdviserKind
 
 NEEDS: dict[str, str] = {
     "delivery": "(SELECT status FROM delivery d WHERE d.case_id = {t}.id AND d.round = {t}.round)",
@@ -34,6 +37,9 @@ NEEDS: dict[str, str] = {
     "refunds": "(SELECT json_agg(DISTINCT r.status) FROM refund r WHERE r.case_id = {t}.id)",
     "decision": "(SELECT json_build_object('status', d.status, 'away', d.agenda_item_id IS NOT NULL)"
     " FROM decision d WHERE d.case_id = {t}.id AND d.round = {t}.round)",
+    "advices": "(SELECT json_agg(json_build_object('adviser', a.adviser, 'status', a.status, 'kind', a.kind,"
+    " 'mine', {mine})) FROM advice a WHERE a.case_id = {t}.id AND a.round = {t}.round"
+    " AND a.status <> 'WITHDRAWN')".replace("{mine}", ASKED_OF_ME.replace("{t}", "a")),
     "has_task": "EXISTS (SELECT FROM task k WHERE k.case_id = {t}.id AND k.status = 'OPEN')",
     "has_message": "EXISTS (SELECT FROM message m WHERE m.case_id = {t}.id AND m.status <> 'QUEUED'"
     " AND m.effect_id IS NOT NULL)",
@@ -86,6 +92,12 @@ class Why(Enum):
         "Er is geen gewijzigde beslissing te bevestigen.",
         "There is no changed decision to confirm.",
     )
+    NOBODY_TO_ASK = ("Elk advies is al gevraagd.", "All advice was asked already.")
+    NO_ADVICE = (
+        "Er is geen advies waarop u kunt antwoorden.",
+        "There is no advice that you can give.",
+    )
+    NOT_AWAITED = ("Er wordt geen advies verwacht.", "No advice is awaited.")
     NO_TASK = ("Er staat geen taak open.", "No task is open.")
     NO_MESSAGE = ("Er is geen bericht dat opnieuw kan.", "There is no message to send again.")
 
@@ -129,7 +141,14 @@ class _Seen:
 def offers(definition: Definition, row: dict[str, Any], viewer: Caller) -> list[Offer]:
     """All actions of this viewer's roles on the case, possible now or not."""
     seen = _Seen(row, definition, _roles(row, viewer), Stage(row["stage"]), Status(row["status"]))
-    return [*_steps(seen), *_of_decision(seen), *_of_money(seen), *_of_delivery(seen), *_of_the_rest(seen)]
+    return [
+        *_steps(seen),
+        *_of_decision(seen),
+        *_of_advice(seen),
+        *_of_money(seen),
+        *_of_delivery(seen),
+        *_of_the_rest(seen),
+    ]
 
 
 def _roles(row: dict[str, Any], viewer: Caller) -> frozenset[Role]:
@@ -249,6 +268,30 @@ def _why_not(seen: _Seen, action: Action, role: Role | None = None) -> Why | Non
     return _why_no_step(seen, table, CaseAction.DECISION_PREPARE, (action,))
 
 
+def _of_advice(seen: _Seen) -> Iterator[Offer]:
+    if not seen.definition.advisers or not seen.roles & {Role.HANDLER, Role.ADVISER}:
+        return
+    advices = seen.row["advices"] or ()
+    stages = seen.definition.stages
+    decided = stages.index(seen.stage) > stages.index(Stage.DECISION)
+    over = Why.ENDED if seen.ended else Why.NO_TURN if decided else None
+    handles = Role.HANDLER in seen.roles
+    if handles:
+        asked = {one["adviser"] for one in advices}
+        left = any(one.key not in asked for one in seen.definition.advisers)
+        why_not = _why_not(seen, Action.REQUEST_ADVICE)
+        yield Offer(CaseAction.ADVICE_REQUEST, why_not or (None if left else Why.NOBODY_TO_ASK))
+    givable = any(
+        (one["mine"] or (handles and one["kind"] != AdviserKind.MACHINE))
+        and ADVICE.find(AdviceStatus(one["status"]), PartAction.ADVISE_WITH_CONDITIONS)
+        for one in advices
+    )
+    yield Offer(CaseAction.ADVICE_GIVE, over or (None if givable else Why.NO_ADVICE))
+    if handles:
+        awaited = any(ADVICE.find(AdviceStatus(one["status"]), PartAction.WITHDRAW) for one in advices)
+        yield Offer(CaseAction.ADVICE_WITHDRAW, over or (None if awaited else Why.NOT_AWAITED))
+
+
 def _of_money(seen: _Seen) -> Iterator[Offer]:
     invoice = seen.row["invoice"]
     payable = invoice is not None and INVOICE.find(InvoiceStatus(invoice), PartAction.PAY_FULL) is not None
@@ -294,7 +337,7 @@ def _of_the_rest(seen: _Seen) -> Iterator[Offer]:
         refused = seen.status in (Status.INADMISSIBLE, Status.REJECTED)
         yield Offer(CaseAction.CASE_REQUEST_REVIEW, None if refused else Why.NOT_REFUSED)
         return
-    if seen.roles:
+    if seen.roles - {Role.ADVISER}:
         yield Offer(CaseAction.TASK_COMPLETE, None if seen.row["has_task"] else Why.NO_TASK)
     if seen.roles & {Role.HANDLER, Role.OPERATOR}:
         yield Offer(CaseAction.MESSAGE_RESEND, None if seen.row["has_message"] else Why.NO_MESSAGE)

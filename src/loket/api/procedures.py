@@ -14,6 +14,7 @@ from loket.definition import Definition
 from loket.lifecycle import (
     Stage,
 )
+from loket.records import AdviserKind
 
 Row = dict[str, Any]
 
@@ -119,6 +120,17 @@ class Form:
 
 
 @output
+class ProcedureAdviser:
+    """Whose advice can be asked."""
+
+    key: str = described("Its key, for `adviceRequest`.")
+    title: str = described("Who it is, in your language.")
+    kind: AdviserKind = described("What kind of adviser.")
+    question: str = described("What is always asked.")
+    within_days: int = described("Within how many days there is an answer.")
+
+
+@output
 class Procedure:
     """A service of the municipality, as its definition describes it."""
 
@@ -134,6 +146,7 @@ class Procedure:
     form: Form = described("What is asked.")
     catalogue: list[Product] = described("What can be ordered.")
     term: Term = described("Within how long there is a decision.")
+    advisers: list[ProcedureAdviser] = described("Whose advice can be asked.")
     open_today: bool = described("Whether applications are taken today.")
     deciding_body: str = described("Who decides, in full.")
     appeal: Appeal = described("How a decision can be fought.")
@@ -175,6 +188,16 @@ def present(definition: Definition, language: str, today: date) -> Procedure:
             working_days=definition.term.counting == "working",
             suspendable=definition.term.suspendable,
         ),
+        advisers=[
+            ProcedureAdviser(
+                key=one.key,
+                title=one.title.get(language),
+                kind=AdviserKind(one.kind),
+                question=one.question.get(language),
+                within_days=one.within_days,
+            )
+            for one in definition.advisers
+        ],
         open_today=definition.window is None or definition.window.holds(today),
         deciding_body=definition.deciding_body.get(language),
         appeal=_appeal(definition, language),

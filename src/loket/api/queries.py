@@ -7,19 +7,24 @@ import strawberry
 from strawberry import ID
 
 from loket import cases, deliveries, timetable
+from loket.advice import get_by_token
 from loket.api.context import (
+    back_office,
     citizen,
     deciding,
     field_team,
     finance,
     mailing,
     operator,
+    reader,
     signed_in,
     staff,
 )
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects import (
     CASE_ORDER,
+    Advice,
+    AdviceFilter,
     Application,
     Case,
     CaseEvent,
@@ -37,6 +42,7 @@ from loket.api.objects import (
     Task,
     Viewer,
 )
+from loket.api.outside import AdviceRequest, request_of
 from loket.api.payloads import root
 from loket.api.procedures import Procedure, present
 from loket.api.reads import (
@@ -68,6 +74,7 @@ from loket.lifecycle import (
     TaskStatus,
 )
 from loket.records import EffectState, PayoutKind
+from loket.work import the_system
 
 
 @input_type
@@ -173,13 +180,13 @@ class Query:
     case: Case | None = one(
         "One case by its reference.",
         by=by_column("reference", str, "The public reference, such as CB-2026-7KQ3M9-X."),
-        policy=signed_in,
+        policy=reader,
     )
     cases: Connection[Case] = many(
         "The cases that you may see: the work queue for staff, your own as a citizen.",
         filter=CaseFilter,
         orders=CASE_ORDER,
-        policy=signed_in,
+        policy=reader,
     )
     application: Application | None = one(
         "One of your applications.", by=by_id("Application", "Its id."), policy=citizen
@@ -238,6 +245,17 @@ class Query:
             ROUTE=(oldest("route"), "Street by street."),
         ),
         policy=field_team,
+    )
+    advices: Connection[Advice] = many(
+        "Advice that was asked: the work list of advisers.",
+        filter=AdviceFilter,
+        orders=orders(
+            "AdviceOrder",
+            "In which order advice comes.",
+            DUE=(oldest("due_on"), "First due first."),
+            NEWEST=(newest("requested_at"), "Last asked first."),
+        ),
+        policy=back_office,
     )
     decisions: Connection[Decision] = many(
         "Decisions: what the secretariat and the handlers work on.",
@@ -317,6 +335,19 @@ class Query:
             Meeting(uid=one.uid, title=one.title, starts_at=one.at, accepts_until=one.accepts_until)
             for one in found
         ]
+
+    @root(policy=anyone)
+    async def advice_by_token(
+        self, info: strawberry.Info, token: Annotated[str, described_argument("What stands in the link.")]
+    ) -> AdviceRequest | None:
+        """What an external adviser is asked; null for any link that is of no use (any more)."""
+        context = info.context
+        try:
+            async with context.loket.work(the_system("Advice")) as work:
+                case, advice = await get_by_token(work, token)
+                return await request_of(work, case, advice, context.viewer)
+        except Refused:
+            return None
 
     @root(policy=signed_in)
     async def delivery_slots(

@@ -19,6 +19,7 @@ from graphql import (
 )
 
 from loket.api import plans
+from loket.api.context import back_office
 from loket.api.documents import Document
 from loket.api.engine import Answer, Running, Schema
 from loket.api.mapping import table_name
@@ -92,7 +93,7 @@ class LoggedSchema(Schema):
 
     async def _log(self, running: Running) -> None:
         context = running.context
-        if not context.viewer.scope.is_staff or running.operation.kind is OperationType.MUTATION:
+        if not back_office(context.viewer.scope) or running.operation.kind is OperationType.MUTATION:
             return
         looks = _Looks()
         for name, given in self._asked(running):
