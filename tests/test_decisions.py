@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from loket import agenda
 from loket.api.naming import decode_id
 from loket.sandbox import personas
+from loket.systems.minutes_item import Meeting
 from premiums import Json, rule, written
 from town import FINANCE, HANDLER, OPERATOR, Dossier, Town, opened, until
 
@@ -120,8 +122,8 @@ async def _decision(dossier: Dossier, who: str = OPERATOR) -> Json:
 
 
 async def _is(dossier: Dossier, status: str) -> bool:
-    decision = await _decision(dossier)
-    return decision is not None and decision["status"] == status
+    decision: Json | None = (await dossier.read(fields="decision { status }"))["decision"]
+    return decision is not None and str(decision["status"]) == status
 
 
 async def _has_task(dossier: Dossier, kind: str) -> bool:
@@ -590,3 +592,47 @@ async def test_the_secretariat_sees_what_waits_for_which_meeting(town: Town) -> 
     seen = await town.ask(SECRETARIAT, asked, on=meeting["date"][:10])
     assert dossier.reference in [one["case"]["reference"] for one in seen["decisions"]["nodes"]]
     assert meeting["UID"] in [one["uid"] for one in seen["meetings"]]
+
+
+# ── which meeting ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _meeting(uid: str, days: int, accepts_until: datetime | None = None) -> Meeting:
+    return Meeting(uid, uid, NOON + timedelta(days=days), accepts_until, "created")
+
+
+NOON = datetime(2026, 11, 16, 12, tzinfo=UTC)
+SOON, LATER = _meeting("soon", 2), _meeting("later", 9)
+
+
+def test_an_item_comes_before_the_first_meeting_whose_cut_off_is_still_ahead() -> None:
+    found = agenda.next_meeting([LATER, SOON], NOON, 3, None)
+    assert found is LATER, "the next one takes nothing any more, three days before"
+    assert agenda.next_meeting([LATER, SOON], NOON, 1, None) is SOON
+    assert agenda.next_meeting([SOON], NOON, 3, None) is None
+
+
+def test_the_packages_own_deadline_counts_and_a_wish_before_all() -> None:
+    open_still = _meeting("open", 2, accepts_until=NOON + timedelta(hours=1))
+    assert agenda.next_meeting([LATER, open_still], NOON, 3, None) is open_still
+    closed = _meeting("closed", 30, accepts_until=NOON - timedelta(hours=1))
+    assert agenda.next_meeting([closed], NOON, 3, None) is None
+    assert agenda.next_meeting([SOON, LATER], NOON, 3, "soon") is SOON
+
+
+async def test_an_item_that_no_meeting_takes_is_not_lost_and_a_person_hears_why(town: Town) -> None:
+    dossier = await _prepared(town)
+    config = "meeting-config-college"
+    for meeting in await town.look("minutes", "meetings", body=config):
+        if meeting["state"] == "created":
+            await town.order("minutes", f"meetings/{meeting['UID']}/freeze")
+    await town.does(HANDLER, "decisionSendToMinutes", caseIds=[dossier.id])
+    await until(lambda: _has_task(dossier, "MINUTES_WARNING"))
+    assert await _is(dossier, "DRAFT")
+    meeting = await _convened(town)
+    item = (await _decision(dossier))["agendaItem"]
+    await town.order("minutes", f"items/{item['itemUid']}/present")
+    await dossier.fires("MINUTES_POLL")
+    await until(lambda: _is(dossier, "ON_AGENDA"))
+    assert (await _decision(dossier))["meetingOn"] == meeting["date"][:10]
+    assert "MINUTES_WARNING" not in await dossier.tasks()

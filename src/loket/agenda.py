@@ -151,6 +151,17 @@ def _midnight(at: datetime) -> datetime:
     return start_of(at.astimezone(BRUSSELS).date())
 
 
+async def not_sent(work: Work, item_id: UUID, reason: str) -> None:
+    """The minutes system does not take the item: its cases wait for a person."""
+    found = await work.session.scalars(
+        select(col(Decision.case_id)).where(col(Decision.agenda_item_id) == item_id)
+    )
+    for case_id in sorted(found):
+        case = await cases.get(work, case_id)
+        if case.status not in FINAL:
+            await cases.open_task(work, case, "MINUTES_WARNING", {"warnings": [reason]})
+
+
 async def keep_draft(work: Work, item_id: UUID, content: bytes) -> None:
     """Keep what was sent: the draft with its closed annex, for staff alone."""
     item = await work.session.get_one(AgendaItem, item_id)

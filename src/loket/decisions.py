@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, entitlements, letters, proposals, wording
+from loket import cases, checks, entitlements, letters, proposals, wording
 from loket.errors import ErrorCode, Refused
 from loket.facts import facts_of
 from loket.lifecycle import DECISION, Action, DecisionStatus, PartAction, TimerKind
@@ -70,8 +70,11 @@ async def decide(work: Work, case: Case) -> None:
 # --- by a handler -----------------------------------------------------------------------------
 
 
-async def prepare(work: Work, case: Case, wish: Wish) -> Decision:
+async def prepare(work: Work, case: Case, wish: Wish) -> Decision | None:
     """Draft what is proposed, by the rules or as the handler wishes, with its motivation.
+
+    None where the rules would speak of what the sources said too long ago: they are asked again, and the
+    handler tries later, or says what is proposed.
 
     Raises:
         Refused: TRANSITION_NOT_ALLOWED while advice is awaited, or once the draft is on an agenda;
@@ -87,6 +90,8 @@ async def prepare(work: Work, case: Case, wish: Wish) -> Decision:
         raise Refused(
             ErrorCode.TRANSITION_NOT_ALLOWED, status=decision.status, extra={"status": decision.status}
         )
+    if not wish.is_explicit and not await checks.refresh(work, case):
+        return None
     proposal = await _proposed(work, case, wish)
     decision = await _write(work, case, decision, proposal)
     if (rules := work.definition(case).decision) is not None and rules.body is not None:

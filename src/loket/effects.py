@@ -272,6 +272,9 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
 GIVEN_UP: dict[EffectKind, Callable[[Work, Case, Effect], Awaitable[None]]] = {
     EffectKind.CHECK_ASK: _check_given_up,
     EffectKind.MAGDA_CHECK: _sources_given_up,
+    EffectKind.MINUTES_CREATE: paperwork.item_given_up,
+    EffectKind.LETTER_PDF: paperwork.letter_given_up,
+    EffectKind.LETTER_EBOX: paperwork.ebox_given_up,
     EffectKind.ADVICE_EMAIL: _adviser_not_reached,
 }
 """What a case must know when an effect of it was parked: so that it waits for a person, not for nothing."""

@@ -47,7 +47,7 @@ LARGEST_BATCH = 500
 GONE = frozenset({LetterStatus.SENT, LetterStatus.DELIVERED})
 LANGUAGE = "nl"
 """The language of the acts of a Flemish municipality."""
-_RESULTS = {
+RESULTS = {
     DecisionStatus.GRANTED: "toegekend",
     DecisionStatus.PARTLY_GRANTED: "gedeeltelijk toegekend",
     DecisionStatus.REFUSED: "geweigerd",
@@ -75,7 +75,7 @@ async def queue_decision(work: Work, case: Case, decision: Decision, event: Even
         channel=MessageChannel.LETTER,
         language=LANGUAGE,
         subject=subject,
-        body=f"{definition.title.nl}: {_RESULTS[decision.status]}. De beslissing staat in de brief.",
+        body=f"{definition.title.nl}: {RESULTS[decision.status]}. De beslissing staat in de brief.",
         legal_value=True,
         queued_at=work.now,
     )
@@ -191,6 +191,14 @@ async def hold_back(work: Work, decision: Decision) -> None:
             message.status, message.reason = step.to, letter.reason
 
 
+async def not_made(work: Work, letter_id: UUID) -> None:
+    """Its paper could not be made: somebody must look, before the last day to send it."""
+    letter = await _locked(work, letter_id)
+    if letter.status is LetterStatus.QUEUED:
+        case = await work.session.get_one(Case, letter.case_id)
+        await cases.open_task(work, case, "LETTER_NOT_MADE", {"letter": str(letter.id)})
+
+
 async def _by_post(work: Work, case: Case, letter: Letter) -> None:
     if not letter.content.get("lines"):
         letter.status, letter.reason = LetterStatus.FAILED, "no address is known"
@@ -206,6 +214,8 @@ async def _sent(work: Work, letter: Letter, at: datetime) -> None:
         message.status, message.sent_at = step.to, at
         assert message.status is MessageStatus.SENT
     case = await work.session.get_one(Case, letter.case_id)
+    if letter.decision_id is None:
+        return
     data = {"letter": str(letter.id), "way": letter.way, "number": letter.registered_number}
     told = {name: value for name, value in data.items() if value}
     await cases.record(work.as_actor(the_system(work.actor.name)), case, EventType.LETTER_SENT, data=told)

@@ -67,8 +67,11 @@ async def create_item(loket: Loket, effect: Effect) -> Done:
     if sent is None or sent.item.ended_at is not None:
         return Done({"skipped": "the draft was withdrawn"})
     meeting = await _meeting_for(loket, sent)
-    motivation_html, decision_html = paper.decision_html(sent.draft)
-    draft_pdf, annex_pdf = await paper.draft_pdf(sent.draft), await paper.annex_pdf(sent.draft)
+    try:
+        motivation_html, decision_html = paper.decision_html(sent.draft)
+        draft_pdf, annex_pdf = await paper.draft_pdf(sent.draft), await paper.annex_pdf(sent.draft)
+    except ValueError as fault:  # somebody is named who must not be
+        raise Declined("paper", str(fault)) from fault
     name = sent.item.external_identifier
     made = await loket.systems.minutes.create_item(
         body=sent.item.body,
@@ -124,6 +127,19 @@ async def _read_item(loket: Loket, item_id: UUID) -> _Sent | None:
         drafted_on = item.created_at.astimezone(BRUSSELS).date()
         draft = proposals.draft(work.settings.municipality, definition, drafted_on, listed)
         return _Sent(item, definition, draft)
+
+
+async def item_given_up(work: Work, _: Case, effect: Effect) -> None:
+    await agenda.not_sent(work, UUID(effect.payload["item_id"]), effect.last_error or "not taken")
+
+
+async def letter_given_up(work: Work, _: Case, effect: Effect) -> None:
+    await letters.not_made(work, UUID(effect.payload["letter_id"]))
+
+
+async def ebox_given_up(work: Work, _: Case, effect: Effect) -> None:
+    """What the eBox does not take goes by post: the term to send it runs."""
+    await letters.no_ebox(work, UUID(effect.payload["letter_id"]))
 
 
 # --- and back ---------------------------------------------------------------------------------
@@ -274,12 +290,15 @@ async def make_letter(loket: Loket, effect: Effect) -> Done:
     if letter.status is not LetterStatus.QUEUED:
         return Done({"skipped": letter.reason})
     definition = loket.procedures[case.procedure_key, case.procedure_version]
-    if letter.decision_id is None:
-        content = await paper.letter_pdf(_plain(loket, definition, case, letter))
-        name = f"brief-{case.reference}.pdf"
-    else:
-        content = await _on_paper(loket, definition, case, letter, today)
-        name = f"beslissing-{case.reference}.pdf"
+    try:
+        if letter.decision_id is None:
+            content = await paper.letter_pdf(_plain(loket, definition, case, letter))
+            name = f"brief-{case.reference}.pdf"
+        else:
+            content = await _on_paper(loket, definition, case, letter, today)
+            name = f"beslissing-{case.reference}.pdf"
+    except ValueError as fault:  # a letter that would not hold: a person must look
+        raise Declined("paper", str(fault)) from fault
 
     async def write(work: Work) -> None:
         await letters.paper_made(work, letter_id, name, content)
@@ -302,7 +321,8 @@ def _plain(loket: Loket, definition: Definition, case: Case, letter: Letter) -> 
 
 async def _on_paper(loket: Loket, definition: Definition, case: Case, letter: Letter, today: date) -> bytes:
     said = letter.content
-    signed = [date.fromisoformat(one["signed_on"]) for one in said["signatories"] if one["signed_on"]]
+    signatories = [one for one in said["signatories"] if one["signed_on"]][: decisions.SIGNATORIES]
+    signed = [date.fromisoformat(one["signed_on"]) for one in signatories]
     # a body may sign before the day that the agenda names, and clocks differ
     decided_on = min([date.fromisoformat(said["decided_on"]), *signed])
     dated_on = max([today, *signed])
@@ -338,7 +358,7 @@ async def _on_paper(loket: Loket, definition: Definition, case: Case, letter: Le
             ),
             signatories=tuple(
                 paper.Signatory(one["name"], one["function"], date.fromisoformat(one["signed_on"]))
-                for one in said["signatories"]
+                for one in signatories
             ),
             department=definition.department.nl,
             language=letters.LANGUAGE,
@@ -360,7 +380,6 @@ def _unsigned(
 ) -> paper.LetterPaper:
     """A decision of a handler or a rule: it is no body's, so nobody of one signs."""
     said = letter.content
-    words = {"GRANTED": "toegekend", "PARTLY_GRANTED": "gedeeltelijk toegekend", "REFUSED": "geweigerd"}
     grounds = [
         ("Juridische grond", said["legal"]),
         ("Feiten en argumentatie", said["facts"]),
@@ -373,7 +392,7 @@ def _unsigned(
         reference=case.reference,
         subject=letter.subject,
         paragraphs=(
-            f"{definition.title.nl}: uw aanvraag is {words[said['result']]}.",
+            f"{definition.title.nl}: uw aanvraag is {letters.RESULTS[DecisionStatus(said['result'])]}.",
             *(f"{name}: {' '.join(lines)}" for name, lines in grounds if any(lines)),
         ),
         appeal=definition.appeal.get(letters.LANGUAGE),

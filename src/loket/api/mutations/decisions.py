@@ -129,8 +129,8 @@ class CaseResult:
     """What came of one case of a list."""
 
     case_id: ID = described("Which case.")
-    case: Case | None = described("The case, where it was done.", default=None)
-    errors: list[CaseRefusal] = described("Why it was not done.", default_factory=list)
+    case: Case | None = described("The case; null where it was refused.", default=None)
+    errors: list[CaseRefusal] = described("Why it was not done (yet).", default_factory=list)
 
 
 @output
@@ -184,8 +184,9 @@ class Decisions:
         """Draft the decision: what is due by the rules, with its motivation; or as you say."""
         wish = _wish(input)
 
-        async def prepare(case: records.Case) -> None:
-            await decisions.prepare(work, case, wish)
+        async def prepare(case: records.Case) -> CaseRefusal | None:
+            drafted = await decisions.prepare(work, case, wish)
+            return None if drafted else _asked_again(work)
 
         return DecisionPreparePayload(results=await _each(work, case_ids, expected_version, prepare))
 
@@ -205,13 +206,14 @@ class Decisions:
             raise Refused(ErrorCode.VALIDATION, path=["meetingUid"], reason="1 to 100 characters")
         listed: list[tuple[records.Case, records.Decision]] = []
 
-        async def ready(case: records.Case) -> None:
+        async def ready(case: records.Case) -> CaseRefusal | None:
             decision = await agenda.ready(work, case)
             if listed and _kind(*listed[0]) != _kind(case, decision):
                 raise Refused(
                     ErrorCode.VALIDATION, path=["caseIds"], reason="one procedure, version and body an item"
                 )
             listed.append((case, decision))
+            return None
 
         results = await _each(work, case_ids, expected_version, ready)
         item = await agenda.send(work, listed, meeting_uid) if listed else None
@@ -321,17 +323,19 @@ async def _each(
     work: Work,
     ids: Sequence[ID],
     expected_version: int | None,
-    act: Callable[[records.Case], Awaitable[None]],
+    act: Callable[[records.Case], Awaitable[CaseRefusal | None]],
 ) -> list[CaseResult]:
-    """Do something with each case, all or nothing for each; in one order, so that lists do not deadlock."""
+    """Do something with each case, all or nothing for each; in one order, so that lists do not deadlock.
+
+    What `act` answers is why it could not be done yet; what it began is kept.
+    """
     if not 1 <= len(ids) <= MAX_CASES:
         raise Refused(ErrorCode.TOO_LARGE, path=["caseIds"], limit=f"1 to {MAX_CASES} cases")
     if len(set(ids)) < len(ids):
         raise Refused(ErrorCode.VALIDATION, path=["caseIds"], reason="each case once")
     if len(ids) == 1:
         case = await locked_case(work, ids[0], expected_version)
-        await act(case)
-        return [CaseResult(case_id=ids[0], case=Case.of(case.id))]
+        return [_result(ids[0], case, await act(case))]
     if expected_version is not None:
         raise Refused(ErrorCode.VALIDATION, path=["expectedVersion"], reason="only with one case")
     results: dict[ID, CaseResult] = {}
@@ -339,11 +343,21 @@ async def _each(
         try:
             async with _apart(work):
                 case = await locked_case(work, id, None)
-                await act(case)
-            results[id] = CaseResult(case_id=id, case=Case.of(case.id))
+                results[id] = _result(id, case, await act(case))
         except (Refused, ManyRefused) as fault:
             results[id] = CaseResult(case_id=id, errors=_refusals(work, fault))
     return [results[id] for id in ids]
+
+
+def _result(id: ID, case: records.Case, not_yet: CaseRefusal | None) -> CaseResult:
+    return CaseResult(case_id=id, case=Case.of(case.id), errors=[not_yet] if not_yet else [])
+
+
+def _asked_again(work: Work) -> CaseRefusal:
+    dutch = "De bronnen worden opnieuw bevraagd. Probeer het zo meteen nog eens, of kies zelf een uitkomst."
+    english = "The sources are asked again. Try again in a moment, or choose an outcome yourself."
+    message = english if work.actor.language == "en" else dutch
+    return CaseRefusal(message=message, code=ErrorCode.SYSTEM_UNAVAILABLE)
 
 
 @asynccontextmanager
