@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from loket.walk import queries
+from loket.walk import offices, queries
 from loket.walk.citizen import Citizen, WalkFailed
 from loket.walk.expectations import Expected
 from loket.walk.outside import BRUSSELS, Outside, Received
 from loket.walk.staff import Servant
-from loket.walk.story import columns
+from loket.walk.story import Story, columns
 
 Json = dict[str, Any]
 
@@ -37,6 +37,14 @@ class Found:
     registered: bool
     timeline: list[str]
     """The ids of the case's events."""
+    happened: list[str] = field(default_factory=list)
+    """Their types."""
+    payouts: list[Json] = field(default_factory=list)
+    letters: list[Json] = field(default_factory=list)
+    items: list[Json] = field(default_factory=list)
+    """What the minutes system has of it."""
+    name: str = ""
+    """The citizen's."""
     repeats: list[str] = field(default_factory=list)
 
 
@@ -80,7 +88,8 @@ async def look_everywhere(citizen: Citizen, operator: Servant) -> Found:
     case = await citizen.look()
     invoice = case["invoice"]
     ogm = "".join(sign for sign in invoice["structuredReference"] if sign.isdigit()) if invoice else ""
-    timeline = await citizen.client.ask(queries.TIMELINE, reference=reference)
+    told = await citizen.client.ask(queries.TIMELINE, reference=reference)
+    timeline = told["case"]["timeline"]["nodes"]
     return Found(
         case=case,
         failed=await operator.failed_effects(reference),
@@ -92,7 +101,12 @@ async def look_everywhere(citizen: Citizen, operator: Servant) -> Found:
         bookings=await outside.bookings(reference),
         checkouts=await outside.checkouts(reference),
         registered=await outside.is_registered(citizen.insz),
-        timeline=[one["id"] for one in timeline["case"]["timeline"]["nodes"]],
+        timeline=[one["id"] for one in timeline],
+        happened=[one["type"] for one in timeline],
+        payouts=await offices.payouts(outside, reference),
+        letters=await offices.letters(outside, citizen.insz, reference),
+        items=await offices.items(outside, citizen.item) if citizen.item else [],
+        name=citizen.name,
     )
 
 
@@ -112,6 +126,8 @@ def differences(found: Found, expected: Expected, seen: Sequence[Json]) -> list[
         *_dosis(found, expected),
         *_books(found, expected),
         *_van(found, expected),
+        *_decided(found, expected),
+        *_paid_out(found, expected),
     ]
     faults += [
         f"{one['system']}: {one['kind']} ended as {one['state']}: {one['lastError']}" for one in found.failed
@@ -145,10 +161,11 @@ def _case(found: Found, expected: Expected) -> list[str]:
 def _messages(found: Found, expected: Expected) -> list[str]:
     faults = []
     for channel, name in CHANNELS.items():
+        due = list(expected.messages) if channel in expected.channels else []
         said = [one for one in found.said if one["channel"] == channel]
         about = [one["about"] for one in said]
-        if sorted(about) != sorted(expected.messages):
-            faults.append(f"{name}: told {about}, expected {list(expected.messages)}")
+        if sorted(about) != sorted(due):
+            faults.append(f"{name}: told {about}, expected {due}")
         heard = [one for one in found.heard if one.channel == channel]
         times = Counter(one.key for one in heard)
         found.repeats += [f"{name} {key} came {count} times" for key, count in times.items() if count > 1]
@@ -209,6 +226,40 @@ def _van(found: Found, expected: Expected) -> list[str]:
     return faults
 
 
+def _decided(found: Found, expected: Expected) -> list[str]:
+    """What the body made of it, that it named nobody, and that the decision came with its reasons."""
+    faults = []
+    states = [one["state"] for one in found.items]
+    if states != list(expected.agenda):
+        faults.append(f"the minutes system has {states}, expected {list(expected.agenda)}")
+    named = [
+        one for one in found.items if found.name.casefold() in f"{one['title']} {one['decision']}".casefold()
+    ]
+    if found.name and named:
+        faults.append(f"the agenda names {found.name}")
+    ways = [one["way"] for one in found.letters]
+    if ways != list(expected.letters):
+        faults.append(f"the decision was delivered by {ways}, expected {list(expected.letters)}")
+    for letter in found.letters:
+        said = expected.promises.appeal if expected.promises is not None else ()
+        lacking = [one for one in (found.case["reference"], *said) if one not in letter["text"]]
+        faults += [f"the letter with the decision does not say {one!r}" for one in lacking]
+    if expected.promises is not None:
+        heeded = [one for one in found.happened if expected.promises.heeds(one)]
+        wanted = [one for one in expected.happened if expected.promises.heeds(one)]
+        if heeded != wanted:
+            faults.append(f"this happened: {heeded}, expected {wanted}")
+    return faults
+
+
+def _paid_out(found: Found, expected: Expected) -> list[str]:
+    orders = [(one["status"], Decimal(one["order"]["amount"])) for one in found.payouts]
+    if orders != list(expected.payouts):
+        return [f"accounting has payouts {orders}, expected {list(expected.payouts)}"]
+    same = [one for one in found.payouts if len({who["name"] for who in one["order"]["approvals"]}) < 2]
+    return [f"one person alone had {one['order']['amount']} EUR paid" for one in same]
+
+
 def appointments(expected: Expected, mails: list[Json]) -> list[str]:
     """The calendar's own rules: one appointment, whose sequence only rises."""
     calendars = [one["calendar"] for one in mails if one["calendar"] is not None]
@@ -230,7 +281,7 @@ def appointments(expected: Expected, mails: list[Json]) -> list[str]:
 # --- showing ----------------------------------------------------------------------------------
 
 
-def show(citizen: Citizen, found: Found) -> None:
+def show(citizen: Citizen, found: Found, expected: Expected) -> None:
     """What arrived, as the receivers have it."""
     story = citizen.story
     story.head("What arrived, from the records of those who received it")
@@ -241,6 +292,9 @@ def show(citizen: Citizen, found: Found) -> None:
         columns(rows, story.line, indent="    ")
     story.line(f"  DOSIS ({len(found.statuses)}, in order)")
     story.line("    " + " → ".join(_told(found.statuses)))
+    if expected.promises is not None:
+        _show_premium(found, story)
+        return
     story.line(f"  Accounting ({len(found.entries)})")
     entries = [one["entry"] for one in found.entries]
     booked = [
@@ -250,6 +304,21 @@ def show(citizen: Citizen, found: Found) -> None:
     story.line(f"  Planning ({len(found.bookings)})")
     rows = [(one["status"].lower(), one["slotId"], _goods(one)) for one in found.bookings]
     columns(rows, story.line, indent="    ")
+
+
+def _show_premium(found: Found, story: Story) -> None:
+    story.line(f"  Minutes ({len(found.items)})")
+    columns([(one["state"], one["title"]) for one in found.items], story.line, indent="    ")
+    story.line(f"  Decision letters ({len(found.letters)})")
+    rows = [(one["way"].lower(), _short(one["text"])) for one in found.letters]
+    columns(rows, story.line, indent="    ")
+    story.line(f"  Payouts ({len(found.payouts)})")
+    orders = [(one["status"], one["order"]) for one in found.payouts]
+    paid = [
+        (status.lower(), f"{order['amount']} EUR", order["creditor"]["iban"], order["remittance"])
+        for status, order in orders
+    ]
+    columns(paid, story.line, indent="    ")
 
 
 def _goods(booking: Json) -> str:

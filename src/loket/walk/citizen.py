@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx2
 
-from loket.walk import browser, queries
+from loket.walk import browser, premium_queries, queries
 from loket.walk.client import NO_ANSWER, Client, Refused
 from loket.walk.form import missing_answers
 from loket.walk.outside import Outside
@@ -66,6 +66,8 @@ class Citizen:
     """Whether it did not."""
     draft: Json = field(default_factory=dict)
     case: Json = field(default_factory=dict)
+    item: str = ""
+    """How the minutes system knows the decision on it."""
     events: list[Json] = field(default_factory=list)
     """As they came over the socket."""
     _heard: int = 0
@@ -143,7 +145,12 @@ class Citizen:
         await self.client.do("contactPointVerify", queries.VERIFY, input={"channel": channel, "code": code})
 
     async def apply(
-        self, cart: Cart, *, answers: Json | None = None, paper: bool = False, by_hand: bool = False
+        self,
+        cart: Cart | None = None,
+        *,
+        answers: Json | None = None,
+        paper: bool = False,
+        by_hand: bool = False,
     ) -> None:
         """From an empty form to a case.
 
@@ -152,7 +159,8 @@ class Citizen:
         await self.start(by_hand=by_hand)
         await self.fill_in(answers or {})
         await self.resume()
-        await self.fill_cart(cart)
+        if cart is not None:
+            await self.fill_cart(cart)
         if paper:
             await self.attach("plan-van-de-tuin.pdf", PDF)
         await self.submit()
@@ -406,6 +414,17 @@ class Citizen:
     async def supply(self, answer: str) -> None:
         await self.client.do("caseSupplyInformation", queries.SUPPLY, id=self.case["id"], answer=answer)
         self.story.tell(self.label, f"answers: {answer}")
+
+    async def correct_account(self, iban: str) -> None:
+        """Give another account, after the bank refused the first."""
+        await self.client.do(
+            "payoutCorrectAccount",
+            premium_queries.CORRECT_ACCOUNT,
+            caseId=self.case["id"],
+            iban=iban,
+            idempotencyKey=uuid4().hex,
+        )
+        self.story.tell(self.label, f"gives another account: {iban}")
 
     def _by_heart(self) -> Json:
         return {

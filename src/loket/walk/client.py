@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import urljoin
 from uuid import uuid4
 
 import httpx2
@@ -99,6 +100,17 @@ class Client:
             except NO_ANSWER:
                 pass
             await self._wait(until, url)
+
+    async def get(self, url: str) -> bytes:
+        """A file from where the API said.
+
+        Raises:
+            Broken: there is none.
+        """
+        answer = await self.http.get(urljoin(self.url, url), headers=self._headers())
+        if answer.status_code != 200:
+            raise Broken(f"{answer.status_code} for a file")
+        return answer.content
 
     async def _send(self, body: bytes) -> httpx2.Response:
         until = time.monotonic() + self.patience_seconds

@@ -85,7 +85,7 @@ async def walk(place: Place, name: str, number: Callable[[], int]) -> bool:
                 mails = await arrivals.mails_about(place.outside, citizen.email, citizen.reference)
                 faults += arrivals.appointments(expected, mails)
                 faults += [f"more than once: {one}" for one in found.repeats]
-                arrivals.show(citizen, found)
+                arrivals.show(citizen, found, expected)
                 done = f"{citizen.reference} is {found.case['status']} after {story.seconds:.1f} s"
         except TROUBLE as trouble:
             faults.append(f"at ‘{story.at}’: {type(trouble).__name__} {trouble}")

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from loket.walk.promises import Moment, Promises, flat
+
 # fmt: off
 DOSIS = {
     # event                   code and phase
@@ -53,9 +55,23 @@ class Expected:
     """What waits for a person at the end."""
     calendar: Sequence[int] = ()
     """The sequence numbers of the appointment in the mailbox, in order."""
+    promises: Promises | None = None
+    """What its definition says; None: what is said above."""
+    happened: Sequence[str] = ()
+    """All events of which somebody outside hears, in order."""
+    channels: Sequence[str] = ("MBP", "EMAIL", "SMS")
+    """Over which the citizen hears."""
+    payouts: Sequence[tuple[str, Decimal]] = ()
+    """What accounting was asked to pay, in order: what became of it, and EUR."""
+    letters: Sequence[str] = ()
+    """How the decisions were delivered, in order: EBOX, REGISTERED or NORMAL."""
+    agenda: Sequence[str] = ()
+    """What the body made of its item, in order: the states of the minutes system."""
 
     @property
     def dosis(self) -> list[str]:
+        if self.promises is not None:
+            return [self.promises.codes[event] for event in self.statuses]
         return [DOSIS[event][0] for event in self.statuses]
 
 
@@ -70,3 +86,15 @@ def delivered(amount: Decimal, **different: object) -> Expected:
         "calendar": [0],
     }
     return Expected(**{**usual, **different})  # type: ignore[arg-type]  # fields of Expected by name
+
+
+def promised(promises: Promises, status: str, happened: Sequence[Moment], **different: object) -> Expected:
+    """A case to which this happened; who hears of it, and in which words, its definition says."""
+    told: dict[str, object] = {
+        "status": status,
+        "statuses": promises.statuses(happened),
+        "messages": promises.told(happened),
+        "promises": promises,
+        "happened": list(flat(happened)),
+    }
+    return Expected(**{**told, **different})  # type: ignore[arg-type]  # fields of Expected by name

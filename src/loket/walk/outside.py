@@ -19,7 +19,7 @@ BRUSSELS = ZoneInfo("Europe/Brussels")
 # fmt: off
 OFFSETS = {
     "desk": 0, "acmidm": 1, "magda": 2, "dosis": 3, "notificaties": 4, "worldline": 5,
-    "accounting": 6, "planning": 7, "sms": 8,
+    "accounting": 6, "planning": 7, "sms": 8, "minutes": 10, "ebox": 11,
 }
 # fmt: on
 """Where each system of the sandbox listens, counted from the desk's port; mail is read at the desk."""
@@ -65,6 +65,18 @@ class Outside:
         answer = await self._http.get(self.address(system) + path, params=query)
         answer.raise_for_status()
         return answer.json()
+
+    async def send(self, system: str, path: str, content: bytes, media_type: str) -> Any:  # noqa: ANN401  # JSON
+        """Bring something there; what comes back."""
+        headers = {"Content-Type": media_type}
+        answer = await self._http.post(self.address(system) + path, content=content, headers=headers)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def file(self, system: str, path: str) -> bytes:
+        answer = await self._http.get(self.address(system) + path)
+        answer.raise_for_status()
+        return answer.content
 
     async def order(self, system: str, path: str, order: Json | None = None, *, method: str = "POST") -> int:
         """Give an order; the status of the answer. 409 is an answer too: it was done before."""
@@ -205,6 +217,10 @@ class Outside:
             await self._faults(system, "POST", DOWN)
         # Only new tokens: who is signed in stays so.
         await self._faults("acmidm", "POST", DOWN | {"path": "/op/v1/token"})
+
+    async def break_service(self, system: str, path: str) -> None:
+        """One of a system's services is down: those whose path begins so."""
+        await self._faults(system, "POST", DOWN | {"path": path})
 
     async def mend(self) -> None:
         """Every system of the sandbox works again."""

@@ -78,6 +78,7 @@ CASE = """
 query Case($reference: String!) {
   case(reference: $reference) {
     id reference status stage version outcome due
+    suspensions { reason endedOn }
     phases { key state }
     invoice {
       id number status structuredReference amount { amount } paid { amount } outstanding { amount } dueOn

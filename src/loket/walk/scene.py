@@ -32,9 +32,13 @@ class Scene:
     """Sign in by browser and prove the contact points; a crowd does not."""
     citizens: list[Citizen] = field(default_factory=list)
 
-    async def citizen(self, persona: str | None = None) -> Citizen:
-        """Somebody who wants to hear by e-mail and text message."""
+    async def citizen(
+        self, persona: str | None = None, *, fits: Callable[[int], bool] = lambda _: True
+    ) -> Citizen:
+        """Somebody who wants to hear by e-mail and text message; without `persona` one whose number fits."""
         number = self.number() if persona is None else 0
+        while persona is None and not fits(number):
+            number = self.number()
         key = persona or f"burger-{number}"
         come_in = Citizen.by_browser if self.careful else Citizen.by_token
         citizen = await come_in(self.place, key, self.story, persona or "citizen")
@@ -52,6 +56,23 @@ class Scene:
     @property
     def operator(self) -> Servant:
         return self.staff["greet"]
+
+    @property
+    def social_service(self) -> Servant:
+        return self.staff["sofie"]
+
+    @property
+    def adviser(self) -> Servant:
+        return self.staff["astrid"]
+
+    @property
+    def secretary(self) -> Servant:
+        return self.staff["sandra"]
+
+    @property
+    def finance(self) -> tuple[Servant, Servant]:
+        """One who orders and one who approves."""
+        return self.staff["filip"], self.staff["farah"]
 
     @property
     def basket(self) -> Cart:

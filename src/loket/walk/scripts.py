@@ -1,10 +1,11 @@
 """Which scripts walk through which procedure: the stages tell, not the name."""
 
-from loket.walk import buying
+from loket.walk import buying, premium
 from loket.walk.scene import Script
 
 _FITTING: dict[tuple[str, ...], dict[str, Script]] = {
     buying.STAGES: buying.VARIANTS,
+    premium.STAGES: premium.VARIANTS,
 }
 NAMES = tuple(dict.fromkeys(name for scripts in _FITTING.values() for name in scripts))
 

@@ -1,12 +1,13 @@
-"""The civil servants: a handler, who looks at what the rules leave to a person, and an operator."""
+"""The civil servants: handlers, who look at what the rules leave to a person, and all who work with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from loket.walk import queries
+from loket.walk import premium_queries, queries
 from loket.walk.citizen import Place
-from loket.walk.client import Client
+from loket.walk.client import Client, Refused
 from loket.walk.story import Story
 
 Json = dict[str, Any]
@@ -104,3 +105,115 @@ class Servant:
     async def failed_effects(self, reference: str) -> list[Json]:
         found = (await self.client.ask(queries.FAILED_EFFECTS))["failedEffects"]["nodes"]
         return [one for one in found if one["case"] and one["case"]["reference"] == reference]
+
+    # ------------------------------------------------------------------ weighing an application
+
+    async def premium(self, reference: str) -> Json:
+        """Checks, advice, decision and payouts of a case."""
+        found: Json = (await self.client.ask(premium_queries.PREMIUM, reference=reference))["case"]
+        return found
+
+    async def repeat_check(self, check: Json) -> None:
+        await self.client.do("checkRepeat", premium_queries.CHECK_REPEAT, id=check["id"])
+        self.story.tell("handler", f"has the source asked again: {check['kind']}")
+
+    async def replace_check(self, check: Json, document: Json, remark: str) -> None:
+        wish = {"documentId": document["id"], "remark": remark}
+        await self.client.do(
+            "checkReplaceByDocument", premium_queries.CHECK_REPLACE, id=check["id"], input=wish
+        )
+        self.story.tell("handler", f"lets {document['filename']} stand in for {check['kind']}: {remark}")
+
+    async def consult(self, case_id: str, adviser: str) -> Json:
+        """Ask an adviser of the procedure what it always asks."""
+        payload = await self.client.do(
+            "adviceRequest", premium_queries.ADVICE_REQUEST, caseId=case_id, input={"adviser": adviser}
+        )
+        asked: Json = payload["advice"]
+        self.story.tell("handler", f"asks advice of {asked['title']}, until {asked['dueOn']}")
+        return asked
+
+    async def advise(self, advice: Json, opinion: str, text: str) -> None:
+        wish = {"opinion": opinion, "text": text}
+        await self.client.do("adviceGive", premium_queries.ADVICE_GIVE, id=advice["id"], input=wish)
+        self.story.tell("adviser", f"{advice['title']}: {opinion.lower()}: {text}")
+
+    # ------------------------------------------------------------------ having it decided
+
+    async def prepare(self, case_ids: Sequence[str], proposal: Json | None = None) -> None:
+        """Draft the decisions, by the rules or as `proposal` says."""
+        payload = await self.client.do(
+            "decisionPrepare",
+            premium_queries.PREPARE,
+            caseIds=case_ids,
+            input=proposal,
+            idempotencyKey=uuid4().hex,
+        )
+        _all_done("decisionPrepare", payload)
+        self.story.tell("handler", f"prepares {len(case_ids)} decision(s)")
+
+    async def send_to_minutes(self, case_ids: Sequence[str]) -> str:
+        """Put them on one agenda item; our name of it."""
+        payload = await self.client.do(
+            "decisionSendToMinutes",
+            premium_queries.SEND_TO_MINUTES,
+            caseIds=case_ids,
+            idempotencyKey=uuid4().hex,
+        )
+        _all_done("decisionSendToMinutes", payload)
+        item = payload["agendaItem"]
+        self.story.tell("handler", f"sends it to the minutes system: “{item['title']}”")
+        return str(item["externalIdentifier"])
+
+    async def confirm(self, case_id: str, proposal: Json) -> None:
+        await self.client.do(
+            "decisionConfirm",
+            premium_queries.CONFIRM,
+            caseId=case_id,
+            input=proposal,
+            idempotencyKey=uuid4().hex,
+        )
+        self.story.tell("handler", f"confirms what was decided: {proposal['outcome']}")
+
+    # ------------------------------------------------------------------ paying out
+
+    async def order(self, case_id: str) -> Json:
+        payload = await self.client.do(
+            "payoutOrder", premium_queries.ORDER, caseId=case_id, idempotencyKey=uuid4().hex
+        )
+        payout: Json = payload["payout"]
+        self.story.tell(
+            "handler", f"orders the payout of {payout['amount']['amount']} EUR to {payout['account']}"
+        )
+        return payout
+
+    async def approve(self, payout: Json) -> None:
+        await self.client.do(
+            "payoutApprove", premium_queries.APPROVE, id=payout["id"], idempotencyKey=uuid4().hex
+        )
+        self.story.tell("finance", f"{self.persona} approves the payout")
+
+    # ------------------------------------------------------------------ post
+
+    async def make_batch(self) -> tuple[Json | None, bytes]:
+        """The letters of the day in one file; None when none waits."""
+        payload = await self.client.do(
+            "letterBatchMake", premium_queries.BATCH_MAKE, idempotencyKey=uuid4().hex
+        )
+        batch: Json | None = payload["batch"]
+        if batch is None:
+            return None, b""
+        content = await self.client.get(batch["url"])
+        self.story.tell("secretary", f"has print batch {batch['number']} made: {batch['size']} letter(s)")
+        return batch, content
+
+    async def prove_batch(self, batch: Json, proof: str) -> None:
+        await self.client.do("letterBatchProof", premium_queries.BATCH_PROOF, id=batch["id"], csv=proof)
+        self.story.tell("secretary", f"hands in the proof of posting of batch {batch['number']}")
+
+
+def _all_done(field: str, payload: Json) -> None:
+    """Raises `Refused` where one case of a list was refused."""
+    for one in payload["results"]:
+        if one["errors"]:
+            raise Refused(field, one["errors"])

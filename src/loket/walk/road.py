@@ -1,0 +1,348 @@
+"""The road of a premium, step by step: each says what it made happen, and so what must be heard of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+from loket.walk import offices, premium_queries
+from loket.walk.citizen import Citizen, WalkFailed
+from loket.walk.client import Client, Refused
+from loket.walk.expectations import promised
+from loket.walk.promises import Moment, Promises
+from loket.walk.scene import LONG_SECONDS, Ending, Scene
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Premium:
+    """What the script knows of a procedure: what to fill in, and for whom what is due."""
+
+    answers: Json
+    asked: tuple[str, ...]
+    """The benefits that these answers ask for."""
+    entitled: Callable[[int], bool]
+    """Whether a citizen of the sandbox with this number gets all of them."""
+    partly: Callable[[int], bool] | None
+    """Who gets only the first of them; None: nobody."""
+    strange: Callable[[int], bool]
+    """Who gets none."""
+    advisers: tuple[str, ...]
+    """Whom the handler asks."""
+    by_itself: tuple[str, ...] = ()
+    """Whom the procedure asks by itself."""
+    visum: bool = False
+
+
+# fmt: off
+PREMIUMS = {
+    "social-premium": Premium(
+        answers={"benefits": ["household", "handicap"]},
+        asked=("household", "handicap"),
+        entitled=lambda number: number % 10 == 5,
+        partly=lambda number: number % 2 == 1 and number % 5 != 0,
+        strange=lambda number: number % 2 == 0,
+        advisers=("social-work", "welfare-partner", "federal-social-security"),
+    ),
+    "energy-premium": Premium(
+        answers={"situation": {"guidance": "budget"}},
+        asked=("energy",),
+        entitled=lambda number: number * 613 % 40_000 <= 18_500,
+        partly=None,
+        strange=lambda number: number * 613 % 40_000 > 18_500,
+        advisers=(),
+        by_itself=("debt-mediation",),
+        visum=True,
+    ),
+}
+# fmt: on
+"""By key. The sandbox's own arithmetic says who is entitled: see its page of a citizen."""
+
+
+def premium_of(scene: Scene) -> Premium:
+    return PREMIUMS[scene.place.procedure["key"]]
+
+
+@dataclass
+class Road:
+    """One case and what came of it so far."""
+
+    scene: Scene
+    citizen: Citizen
+    premium: Premium
+    promises: Promises
+    happened: list[Moment] = field(default_factory=list)
+    epilogue: list[str] = field(default_factory=list)
+    """What happened after an end: DOSIS goes on showing the end."""
+    payouts: list[tuple[str, Decimal]] = field(default_factory=list)
+    letters: list[str] = field(default_factory=list)
+    agenda: list[str] = field(default_factory=list)
+    ebox: bool = True
+    """Whether the citizen has one; else the decision comes by registered post."""
+
+    @classmethod
+    async def begin(
+        cls, scene: Scene, fits: Callable[[int], bool] | None = None, *, ebox: bool = True
+    ) -> "Road":
+        """Somebody who has not applied before; without `fits` one who is entitled to all that is asked."""
+        premium = premium_of(scene)
+        citizen = await scene.citizen(fits=fits or premium.entitled)
+        await offices.open_ebox(scene.place.outside, citizen.insz, active=ebox)
+        return cls(scene, citizen, premium, Promises.of(scene.place.procedure["key"]), ebox=ebox)
+
+    @property
+    def case_id(self) -> str:
+        return str(self.citizen.case["id"])
+
+    @property
+    def amount(self) -> Decimal:
+        """What all that was asked comes to."""
+        return self.worth(self.premium.asked)
+
+    def worth(self, benefits: Sequence[str]) -> Decimal:
+        year = datetime.now(UTC).year
+        return self.promises.amount(benefits, date(year, 1, 1))
+
+    def ending(self, status: str, **different: object) -> Ending:
+        """The case, and what must have been heard of it."""
+        shown = [one for one in self.happened if one not in self.epilogue]
+        whole: dict[str, object] = {
+            "statuses": self.promises.statuses(shown),
+            "payouts": self.payouts,
+            "letters": self.letters,
+            "agenda": self.agenda,
+        }
+        return self.citizen, promised(self.promises, status, self.happened, **{**whole, **different})
+
+    async def happens(self, *events: str, seconds: float | None = None) -> None:
+        """These come next, each by itself."""
+        for event in events:
+            await self.citizen.happens(event, seconds=seconds)
+            self.happened.append(event)
+
+    async def happens_after_the_end(self, event: str) -> None:
+        await self.happens(event)
+        self.epilogue.append(event)
+
+    async def happen_together(self, *events: str) -> None:
+        """These come next, at one moment."""
+        for event in events:
+            await self.citizen.happens(event)
+        self.happened.append(events)
+
+    async def look(self) -> Json:
+        """Checks, advice, decision and payouts, as the handler sees them."""
+        return await self.scene.social_service.premium(self.citizen.reference)
+
+    # ------------------------------------------------------------------ applying, screening
+
+    async def apply(self, number: int = 0) -> None:
+        """Fills in and hands in; the rules propose, a handler finds the task."""
+        account = offices.iban(number or int(self.citizen.insz[:9]))
+        answers = self.premium.answers | {"payout": {"iban": account}}
+        await self.citizen.apply(answers=answers, paper=True)
+        await self.happens("SUBMITTED", "REFERRED")
+
+    async def admit(self) -> None:
+        """The handler has the last word on admissibility; the checks begin by themselves."""
+        handler = self.scene.social_service
+        task = await self.citizen.until(
+            lambda: handler.find_task("REFERRED", self.citizen.reference), "the handler's task"
+        )
+        self.scene.story.tell("handler", f"finds the case among the tasks: {task['data'].get('proposal')}")
+        await handler.take_on(self.case_id)
+        await self.declare_admissible()
+
+    async def declare_admissible(self) -> None:
+        await self.scene.social_service.declare_admissible(self.case_id)
+        await self.happens("ADMISSIBLE", "ASSESSMENT_STARTED")
+
+    async def checked(self, *, seconds: float | None = None) -> dict[str, str]:
+        """What the authentic sources said, by check; no handler was needed for that."""
+
+        async def answered() -> dict[str, str] | None:
+            checks = (await self.look())["checks"]
+            own = {one["kind"]: str(one["status"]) for one in checks if one["kind"] != "sources"}
+            return own if own and "RUNNING" not in own.values() else None
+
+        found: dict[str, str] = await self.citizen.until(
+            answered, "the checks to be answered", seconds=seconds
+        )
+        told = ", ".join(f"{key}: {status}" for key, status in found.items())
+        self.scene.story.tell("MAGDA", f"answered without anybody's doing: {told}")
+        return found
+
+    async def to_assessment(self) -> dict[str, str]:
+        """From the empty form to what the sources said."""
+        await self.apply()
+        await self.admit()
+        return await self.checked()
+
+    async def to_decision(self, proposal: Json | None = None) -> None:
+        """From the empty form to the agenda of the body."""
+        await self.to_assessment()
+        await self.advised()
+        await self.propose(proposal)
+
+    async def to_payout(self) -> None:
+        """From the empty form to the decision in the citizen's hands, all granted."""
+        await self.to_decision()
+        await self.decide("accepted")
+        await self.happens("APPROVED", "PAYOUT_DUE")
+        await self.delivered()
+
+    # ------------------------------------------------------------------ advice
+
+    async def advised(self, *, silent: str = "") -> None:
+        """Asks all advisers, who answer; `silent` lets the deadline pass."""
+        asked = await self.consult()
+        for one in asked:
+            if one["status"] not in ("REQUESTED", "REMINDED"):
+                continue
+            if one["adviser"] == silent:
+                await self._lapse()
+            elif one["kind"] == "EXTERNAL":
+                await self._by_link()
+            else:
+                await self.scene.adviser.advise(
+                    one, "POSITIVE", "Wij kennen dit gezin: het advies is gunstig."
+                )
+                await self.happens("ADVICE_GIVEN")
+        await self.happens("ADVICE_COMPLETE")
+
+    async def consult(self) -> list[Json]:
+        for adviser in self.premium.advisers:
+            asked = await self.scene.social_service.consult(self.case_id, adviser)
+            await self.happens("ADVICE_REQUESTED")
+            if asked["kind"] == "MACHINE" and asked["status"] != "REQUESTED":
+                await self.happens("ADVICE_GIVEN")
+        return list((await self.look())["advices"])
+
+    async def _by_link(self) -> None:
+        """The external adviser follows the link of the e-mail: it serves once, and shows nothing else."""
+        outside = self.scene.place.outside
+        token = await self.citizen.until(
+            lambda: offices.advice_link(outside, self.citizen.reference), "the letter to the external adviser"
+        )
+        nobody = Client(self.scene.place.url, http=self.scene.place.http)
+        wish = {"name": "Mia Verlinden", "opinion": "POSITIVE", "text": "Geen bezwaar."}
+
+        async def answer() -> Json:
+            return await nobody.do(
+                "adviceGiveByToken",
+                premium_queries.ADVICE_GIVE_BY_TOKEN,
+                token=token,
+                input=wish,
+                idempotencyKey=uuid4().hex,
+            )
+
+        await answer()
+        self.scene.story.tell("adviser", "elsewhere follows the link of the e-mail, and answers: positive")
+        await self.happens("ADVICE_GIVEN")
+        try:
+            await answer()
+        except Refused as refused:
+            self.scene.story.tell("adviser", f"the link serves once: {refused.code}")
+        else:
+            raise WalkFailed("the link of an adviser served twice")
+
+    async def _lapse(self) -> None:
+        await self.scene.operator.fire(self.case_id, "ADVICE_REMINDER", "five days before the deadline")
+        await self.happens("ADVICE_REMINDED")
+        await self.scene.operator.fire(self.case_id, "ADVICE_END", "the deadline for advice passes")
+        await self.happens("ADVICE_LAPSED")
+
+    # ------------------------------------------------------------------ decision
+
+    async def propose(self, proposal: Json | None = None) -> None:
+        """The handler prepares one decision, and puts it on the agenda of the body."""
+        handler = self.scene.social_service
+        await handler.prepare([self.case_id], proposal)
+        await self.happens("DECISION_PREPARED", "DECISION_PENDING")
+        await offices.make_room(self.scene.place.outside, self.promises.body)
+        self.citizen.item = await handler.send_to_minutes([self.case_id])
+        await self.happens("DECISION_ON_AGENDA", seconds=LONG_SECONDS)
+
+    async def item(self) -> Json:
+        """The item as the body has it before it."""
+
+        async def before() -> Json | None:
+            found = await offices.items(self.scene.place.outside, self.citizen.item)
+            return found[-1] if found and found[-1]["meeting"] else None
+
+        found: Json = await self.citizen.until(before, "the item on an agenda")
+        return found
+
+    async def decide(self, result: str, *, agenda: Sequence[str] = (), **text: str) -> None:
+        """The body sits, its chair and the director sign; the day after, Loket is told."""
+        outside = self.scene.place.outside
+        item = await self.item()
+        await offices.sit(outside, item, result, tell=False, **text)
+        self.scene.story.tell("college", f"decides on “{item['title']}”: {result}")
+        await offices.sign(outside, item)
+        self.scene.story.tell("secretary", "has it signed by two people; the minutes system tells Loket")
+        self.agenda += [*agenda, result]
+
+    async def is_signed(self) -> bool:
+        """Whether Loket has heard of both signatories."""
+        return len((await self.look())["decision"]["signatories"]) == 2
+
+    async def delivered(self) -> None:
+        """The decision arrives with legal value: in the eBox, or by registered post."""
+        if not self.ebox:
+            await post_letters(self.scene, self.citizen)
+        await self.happens("LETTER_SENT", seconds=LONG_SECONDS)
+        self.letters.append("EBOX" if self.ebox else "REGISTERED")
+
+    # ------------------------------------------------------------------ payout
+
+    async def order(self) -> Json:
+        """Finance orders what was granted."""
+        return await self.scene.finance[0].order(self.case_id)
+
+    async def approve(self, payout: Json) -> Json:
+        """A second person agrees (and a third gives the visum, where it is asked); accounting has it."""
+        first, second = self.scene.finance
+        try:
+            await first.approve(payout)
+        except Refused as refused:
+            self.scene.story.tell("finance", f"filip may not approve what he ordered: {refused.code}")
+        else:
+            raise WalkFailed("the same person ordered and approved")
+        await second.approve(payout)
+        await self.happens("PAYOUT_SENT", seconds=LONG_SECONDS)
+        outside = self.scene.place.outside
+
+        async def ordered() -> Json | None:
+            found = await offices.payouts(outside, self.citizen.reference)
+            return next((one for one in reversed(found) if one["status"] == "ACCEPTED"), None)
+
+        found: Json = await self.citizen.until(ordered, "accounting to have the order")
+        return found
+
+    async def pay(self, amount: Decimal, *, by: str = "json") -> Json:
+        """Ordered, approved, executed: the money is there, and the case is completed."""
+        order = await self.approve(await self.order())
+        await offices.execute(self.scene.place.outside, order, by)
+        self.scene.story.tell("bank", f"pays {amount} EUR to {order['order']['creditor']['iban']}")
+        self.payouts.append(("EXECUTED", amount))
+        await self.happen_together("PAID_OUT", "COMPLETED")
+        return order
+
+
+async def post_letters(scene: Scene, citizen: Citizen) -> None:
+    """The secretariat prints the letters of the day, posts them, and hands in the proof."""
+
+    async def printed() -> bool:
+        batch, content = await scene.secretary.make_batch()
+        if batch is None:
+            return False
+        posted = await offices.post(scene.place.outside, content)
+        scene.story.tell("post", f"takes {len(posted['letters'])} letter(s), gives the proof of posting")
+        await scene.secretary.prove_batch(batch, posted["proof"])
+        return any(one["reference"] == citizen.reference for one in posted["letters"])
+
+    await citizen.until(printed, "the letter to be posted")
