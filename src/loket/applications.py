@@ -10,7 +10,7 @@ from sqlalchemy import case as sql_case
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from loket import cases, entitlements, forms, orders, payouts, pricing, sources
+from loket import cases, entitlements, forms, orders, payouts, people, pricing, sources
 from loket.channels.sms import e164
 from loket.definition import Definition
 from loket.errors import ErrorCode, ManyRefused, Refused
@@ -56,23 +56,32 @@ async def start(work: Work, procedure_key: str) -> Application:
     if work.actor.kind is not ActorKind.CITIZEN or work.actor.id is None:
         raise Refused(ErrorCode.SIGN_IN_REQUIRED)
     definition = offered(work, procedure_key)
+    return await begin(work, definition, await work.session.get_one(Person, work.actor.id), Channel.ONLINE)
+
+
+async def begin(work: Work, definition: Definition, person: Person, channel: Channel) -> Application:
+    """Open a draft in the name of `person`, filled in as far as they are known.
+
+    Raises:
+        Refused: TOO_LARGE with too many open drafts.
+    """
     drafts = await work.session.scalars(
         select(col(Application.id))
         .where(
-            col(Application.person_id) == work.actor.id,
-            col(Application.procedure_key) == procedure_key,
+            col(Application.person_id) == person.id,
+            col(Application.procedure_key) == definition.key,
             col(Application.status) == ApplicationStatus.DRAFT,
         )
         .limit(MAX_OPEN_DRAFTS)
     )
     if len(drafts.all()) >= MAX_OPEN_DRAFTS:
         raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_OPEN_DRAFTS} drafts")
-    person = await work.session.get_one(Person, work.actor.id)
     application = Application(
         procedure_key=definition.key,
         procedure_version=definition.version,
         person_id=person.id,
-        channel=Channel.ONLINE,
+        staff_id=work.actor.id if work.actor.is_staff else None,
+        channel=channel,
         acr=work.actor.acr,
         started_at=work.now,
         updated_at=work.now,
@@ -89,7 +98,7 @@ async def start(work: Work, procedure_key: str) -> Application:
 async def get(
     work: Work, application_id: UUID, *, expected_version: int | None = None, draft: bool = True
 ) -> Application:
-    """An application of the actor, locked.
+    """An application that the actor may fill in, locked: one's own; for handlers one made at the counter.
 
     Raises:
         Refused: NOT_FOUND; VERSION_CONFLICT; TRANSITION_NOT_ALLOWED when a draft is needed and it is none.
@@ -101,13 +110,7 @@ async def get(
         .execution_options(populate_existing=True)
     )
     application = found.one_or_none()
-    mine = application is not None and (
-        application.person_id == work.actor.id
-        or (
-            work.actor.is_staff and Role.HANDLER in work.actor.roles and application.staff_id == work.actor.id
-        )
-    )
-    if application is None or not mine:
+    if application is None or not _may_fill_in(work, application):
         raise Refused(ErrorCode.NOT_FOUND)
     if draft and application.status is not ApplicationStatus.DRAFT:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=application.status)
@@ -117,6 +120,13 @@ async def get(
             current=application.version,
         )
     return application
+
+
+def _may_fill_in(work: Work, application: Application) -> bool:
+    """A citizen's own draft stays the citizen's alone; one of the counter any handler may go on with."""
+    if work.actor.is_staff:
+        return application.channel is Channel.COUNTER and Role.HANDLER in work.actor.roles
+    return application.person_id == work.actor.id
 
 
 async def remember_sources(work: Work, application_id: UUID, answers: sources.Answers) -> Application:
@@ -194,9 +204,7 @@ async def submit(work: Work, application: Application) -> Case:
     _learn_contact(definition, application, person)
     case = await cases.open_for(work, application, definition)
     payouts.keep_account(work, case, application)
-    await work.session.execute(
-        update(Document).where(col(Document.application_id) == application.id).values(case_id=case.id)
-    )
+    await _take_documents(work, application, case)
     await work.disarm(TimerKind.DRAFT_END, subject=application.id)
     await sources.want(work, person, definition.key, case.id)
     await sources.let_go(work, person.id, definition.key, application.id)
@@ -219,6 +227,9 @@ async def end_draft(work: Work, application: Application, action: PartAction) ->
     await work.session.execute(delete(Document).where(col(Document.application_id) == application.id))
     await work.disarm(TimerKind.DRAFT_END, subject=application.id)
     await sources.let_go(work, application.person_id, application.procedure_key, application.id)
+    person = await work.session.get_one(Person, application.person_id)
+    if person.insz_index is None:
+        people.forget(person)
 
 
 # --- documents --------------------------------------------------------------------------------
@@ -237,8 +248,13 @@ async def start_upload(work: Work, *, filename: str, media_type: str, size: int)
         Refused: MEDIA_TYPE; TOO_LARGE, also together with what the citizen sent before; VALIDATION for a
             name that is none.
     """
-    if work.actor.id is None:
+    if work.actor.kind is not ActorKind.CITIZEN or work.actor.id is None:
         raise Refused(ErrorCode.SIGN_IN_REQUIRED)
+    return await announce(work, work.actor.id, filename=filename, media_type=media_type, size=size)
+
+
+async def announce(work: Work, person_id: UUID, *, filename: str, media_type: str, size: int) -> Upload:
+    """A file of `person_id`, whoever sends it. Raises as `start_upload`."""
     if media_type not in MEDIA_TYPES:
         raise Refused(ErrorCode.MEDIA_TYPE, path=["input", "mediaType"], media_type=media_type[:60])
     if not 0 < size <= MAX_DOCUMENT_BYTES:
@@ -248,9 +264,9 @@ async def start_upload(work: Work, *, filename: str, media_type: str, size: int)
         raise Refused(
             ErrorCode.VALIDATION, path=["input", "filename"], reason="a name of 1 to 200 characters"
         )
-    await _make_room(work, work.actor.id)
+    await _make_room(work, person_id)
     document = Document(
-        person_id=work.actor.id if work.actor.kind is ActorKind.CITIZEN else None,
+        person_id=person_id,
         kind="ATTACHMENT",
         filename=name,
         media_type=media_type,
@@ -316,9 +332,12 @@ async def attach(work: Work, application: Application, document_id: UUID) -> Doc
         Refused: NOT_FOUND for somebody else's file, one without content, or one used elsewhere.
     """
     document = await work.session.get(Document, document_id, with_for_update={"key_share": True})
-    if document is None or document.person_id != work.actor.id or document.stored_at is None:
+    if document is None or document.person_id != application.person_id or document.stored_at is None:
         raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
-    if document.application_id not in (None, application.id) or document.case_id is not None:
+    if document.application_id == application.id:
+        return document
+    # what a citizen sent from home is not there for a counter to take
+    if document.application_id is not None or document.case_id is not None or work.actor.is_staff:
         raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
     attached = await work.session.scalars(
         select(col(Document.id)).where(col(Document.application_id) == application.id)
@@ -328,6 +347,13 @@ async def attach(work: Work, application: Application, document_id: UUID) -> Doc
     document.application_id = application.id
     _touch(work, application)
     return document
+
+
+async def _take_documents(work: Work, application: Application, case: Case) -> None:
+    """What was sent becomes part of the case; what was announced only falls away."""
+    mine = col(Document.application_id) == application.id
+    await work.session.execute(delete(Document).where(mine, col(Document.stored_at).is_(None)))
+    await work.session.execute(update(Document).where(mine).values(case_id=case.id))
 
 
 async def remove_document(work: Work, application: Application, document_id: UUID) -> None:

@@ -5,12 +5,38 @@ from uuid import UUID
 
 from loket import cases
 from loket.errors import ErrorCode, Refused
-from loket.lifecycle import Action, TaskStatus
+from loket.lifecycle import Action, Role, Stage, TaskStatus
 from loket.records import Case, Note, Staff, Task
 from loket.work import Work
 
 MAX_NOTE = 10_000
 MAX_EXTENSION_DAYS = 365
+WITH_TERM = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
+"""The term is one to decide in: what follows a decision has terms of its own."""
+
+# fmt: off
+TASKS: dict[Role, tuple[str, ...]] = {
+    Role.FINANCE: (
+        "APPROVE_PAYOUT", "PAYOUT_LATE", "PAYOUT_DIFFERS", "PAYOUT_IN_DOUBT", "PAYOUT_REJECTED",
+        "PAYOUT_RETURNED", "RECOVERY", "REFUND_DUE", "PAYMENT_UNMATCHED", "ENTRY_REJECTED",
+    ),
+    Role.SECRETARIAT: (
+        "MINUTES_WARNING", "DOCUMENT_DIFFERS", "DECISION_REMOVED", "DECISION_DIFFERS", "NO_SUCCESSOR",
+        "AGENDA_ITEM_TO_CORRECT", "NOTIFY_LATE",
+    ),
+    Role.FIELD_WORKER: ("DELIVERY_UNCONFIRMED",),
+}
+# fmt: on
+"""Whose task it is, by its kind; all others are the handler's. An operator may settle any."""
+
+
+def role_of(kind: str) -> Role:
+    """Whose task one of this kind is."""
+    return next((role for role, kinds in TASKS.items() if kind in kinds), Role.HANDLER)
+
+
+def may_settle(kind: str, roles: frozenset[Role]) -> bool:
+    return bool(roles & {role_of(kind), Role.OPERATOR})
 
 
 async def assign(work: Work, case: Case, staff_id: UUID | None) -> None:
@@ -43,9 +69,10 @@ async def suspend(work: Work, case: Case, reason: str) -> None:
     """Stop the clock.
 
     Raises:
-        Refused: TRANSITION_NOT_ALLOWED when it stands still already, or the procedure's never does.
+        Refused: TRANSITION_NOT_ALLOWED when it stands still already, the procedure's never does, or it was
+            decided.
     """
-    if cases.stands_still(case) or not work.definition(case).term.suspendable:
+    if cases.stands_still(case) or not work.definition(case).term.suspendable or case.stage not in WITH_TERM:
         raise _not_now(work, case, Action.SUSPEND)
     if not reason.strip():
         raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
@@ -65,7 +92,14 @@ async def resume(work: Work, case: Case) -> None:
 
 
 async def extend_term(work: Work, case: Case, until: date, reason: str) -> None:
-    """Raises `Refused` VALIDATION for a day that is not later than the present term, or too far away."""
+    """Make the term to decide in longer; what warned that it would lapse, or had lapsed, is settled by that.
+
+    Raises:
+        Refused: VALIDATION for a day that is not later than the present term, or too far away;
+            TRANSITION_NOT_ALLOWED once it was decided.
+    """
+    if case.stage not in WITH_TERM:
+        raise _not_now(work, case, Action.EXTEND_TERM)
     if not case.due_on < until <= case.due_on + timedelta(days=MAX_EXTENSION_DAYS):
         raise Refused(ErrorCode.VALIDATION, path=["input", "until"], reason=f"later than {case.due_on}")
     if not reason.strip():
@@ -73,6 +107,7 @@ async def extend_term(work: Work, case: Case, until: date, reason: str) -> None:
     case.due_on = until
     case.overdue = False
     await cases.advance(work, case, Action.EXTEND_TERM, data={"reasons": [reason.strip()[:1000]]})
+    await cases.complete_tasks(work, case, "TERM_ALARM", "TERM_LAPSED", remark=f"extended to {until}")
     await cases.arm_term(work, case)
 
 
@@ -90,12 +125,19 @@ async def add_note(work: Work, case: Case, text: str) -> Note:
 
 
 async def complete_task(work: Work, task_id: UUID, remark: str) -> Task:
-    """Raises `Refused` NOT_FOUND, or TRANSITION_NOT_ALLOWED when it is settled already."""
+    """Say that a task is settled.
+
+    Raises:
+        Refused: NOT_FOUND; NOT_ALLOWED for a task of another role; TRANSITION_NOT_ALLOWED when it is settled
+            already.
+    """
     task = await work.session.get(Task, task_id)
     if task is None:
         raise Refused(ErrorCode.NOT_FOUND)
     case = await cases.get(work, task.case_id)
     await work.session.refresh(task)
+    if not may_settle(task.kind, work.actor.roles):
+        raise Refused(ErrorCode.NOT_ALLOWED)
     if task.status is not TaskStatus.OPEN:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=task.status)
     await cases.complete_tasks(work, case, task.kind, remark=remark.strip()[:1000])

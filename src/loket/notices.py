@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import deliveries, invoices, wording
+from loket import deliveries, invoices, post, wording
 from loket.cases import open_task
 from loket.definition import Benefit, Definition, Rule
 from loket.definition import MessageChannel as Channel
@@ -169,9 +169,12 @@ async def _write_to(work: Work, telling: _Telling, due: wording.DueMessage, caus
         wanted.append((MessageChannel.SMS, "" if person.phone else "no phone number is known"))
     if person.deceased_on is not None:
         wanted = [(channel, "the applicant is deceased") for channel, _ in wanted]
+    elif all(skipped for _, skipped in wanted) and not await post.goes_already(work, cause):
+        wanted.append((MessageChannel.LETTER, "" if post.can_reach(person) else "no address is known"))
     for channel, skipped in wanted:
         await _queue(work, telling, due, cause, channel, skipped)
-    if all(skipped for _, skipped in wanted):
+    reached = any(not skipped for _, skipped in wanted) or await post.goes_already(work, cause)
+    if not reached:
         await open_task(work, telling.case, "NOT_REACHED", {"about": due.event})
 
 
@@ -204,10 +207,13 @@ async def _queue(
         subject=said.subject,
         body=said.text,
         queued_at=work.now,
-        effect_id=None if skipped else uuid7(),
+        effect_id=None if skipped or channel is MessageChannel.LETTER else uuid7(),
     )
     work.session.add(message)
     if skipped:
+        return
+    if channel is MessageChannel.LETTER:
+        await post.send(work, telling.case, telling.person, message)
         return
     payload: dict[str, Any] = {"message_id": str(message.id), "link": said.link}
     if channel is MessageChannel.EMAIL:

@@ -1,14 +1,14 @@
-"""How citizens want to hear from us, and proving that a contact point is theirs."""
+"""Who citizens are to us: how they want to hear from us, and proving that a contact point is theirs."""
 
 import hmac
 import secrets
-from datetime import timedelta
+from datetime import date, timedelta
 
 from sqlalchemy import delete, select
 from sqlmodel import col
 
 from loket.errors import ErrorCode, Refused
-from loket.records import ActorKind, ContactCode, EffectKind, MessageChannel, Person
+from loket.records import ActorKind, ContactCode, EffectKind, Json, MessageChannel, Person
 from loket.vault import token_hash
 from loket.work import Work
 
@@ -90,6 +90,39 @@ async def verify(work: Work, channel: MessageChannel, code: str) -> tuple[Person
             person.phone_verified_at = work.now
         await work.session.delete(known)
     return person, right
+
+
+def introduce(
+    person: Person,
+    *,
+    given_name: str,
+    family_name: str,
+    birth_on: date | None,
+    address: Json | None,
+    email: str | None,
+    phone: str | None,
+    language: str | None,
+) -> None:
+    """Keep what somebody else says of a person, where nothing is known: nobody's own words are replaced.
+
+    So nobody at a counter can have another's messages sent elsewhere.
+    """
+    met = bool(person.given_name or person.family_name)
+    if not met:
+        person.given_name, person.family_name = given_name.strip(), family_name.strip()
+        person.language = language or person.language
+        # who has a phone and no mailbox is reached there
+        person.by_sms = phone is not None and email is None
+    person.birth_on = person.birth_on or birth_on
+    person.address = person.address or address
+    person.email = person.email or email
+    person.phone = person.phone or phone
+
+
+def forget(person: Person) -> None:
+    """Who came once, without a national number, and left without applying: nothing is kept of them."""
+    person.given_name, person.family_name, person.birth_on = "", "", None
+    person.address, person.email, person.phone = None, None, None
 
 
 async def _send_code(work: Work, person: Person, channel: MessageChannel, address: str) -> None:

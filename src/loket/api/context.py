@@ -193,6 +193,16 @@ def adviser(scope: Scope) -> bool:
     return scope.has(Role.ADVISER, Role.HANDLER)
 
 
+def applying(scope: Scope) -> bool:
+    """Citizens for themselves, handlers for somebody at the counter; the verb looks whose draft it is."""
+    return scope.is_citizen or scope.has(Role.HANDLER)
+
+
+def counter(scope: Scope) -> bool:
+    """Who helps people at the counter."""
+    return scope.has(Role.HANDLER)
+
+
 def handler(scope: Scope) -> bool:
     return scope.has(Role.HANDLER, Role.OPERATOR)
 
@@ -247,7 +257,7 @@ ASKED_OF_ME = "{viewer.advises}::boolean AND " + _ASKED_OF_ME.format(t="{t}")
 
 
 def of_document(scope: Scope) -> str:
-    """The citizen's own files; for staff those of a case: a draft is the citizen's alone."""
+    """The citizen's own files; for staff those of a case, for handlers those of a draft of the counter."""
     if scope.is_citizen:
         return "{t}.person_id = {viewer.person_id}"
     if scope.is_adviser:
@@ -258,7 +268,19 @@ def of_document(scope: Scope) -> str:
             " AND c.procedure_key || '/' || c.procedure_version || '/' || a.adviser"
             " = ANY({viewer.with_documents}::text[]))"
         )
+    if counter(scope):
+        return (
+            "({t}.case_id IS NOT NULL OR {t}.application_id IN"
+            " (SELECT a.id FROM application a WHERE a.channel = 'COUNTER'))"
+        )
     return "{t}.case_id IS NOT NULL" if scope.is_staff else "FALSE"
+
+
+def of_application(scope: Scope) -> str:
+    """The citizen's own; for handlers those of the counter: what is filled in at home stays private."""
+    if scope.is_citizen:
+        return "{t}.person_id = {viewer.person_id}"
+    return "{t}.channel = 'COUNTER'" if counter(scope) else "FALSE"
 
 
 def of_person(column: str = "person_id") -> Any:  # noqa: ANN401  # a row policy

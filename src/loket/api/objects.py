@@ -7,7 +7,7 @@ from uuid import UUID
 from strawberry import ID
 from strawberry.scalars import JSON
 
-from loket import lifecycle, paper, records, summaries
+from loket import handling, lifecycle, paper, records, summaries
 from loket.advice import Opinion
 from loket.api.carts import ORDERED, SETTLED, Allowance, Cart, allowances_of, cart_of
 from loket.api.context import (
@@ -15,6 +15,7 @@ from loket.api.context import (
     Caller,
     back_office,
     of_advice,
+    of_application,
     of_case,
     of_cases,
     of_document,
@@ -173,10 +174,14 @@ class Document(Node):
         return viewer.file_link(UUID(row["id"])) if row["stored_at"] else None
 
 
-@entity(records.Application, policy=lambda scope: of_person()(scope) if scope.is_citizen else "FALSE")
+@entity(records.Application, policy=of_application)
 class Application(Node):
     """What a citizen fills in (aanvraag): a draft until handed in."""
 
+    channel: Channel = column("Filled in by the citizen, or by staff at the counter.")
+    entered_by: StaffMember | None = one(
+        "Who entered it at the counter; null for what a citizen began.", on="staff_id", with_parent=True
+    )
     status: ApplicationStatus = column("Where it stands.")
     version: int = column("Raised by every change.")
     answers: JSON = column("What was filled in, in the shape of the form.")
@@ -529,11 +534,22 @@ class CaseEvent(Node):
         return summaries.of_event(EventType(row["type"]), row["data"], viewer.language)
 
 
+def _role_of_task() -> str:
+    kinds = ((role, ", ".join(f"'{kind}'" for kind in of_role)) for role, of_role in handling.TASKS.items())
+    cases = " ".join(f"WHEN {{t}}.kind IN ({listed}) THEN '{role}'" for role, listed in kinds)
+    return f"CASE {cases} ELSE '{lifecycle.Role.HANDLER}' END"
+
+
+ROLE_OF_TASK = _role_of_task()
+"""Whose a task is, out of the table that the verb looks in too."""
+
+
 @entity(records.Task, policy=staff_only)
 class Task(Node):
     """Something on a case that only a person can settle (taak)."""
 
     kind: str = column("What it is about.")
+    role: lifecycle.Role = expression("Whose it is; an operator may settle any.", ROLE_OF_TASK)
     status: TaskStatus = column("Whether it is settled.")
     data: JSON = column("What there is to know.")
     opened_at: datetime = column("Since when.")
@@ -876,6 +892,12 @@ class Case(Node):
         },
     )
     applicant: Person = one("Who applied.", on="person_id", with_parent=True)
+    entered_by: StaffMember | None = one(
+        "Who entered it at the counter; null for what a citizen began.",
+        where="{t}.id = (SELECT a.staff_id FROM application a WHERE a.id = {parent}.application_id)",
+        order="{t}.id",
+        with_parent=True,
+    )
     handler: StaffMember | None = one("Who handles it.", on="handler_id", with_parent=True)
     application: Application = one("What was filled in.", on="application_id", with_parent=True)
     decision: Decision | None = one(
@@ -1009,7 +1031,7 @@ class Case(Node):
         refunds=NEEDS["refunds"],
         decision=NEEDS["decision"],
         advices=NEEDS["advices"],
-        has_task=NEEDS["has_task"],
+        tasks=NEEDS["tasks"],
         has_message=NEEDS["has_message"],
     )
     def viewer_available_actions(row: Row, viewer: Caller) -> list[AvailableAction]:  # noqa: N805  # no self
@@ -1036,12 +1058,35 @@ def _phases(definition: Definition, stage: Stage, status: Status, language: str)
     return shown
 
 
+def _folded(text: str) -> str:
+    """Words without accents, capitals and punctuation, in SQL."""
+    bare = rf"lower(regexp_replace(normalize({text}, NFD), '[\u0300-\u036f]+', '', 'g'))"
+    return rf"regexp_replace({bare}, '[!-/:-@\u005b-\u0060\u007b-\u007e[:space:]]+', ' ', 'g')"
+
+
+_NAME = "p.given_name || ' ' || p.family_name"
+NAMES = f"to_tsvector('simple', {_folded(_NAME)})"
+"""What the index `person_names` holds."""
+_BEGINNINGS = f"replace(nullif(btrim({_folded('{value}::text')}), ''), ' ', ':* & ') || ':*'"
+_SEARCH = (
+    '{t}.id IN (SELECT c.id FROM "case" c WHERE c.reference ^@ upper(btrim({value}::text))'  # noqa: S608  # our words
+    ' UNION SELECT c.id FROM person p JOIN "case" c ON c.person_id = p.id'
+    f" WHERE {NAMES} @@ to_tsquery('simple', {_BEGINNINGS}))"
+)
+
+
 @input_type
 class CaseFilter:
     """Which cases; all conditions together."""
 
     status: list[Status] | None = condition("In one of these statuses.", "{t}.status = ANY({value}::text[])")
     procedure: str | None = condition("Of this procedure.", "{t}.procedure_key = {value}")
+    stage: list[Stage] | None = condition("In one of these stages.", "{t}.stage = ANY({value}::text[])")
+    department: str | None = condition("Of this department.", "{t}.department = {value}")
+    channel: Channel | None = condition("That came in this way.", "{t}.channel = {value}")
+    unassigned: bool | None = condition(
+        "Without a handler, or with one.", "({t}.handler_id IS NULL) = {value}"
+    )
     assigned: bool | None = condition("With a handler, or without.", "({t}.handler_id IS NOT NULL) = {value}")
     handler: ID | None = condition("With this handler.", "{t}.handler_id = {value}", by_id="StaffMember")
     mine: bool | None = condition(
@@ -1049,7 +1094,13 @@ class CaseFilter:
     )
     open: bool | None = condition("That have not ended, or have.", "({t}.closed_at IS NULL) = {value}")
     overdue: bool | None = condition("Whose term has lapsed.", "{t}.overdue = {value}")
+    alarm: bool | None = condition(
+        "Whose term is about to lapse.",
+        "(NOT {t}.overdue AND EXISTS (SELECT FROM task k WHERE k.case_id = {t}.id"
+        " AND k.kind = 'TERM_ALARM' AND k.status = 'OPEN')) = {value}",
+    )
     due_before: date | None = condition("To be decided before this day.", "{t}.due_on < {value}")
+    due_after: date | None = condition("To be decided after this day.", "{t}.due_on > {value}")
     submitted_from: datetime | None = condition("Handed in since.", "{t}.submitted_at >= {value}")
     submitted_until: datetime | None = condition("Handed in before.", "{t}.submitted_at < {value}")
     reference: str | None = condition(
@@ -1059,6 +1110,11 @@ class CaseFilter:
         "With this in the applicant's name.",
         "{t}.person_id IN (SELECT p.id FROM person p"
         " WHERE p.given_name || ' ' || p.family_name ILIKE '%%' || {value} || '%%')",
+    )
+    search: str | None = condition(
+        "Of which the reference begins so; or whose applicant has names that begin with all of these words,"
+        " whatever the accents and capitals.",
+        _SEARCH,
     )
     with_open_task: bool | None = condition(
         "With something that a person has to settle.",
@@ -1072,6 +1128,7 @@ CASE_ORDER = orders(
     NEWEST=(newest("submitted_at"), "Last handed in first."),
     OLDEST=(oldest("submitted_at"), "First handed in first."),
     DUE=(oldest("due_on"), "First due first."),
+    UPDATED=(newest("updated_at"), "Last changed first."),
 )
 
 

@@ -9,6 +9,7 @@ from loket.api.actions import STEPS
 from loket.api.context import ASKED_OF_ME, Caller
 from loket.api.enums import CaseAction
 from loket.definition import Definition
+from loket.handling import WITH_TERM, may_settle
 from loket.lifecycle import (
     ADVICE,
     DECISION,
@@ -40,7 +41,7 @@ NEEDS: dict[str, str] = {
     "advices": "(SELECT json_agg(json_build_object('adviser', a.adviser, 'status', a.status, 'kind', a.kind,"
     " 'mine', {mine})) FROM advice a WHERE a.case_id = {t}.id AND a.round = {t}.round"
     " AND a.status <> 'WITHDRAWN')".replace("{mine}", ASKED_OF_ME.replace("{t}", "a")),
-    "has_task": "EXISTS (SELECT FROM task k WHERE k.case_id = {t}.id AND k.status = 'OPEN')",
+    "tasks": "(SELECT json_agg(k.kind) FROM task k WHERE k.case_id = {t}.id AND k.status = 'OPEN')",
     "has_message": "EXISTS (SELECT FROM message m WHERE m.case_id = {t}.id AND m.status <> 'QUEUED'"
     " AND m.effect_id IS NOT NULL)",
 }
@@ -63,6 +64,10 @@ class Why(Enum):
         "This step is over, or its turn has not come.",
     )
     NOBODYS = ("Het dossier is aan niemand toegewezen.", "The case is assigned to nobody.")
+    DECIDED = (
+        "Er is al beslist: deze termijn is voorbij.",
+        "It was decided already: this term is over.",
+    )
     STANDS_STILL = ("De termijn staat al stil.", "The term stands still already.")
     RUNS_ON = ("De termijn staat niet stil.", "The term does not stand still.")
     NEVER_STANDS_STILL = (
@@ -179,6 +184,8 @@ def _why_not_after_all(seen: _Seen, action: CaseAction) -> Why | None:
             return Why.NOBODYS
         case CaseAction.CASE_RESUME if not seen.stands_still:
             return Why.RUNS_ON
+        case CaseAction.CASE_SUSPEND | CaseAction.CASE_EXTEND_TERM if seen.stage not in WITH_TERM:
+            return Why.DECIDED
         case CaseAction.CASE_SUSPEND if not seen.definition.term.suspendable:
             return Why.NEVER_STANDS_STILL
         case CaseAction.CASE_SUSPEND if seen.stands_still:
@@ -338,6 +345,7 @@ def _of_the_rest(seen: _Seen) -> Iterator[Offer]:
         yield Offer(CaseAction.CASE_REQUEST_REVIEW, None if refused else Why.NOT_REFUSED)
         return
     if seen.roles - {Role.ADVISER}:
-        yield Offer(CaseAction.TASK_COMPLETE, None if seen.row["has_task"] else Why.NO_TASK)
+        mine = any(may_settle(kind, seen.roles) for kind in seen.row["tasks"] or ())
+        yield Offer(CaseAction.TASK_COMPLETE, None if mine else Why.NO_TASK)
     if seen.roles & {Role.HANDLER, Role.OPERATOR}:
         yield Offer(CaseAction.MESSAGE_RESEND, None if seen.row["has_message"] else Why.NO_MESSAGE)

@@ -9,8 +9,8 @@ from strawberry import ID
 from loket import cases, deliveries, timetable
 from loket.advice import get_by_token
 from loket.api.context import (
+    applying,
     back_office,
-    citizen,
     deciding,
     field_team,
     finance,
@@ -23,6 +23,7 @@ from loket.api.context import (
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects import (
     CASE_ORDER,
+    ROLE_OF_TASK,
     Advice,
     AdviceFilter,
     Application,
@@ -71,6 +72,7 @@ from loket.lifecycle import (
     InvoiceStatus,
     PaymentStatus,
     PayoutStatus,
+    Role,
     TaskStatus,
 )
 from loket.records import EffectState, PayoutKind
@@ -152,6 +154,8 @@ class TaskFilter:
 
     status: TaskStatus | None = condition("Open or done.", "{t}.status = {value}")
     kind: str | None = condition("About this.", "{t}.kind = {value}")
+    role: Role | None = condition("Of this role.", f"{ROLE_OF_TASK} = {{value}}")
+    case: ID | None = condition("On this case.", "{t}.case_id = {value}", by_id="Case")
 
 
 @input_type
@@ -189,17 +193,19 @@ class Query:
         policy=reader,
     )
     application: Application | None = one(
-        "One of your applications.", by=by_id("Application", "Its id."), policy=citizen
+        "One of your applications; for handlers one that was begun at the counter.",
+        by=by_id("Application", "Its id."),
+        policy=applying,
     )
     applications: Connection[Application] = many(
-        "Your applications.",
+        "Your applications; for handlers those that were begun at the counter.",
         filter=ApplicationFilter,
         orders=orders(
             "ApplicationsOrder",
             "In which order applications come.",
             NEWEST=(newest("started_at"), "Last begun first."),
         ),
-        policy=citizen,
+        policy=applying,
     )
     invoice: Invoice | None = one(
         "One invoice by its number.", by=by_column("number", str, "Its number."), policy=signed_in

@@ -1,4 +1,4 @@
-"""What a citizen does with an application, until it is handed in."""
+"""What is done with an application until it is handed in: by a citizen, or by staff for somebody."""
 
 from typing import Annotated
 
@@ -9,9 +9,11 @@ from strawberry.scalars import JSON
 from loket import (
     applications,
     consultation,
+    counter,
     records,
 )
 from loket.api.context import (
+    applying,
     citizen,
 )
 from loket.api.naming import decode_id, described, described_argument, input_type, output
@@ -21,6 +23,7 @@ from loket.api.objects import (
     Document,
 )
 from loket.api.payloads import Payload, kept_whole, mutation
+from loket.errors import ErrorCode, Refused
 from loket.lifecycle import PartAction
 from loket.work import Work
 
@@ -58,6 +61,9 @@ class UploadInput:
     filename: str = described("Its name.")
     media_type: str = described("application/pdf, image/jpeg or image/png.")
     size: int = described("In bytes, at most 10 MiB.")
+    application_id: ID | None = described(
+        "For staff: the draft of the counter for which somebody brought it.", default=None
+    )
 
 
 @output
@@ -86,7 +92,7 @@ class UploadPayload(Payload):
 
 @strawberry.type
 class Applications:
-    """What a citizen does with an application, until it is handed in."""
+    """What is done with an application until it is handed in."""
 
     @mutation(policy=citizen)
     async def application_start(
@@ -107,7 +113,7 @@ class Applications:
         )
         return ApplicationPayload(application=Application.of(application.id))
 
-    @mutation(policy=citizen)
+    @mutation(policy=applying)
     async def application_set_answers(
         self,
         work: Work,
@@ -120,7 +126,7 @@ class Applications:
         await applications.set_answers(work, application, input)
         return ApplicationPayload(application=Application.of(application.id))
 
-    @mutation(policy=citizen)
+    @mutation(policy=applying)
     async def application_set_cart(
         self,
         work: Work,
@@ -133,21 +139,19 @@ class Applications:
         await applications.set_cart(work, application, [_cart_line(line) for line in input.lines])
         return ApplicationPayload(application=Application.of(application.id))
 
-    @mutation(policy=citizen)
+    @mutation(policy=applying)
     async def document_upload_start(
         self, work: Work, input: Annotated[UploadInput, described_argument("The file.")]
     ) -> UploadPayload:
         """Announce a file: then PUT its content to `uploadUrl`, then attach it."""
-        upload = await applications.start_upload(
-            work, filename=input.filename, media_type=input.media_type, size=input.size
-        )
+        upload = await _upload(work, input)
         return UploadPayload(
             document=Document.of(upload.document.id),
             upload_url=f"{work.settings.public_url}/uploads/{upload.token}",
             expires_at=(work.now + applications.UPLOAD_LIFE).isoformat(),
         )
 
-    @mutation(policy=citizen)
+    @mutation(policy=applying)
     async def application_attach_document(
         self,
         work: Work,
@@ -160,7 +164,7 @@ class Applications:
         await applications.attach(work, application, decode_id(document_id, "Document", path=["documentId"]))
         return ApplicationPayload(application=Application.of(application.id))
 
-    @mutation(policy=citizen)
+    @mutation(policy=applying)
     async def application_remove_document(
         self,
         work: Work,
@@ -175,7 +179,7 @@ class Applications:
         )
         return ApplicationPayload(application=Application.of(application.id))
 
-    @mutation(policy=citizen)
+    @mutation(policy=applying)
     async def application_submit(
         self, work: Work, id: ApplicationId, idempotency_key: str, expected_version: int | None = None
     ) -> ApplicationSubmitPayload:
@@ -184,7 +188,7 @@ class Applications:
         case = await applications.submit(work, application)
         return ApplicationSubmitPayload(application=Application.of(application.id), case=Case.of(case.id))
 
-    @mutation(policy=citizen)
+    @mutation(policy=applying)
     async def application_discard(
         self, work: Work, id: ApplicationId, expected_version: int | None = None
     ) -> ApplicationPayload:
@@ -192,6 +196,21 @@ class Applications:
         application = await _application(work, id, expected_version)
         await applications.end_draft(work, application, PartAction.DISCARD)
         return ApplicationPayload(application=Application.of(application.id))
+
+
+async def _upload(work: Work, input: UploadInput) -> applications.Upload:
+    if not work.actor.is_staff:
+        return await applications.start_upload(
+            work, filename=input.filename, media_type=input.media_type, size=input.size
+        )
+    if input.application_id is None:
+        raise Refused(ErrorCode.REQUIRED, path=["input", "applicationId"])
+    draft = await applications.get(
+        work, decode_id(input.application_id, "Application", path=["input", "applicationId"])
+    )
+    return await counter.start_upload(
+        work, draft, filename=input.filename, media_type=input.media_type, size=input.size
+    )
 
 
 async def _application(work: Work, id: str, expected_version: int | None) -> records.Application:
