@@ -219,6 +219,17 @@ async def test_money_that_comes_back_is_a_task_and_can_be_paid_again_after_reope
     await _bank_does(town, payout, "return", reasonCode="AC04")
     await until(lambda: _is(dossier, "RETURNED"))
     assert await dossier.tasks() == ["PAYOUT_RETURNED"]
+    back = {"stage": "PAYOUT", "reason": "De bank stuurde het geld terug."}
+    await town.does(HANDLER, "caseReopen", id=dossier.id, input=back)
+    await dossier.until("AWAITING_APPLICANT")
+    await town.does(dossier.who, "payoutCorrectAccount", caseId=dossier.id, input={"iban": OTHER})
+    assert await dossier.tasks() == ["ORDER_PAYOUT"]
+    again = await town.does(HANDLER, "payoutOrder", "payout { id amount { amount } }", caseId=dossier.id)
+    await town.does(FINANCE, "payoutApprove", id=again["payout"]["id"])
+    await until(lambda: _is(dossier, "SENT"))
+    await _bank_does(town, again["payout"]["id"], "execute")
+    await dossier.until("COMPLETED")
+    assert [one["status"] for one in await _at_the_bank(town, dossier)] == ["RETURNED", "EXECUTED"]
 
 
 async def test_without_an_answer_a_payout_is_in_doubt_and_never_sent_again_by_itself(town: Town) -> None:

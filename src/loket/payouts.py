@@ -49,6 +49,7 @@ ENDED = frozenset(
     {PayoutStatus.REJECTED, PayoutStatus.RETURNED, PayoutStatus.DECLINED, PayoutStatus.CANCELLED}
 )
 """Of these nothing moves any more: another payout of the same decision may be ordered."""
+BACK = frozenset({PayoutStatus.REJECTED, PayoutStatus.RETURNED})
 UNSENT = frozenset({PayoutStatus.ORDERED, PayoutStatus.APPROVED})
 WRONG_ACCOUNT = frozenset({"AC01", "AC03", "AC04", "AC06", "AC13", "AC14", "BE01", "BE05", "RC01"})
 """ISO 20022 reasons that another account cures."""
@@ -63,14 +64,22 @@ POLL_LONGEST = timedelta(hours=6)
 
 
 async def due(work: Work, case: Case) -> None:
-    """The case enters its payout: whoever handles it orders."""
+    """The case enters its payout: whoever handles it orders.
+
+    A case that is reopened because the bank sent the money back waits for another account first.
+    """
     decision = await _granted(work, case)
     if decision is None or not decision.amount:
         await cases.pass_on(work, case)
         return
     days = _rules(work, case).within_days
     await work.arm(TimerKind.PAYOUT_END, end_of(work.today + timedelta(days=days)), case=case)
-    await cases.open_task(work, case, "ORDER_PAYOUT", {"amount": str(decision.amount)})
+    await cases.complete_tasks(work, case, "PAYOUT_RETURNED", "PAYOUT_REJECTED")
+    last = await _last(work, decision)
+    if last is not None and last.status in BACK and last.reason_code in WRONG_ACCOUNT:
+        await _ask_account(work, case, last)
+    else:
+        await cases.open_task(work, case, "ORDER_PAYOUT", {"amount": str(decision.amount)})
 
 
 async def late(work: Work, case: Case) -> None:
@@ -382,18 +391,21 @@ async def _failed(work: Work, case: Case, payout: Payout, event: EventType) -> N
         await invoices.refund_failed(work, case, refund, payout.reason or payout.reason_code)
     if payout.reason_code in DECEASED:
         await cases.open_task(work, case, "APPLICANT_DECEASED")
-    by_itself = work.as_actor(the_system())
     waits = (case.stage, case.status) == (Stage.PAYOUT, Status.AWAITING_PAYOUT)
     if payout.kind is PayoutKind.PREMIUM and waits and payout.reason_code in WRONG_ACCOUNT:
-        days = work.definition(case).information.answer_within_days
-        answer_by = work.today + timedelta(days=days)
-        reason = sepa.reason(payout.reason_code, "nl")
-        data = {"account": payout.iban_masked, "answer_by": answer_by.isoformat(), "reasons": [reason]}
-        await cases.advance(by_itself, case, Action.ASK_ACCOUNT, data=data)
-        await work.arm(TimerKind.ANSWER, end_of(answer_by), case=case)
+        await _ask_account(work, case, payout)
         return
     kind = "PAYOUT_RETURNED" if event is EventType.PAYOUT_RETURNED else "PAYOUT_REJECTED"
     await cases.open_task(work, case, kind, {"payout": str(payout.id), "code": payout.reason_code})
+
+
+async def _ask_account(work: Work, case: Case, payout: Payout) -> None:
+    """Have the applicant give another account than that of a payout that failed."""
+    answer_by = work.today + timedelta(days=work.definition(case).information.answer_within_days)
+    reason = sepa.reason(payout.reason_code, "nl")
+    data = {"account": payout.iban_masked, "answer_by": answer_by.isoformat(), "reasons": [reason]}
+    await cases.advance(work.as_actor(the_system()), case, Action.ASK_ACCOUNT, data=data)
+    await work.arm(TimerKind.ANSWER, end_of(answer_by), case=case)
 
 
 async def _settled(work: Work, case: Case, payout: Payout) -> None:
@@ -450,12 +462,25 @@ async def get_locked(work: Work, payout_id: UUID) -> tuple[Case, Payout]:
 
 
 async def _granted(work: Work, case: Case) -> Decision | None:
+    """The decision that is to be paid; where a case was reopened at its payout, that of the round before."""
     found = await work.session.scalars(
-        select(Decision).where(
-            col(Decision.case_id) == case.id,
-            col(Decision.round) == case.round,
-            col(Decision.status).in_((DecisionStatus.GRANTED, DecisionStatus.PARTLY_GRANTED)),
-        )
+        select(Decision)
+        .where(col(Decision.case_id) == case.id, col(Decision.round) <= case.round)
+        .order_by(col(Decision.round).desc())
+        .limit(1)
+    )
+    decision = found.one_or_none()
+    granting = (DecisionStatus.GRANTED, DecisionStatus.PARTLY_GRANTED)
+    return decision if decision is not None and decision.status in granting else None
+
+
+async def _last(work: Work, decision: Decision) -> Payout | None:
+    """What was ordered last of a decision, in whichever round."""
+    found = await work.session.scalars(
+        select(Payout)
+        .where(col(Payout.decision_id) == decision.id)
+        .order_by(col(Payout.ordered_at).desc())
+        .limit(1)
     )
     return found.one_or_none()
 
