@@ -61,6 +61,8 @@ MAY = {
     "decisionWithdraw":            {HANDLER, OPERATOR},
     "letterBatchMake":             {OPERATOR},
     "letterBatchProof":            {OPERATOR},
+    "checkRepeat":                 {HANDLER, FINANCE, DRIVER, OPERATOR},  # the check's own table says whom
+    "checkReplaceByDocument":      {HANDLER, OPERATOR},
     "paymentStart":                {HANDLER, FINANCE, DRIVER, OPERATOR},  # as above
     "paymentRegister":             {FINANCE},
     "refundOrder":                 {FINANCE},

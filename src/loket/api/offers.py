@@ -11,6 +11,7 @@ from loket.api.enums import CaseAction
 from loket.definition import Definition
 from loket.handling import WITH_TERM, may_settle
 from loket.lifecycle import (
+    CHECK,
     ADVICE,
     DECISION,
     DELIVERY,
@@ -20,6 +21,7 @@ from loket.lifecycle import (
     Action,
     AdviceStatus,
     CaseMachine,
+    CheckStatus,
     DecisionStatus,
     DeliveryStatus,
     InvoiceStatus,
@@ -38,6 +40,8 @@ NEEDS: dict[str, str] = {
     "refunds": "(SELECT json_agg(DISTINCT r.status) FROM refund r WHERE r.case_id = {t}.id)",
     "decision": "(SELECT json_build_object('status', d.status, 'away', d.agenda_item_id IS NOT NULL)"
     " FROM decision d WHERE d.case_id = {t}.id AND d.round = {t}.round)",
+    "checks": "(SELECT json_agg(DISTINCT k.status) FROM \"check\" k WHERE k.case_id = {t}.id"
+    " AND k.kind <> 'SOURCES' AND k.round = ({t}.facts ->> 'checks_round')::int)",
     "advices": "(SELECT json_agg(json_build_object('adviser', a.adviser, 'status', a.status, 'kind', a.kind,"
     " 'mine', {mine})) FROM advice a WHERE a.case_id = {t}.id AND a.round = {t}.round"
     " AND a.status <> 'WITHDRAWN')".replace("{mine}", ASKED_OF_ME.replace("{t}", "a")),
@@ -103,6 +107,10 @@ class Why(Enum):
         "There is no advice that you can give.",
     )
     NOT_AWAITED = ("Er wordt geen advies verwacht.", "No advice is awaited.")
+    NO_CHECK = (
+        "Er is geen controle waarmee dit kan.",
+        "There is no check with which this is possible.",
+    )
     NO_TASK = ("Er staat geen taak open.", "No task is open.")
     NO_MESSAGE = ("Er is geen bericht dat opnieuw kan.", "There is no message to send again.")
 
@@ -148,6 +156,7 @@ def offers(definition: Definition, row: dict[str, Any], viewer: Caller) -> list[
     seen = _Seen(row, definition, _roles(row, viewer), Stage(row["stage"]), Status(row["status"]))
     return [
         *_steps(seen),
+        *_of_checks(seen),
         *_of_decision(seen),
         *_of_advice(seen),
         *_of_money(seen),
@@ -297,6 +306,25 @@ def _of_advice(seen: _Seen) -> Iterator[Offer]:
     if handles:
         awaited = any(ADVICE.find(AdviceStatus(one["status"]), PartAction.WITHDRAW) for one in advices)
         yield Offer(CaseAction.ADVICE_WITHDRAW, over or (None if awaited else Why.NOT_AWAITED))
+
+
+def _of_checks(seen: _Seen) -> Iterator[Offer]:
+    """The verbs look at one check; here it is whether there is any."""
+    if not seen.definition.checks or not seen.roles & {Role.HANDLER, Role.OPERATOR}:
+        return
+    states = [CheckStatus(one) for one in seen.row["checks"] or ()]
+    decided = seen.stage not in (Stage.ASSESSMENT, Stage.DECISION)
+    why_not = Why.ENDED if seen.ended else Why.NO_TURN if decided else None
+    by_operator = Role.HANDLER not in seen.roles
+    repeatable = any(
+        CHECK.find(one, PartAction.REPEAT) and (not by_operator or one is CheckStatus.UNKNOWN)
+        for one in states
+    )
+    yield Offer(CaseAction.CHECK_REPEAT, why_not or (None if repeatable else Why.NO_CHECK))
+    if not by_operator:
+        replaceable = any(CHECK.find(one, PartAction.REPLACE) for one in states)
+        why_no_document = why_not or (None if replaceable else Why.NO_CHECK)
+        yield Offer(CaseAction.CHECK_REPLACE_BY_DOCUMENT, why_no_document)
 
 
 def _of_money(seen: _Seen) -> Iterator[Offer]:

@@ -4,6 +4,7 @@ import strawberry
 
 from loket.api.mutations.advice import Advising
 from loket.api.mutations.applications import Applications
+from loket.api.mutations.assessment import Assessment
 from loket.api.mutations.casework import Casework
 from loket.api.mutations.counter import Counter
 from loket.api.mutations.decisions import Decisions
@@ -14,5 +15,7 @@ from loket.api.mutations.upkeep import Upkeep
 
 
 @strawberry.type(description="What can be done: one field per business action, each all or nothing.")
-class Mutation(Applications, Counter, Casework, Advising, Decisions, Money, Payouts, Deliveries, Upkeep):
+class Mutation(
+    Applications, Counter, Casework, Advising, Assessment, Decisions, Money, Payouts, Deliveries, Upkeep
+):
     pass
