@@ -16,7 +16,7 @@ import zxingcpp
 
 from loket.api.naming import decode_id, encode_id
 from loket.sandbox import personas
-from loket.work import BRUSSELS
+from loket.terms import BRUSSELS
 from served import VANS
 from town import (
     DRIVER,

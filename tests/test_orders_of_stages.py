@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from loket.api.naming import decode_id
-from loket.work import BRUSSELS
+from loket.terms import BRUSSELS
 from town import DRIVER, HANDLER, Dossier, Json, Town, copied, nothing_stays_open, opened, until
 
 # fmt: off

@@ -82,10 +82,10 @@ def new_item(told: Json, inactive: Iterable[str]) -> NewItem:
         raise bad_request(f'You can not ignore validation for following required fields: "{missing}"!')
     valued = [name for name in skipped if told.get(name)]
     if valued:
-        fields = ", ".join(valued)
+        named = ", ".join(valued)
         raise bad_request(
             "You can not ignore validation of a field for which a value is provided,"
-            f' remove "{fields}" from data!'
+            f' remove "{named}" from data!'
         )
     if skipped:
         warnings.append(f"Validation was ignored for following fields: {', '.join(skipped)}.")
