@@ -12,7 +12,8 @@ from loket import cases, deliveries, orders
 from loket.api.naming import decode_id, encode_id
 from loket.lifecycle import Action, ApplicationStatus
 from loket.records import Application, Person
-from loket.work import BRUSSELS, the_system
+from loket.terms import BRUSSELS
+from loket.work import the_system
 from town import HANDLER, OPERATOR, Dossier, Json, Town, copied, nothing_stays_open, opened, until
 
 PLACES = 10
