@@ -25,6 +25,7 @@ from loket import (
     paperwork,
     screening,
     sources,
+    submissions,
     transfers,
 )
 from loket.accesslog import Purpose, consulting
@@ -258,9 +259,9 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.PAYMENT_REFUND: _refund,
     EffectKind.INVOICE_PDF: _make_invoice_pdf,
     EffectKind.ADVICE_EMAIL: advisers.send,
-    EffectKind.MINUTES_CREATE: paperwork.create_item,
-    EffectKind.MINUTES_READ: paperwork.read_item,
-    EffectKind.MINUTES_WITHDRAW: paperwork.withdraw_item,
+    EffectKind.MINUTES_CREATE: submissions.create_item,
+    EffectKind.MINUTES_READ: submissions.read_item,
+    EffectKind.MINUTES_WITHDRAW: submissions.withdraw_item,
     EffectKind.LETTER_PDF: paperwork.make_letter,
     EffectKind.LETTER_EBOX: paperwork.send_to_ebox,
     EffectKind.PAYOUT_SEND: transfers.send,
@@ -272,7 +273,7 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
 GIVEN_UP: dict[EffectKind, Callable[[Work, Case, Effect], Awaitable[None]]] = {
     EffectKind.CHECK_ASK: _check_given_up,
     EffectKind.MAGDA_CHECK: _sources_given_up,
-    EffectKind.MINUTES_CREATE: paperwork.item_given_up,
+    EffectKind.MINUTES_CREATE: submissions.item_given_up,
     EffectKind.LETTER_PDF: paperwork.letter_given_up,
     EffectKind.LETTER_EBOX: paperwork.ebox_given_up,
     EffectKind.ADVICE_EMAIL: _adviser_not_reached,

@@ -9,6 +9,7 @@ from loket.api.mutations.casework import Casework
 from loket.api.mutations.counter import Counter
 from loket.api.mutations.decisions import Decisions
 from loket.api.mutations.deliveries import Deliveries
+from loket.api.mutations.letters import Letters
 from loket.api.mutations.money import Money
 from loket.api.mutations.payouts import Payouts
 from loket.api.mutations.upkeep import Upkeep
@@ -16,6 +17,16 @@ from loket.api.mutations.upkeep import Upkeep
 
 @strawberry.type(description="What can be done: one field per business action, each all or nothing.")
 class Mutation(
-    Applications, Counter, Casework, Advising, Assessment, Decisions, Money, Payouts, Deliveries, Upkeep
+    Applications,
+    Counter,
+    Casework,
+    Advising,
+    Assessment,
+    Decisions,
+    Letters,
+    Money,
+    Payouts,
+    Deliveries,
+    Upkeep,
 ):
     pass

@@ -1,4 +1,4 @@
-"""How a case is decided: prepared, put before a body, recorded, and told by letter."""
+"""How a case is decided: prepared, put before a body, and recorded."""
 
 import binascii
 from base64 import b64decode
@@ -12,23 +12,22 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from loket import agenda, decisions, letters, records, withdrawals
-from loket.agenda import Heard, Signatory
-from loket.api.context import deciding, handler, mailing, secretariat
+from loket import agenda, decisions, records, sittings, withdrawals
+from loket.api.context import deciding, handler, secretariat
 from loket.api.mutations.shared import CaseId, CasePayload, ReasonInput, locked_case
 from loket.api.naming import (
-    decode_id,
     described,
     described_argument,
     enumeration,
     input_type,
     output,
 )
-from loket.api.objects import AgendaItem, Case, LetterBatch
+from loket.api.objects import AgendaItem, Case
 from loket.api.payloads import Payload, mutation
 from loket.errors import ErrorCode, ManyRefused, Refused
 from loket.lifecycle import DecisionStatus
 from loket.proposals import Wish
+from loket.sittings import Heard, Signatory
 from loket.systems.minutes_item import Outcome
 from loket.work import Work
 
@@ -155,13 +154,6 @@ class DecisionRecordPayload(Payload):
     cases: list[Case] = described("All cases of the item, or the one.", default_factory=list)
 
 
-@output
-class LetterBatchPayload(Payload):
-    """A print batch."""
-
-    batch: LetterBatch | None = described("The batch; null when no letter waits.", default=None)
-
-
 CaseIds = Annotated[list[ID], described_argument("Which cases: one, or at most 100 of one procedure.")]
 Version = Annotated[
     int | None, described_argument("Refuse with VERSION_CONFLICT otherwise; only with one case.")
@@ -238,12 +230,12 @@ class Decisions:
             raise Refused(ErrorCode.REQUIRED, path=["caseId"])
         if case_id is not None:
             case = await locked_case(work, case_id, None)
-            await agenda.recorded(work, case, facts)
+            await sittings.recorded(work, case, facts)
             return DecisionRecordPayload(cases=[Case.of(case.id)])
         item = await agenda.find(work, external_identifier or "")
         if item is None:
             raise Refused(ErrorCode.NOT_FOUND, path=["externalIdentifier"])
-        concerned = await agenda.heard(work, item.id, facts)
+        concerned = await sittings.heard(work, item.id, facts)
         return DecisionRecordPayload(cases=[Case.of(case.id) for case in concerned])
 
     @mutation(policy=handler)
@@ -294,26 +286,6 @@ class Decisions:
             message=input.message,
         )
         return CasePayload(case=Case.of(case.id))
-
-    @mutation(policy=mailing)
-    async def letter_batch_make(self, work: Work, idempotency_key: str) -> LetterBatchPayload:
-        """Hand all letters that wait to the printer."""
-        batch = await letters.make_batch(work)
-        return LetterBatchPayload(batch=LetterBatch.of(batch.id) if batch else None)
-
-    @mutation(policy=mailing)
-    async def letter_batch_proof(
-        self,
-        work: Work,
-        id: Annotated[ID, described_argument("Which batch.")],
-        csv: Annotated[
-            str,
-            described_argument("Lines of sequence;reference;registered_number;posted_on under that heading."),
-        ],
-    ) -> LetterBatchPayload:
-        """Say which letters were posted, with the numbers of the registered ones."""
-        batch = await letters.prove(work, decode_id(id, "LetterBatch"), csv)
-        return LetterBatchPayload(batch=LetterBatch.of(batch.id))
 
 
 # --- lists ------------------------------------------------------------------------------------

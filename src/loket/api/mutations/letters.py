@@ -1,0 +1,45 @@
+"""The day's letters: handed to the printer, and proved to be posted."""
+
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from loket import letters
+from loket.api.context import mailing
+from loket.api.naming import decode_id, described, described_argument, output
+from loket.api.objects import LetterBatch
+from loket.api.payloads import Payload, mutation
+from loket.work import Work
+
+
+@output
+class LetterBatchPayload(Payload):
+    """A print batch."""
+
+    batch: LetterBatch | None = described("The batch; null when no letter waits.", default=None)
+
+
+@strawberry.type
+class Letters:
+    """The day's letters."""
+
+    @mutation(policy=mailing)
+    async def letter_batch_make(self, work: Work, idempotency_key: str) -> LetterBatchPayload:
+        """Hand all letters that wait to the printer."""
+        batch = await letters.make_batch(work)
+        return LetterBatchPayload(batch=LetterBatch.of(batch.id) if batch else None)
+
+    @mutation(policy=mailing)
+    async def letter_batch_proof(
+        self,
+        work: Work,
+        id: Annotated[ID, described_argument("Which batch.")],
+        csv: Annotated[
+            str,
+            described_argument("Lines of sequence;reference;registered_number;posted_on under that heading."),
+        ],
+    ) -> LetterBatchPayload:
+        """Say which letters were posted, with the numbers of the registered ones."""
+        batch = await letters.prove(work, decode_id(id, "LetterBatch"), csv)
+        return LetterBatchPayload(batch=LetterBatch.of(batch.id))

@@ -1,0 +1,397 @@
+"""What a body decided, whoever tells it: the minutes system when asked, a notice, the secretariat.
+
+All say it to `heard`, and heard again it changes nothing. A second word that differs is a person's to see.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from loket import agenda, cases, decisions, information, letters
+from loket.errors import ErrorCode, Refused
+from loket.lifecycle import (
+    DECISION,
+    FINAL,
+    Action,
+    DecisionStatus,
+    EventType,
+    PartAction,
+    Status,
+    TimerKind,
+)
+from loket.records import AgendaItem, Case, Decision, Document
+from loket.systems.minutes_item import Outcome
+from loket.work import Work, the_system
+
+_SAYS_YES_OR_NO = frozenset({Outcome.ACCEPTED, Outcome.MODIFIED, Outcome.REFUSED})
+_STATES = {
+    Outcome.ACCEPTED: "accepted",
+    Outcome.MODIFIED: "accepted_but_modified",
+    Outcome.REFUSED: "refused",
+    Outcome.POSTPONED: "delayed",
+    Outcome.REMOVED: "removed",
+}
+"""Where who tells us does not use the package's own words."""
+
+
+@dataclass(frozen=True)
+class Signatory:
+    name: str
+    function: str
+    signed_on: date | None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What became of an item, whoever says it. `content` is the signed decision, which must have `sha256`."""
+
+    result: Outcome
+    meeting_on: date | None = None
+    meeting_uid: str | None = None
+    item_uid: str | None = None
+    state: str = ""
+    signatories: tuple[Signatory, ...] = ()
+    content: bytes | None = None
+    sha256: str = ""
+    amount: Decimal | None = None
+    text: str = ""
+    """What the body decided in its own words; empty where it kept the draft's."""
+    warnings: tuple[str, ...] = ()
+
+
+async def heard(work: Work, item_id: UUID, facts: Heard, *, only: UUID | None = None) -> list[Case]:
+    """Write down what became of an item, on each of its cases, or on `only` one of them."""
+    wanted = select(col(Decision.case_id)).where(col(Decision.agenda_item_id) == item_id)
+    if only is not None:
+        wanted = wanted.where(col(Decision.case_id) == only)
+    case_ids = await work.session.scalars(wanted.order_by(col(Decision.case_id)))
+    concerned = [await cases.get(work, case_id) for case_id in case_ids]
+    item = await work.session.get_one(
+        AgendaItem, item_id, with_for_update={"key_share": True}, populate_existing=True
+    )
+    if not concerned or _is_old_news(item, facts):
+        return concerned
+    if await _is_another_document(work, concerned, facts):
+        return concerned
+    facts = await _noted(work, item, facts)
+    document = await _document(work, item, concerned[0], facts)
+    for case in concerned:
+        decision = await decisions.of(work, case)
+        if decision is not None and decision.agenda_item_id == item.id:
+            await _apply(work, item, case, decision, facts, document)
+        if facts.warnings and case.status not in FINAL:
+            await cases.open_task(work, case, "MINUTES_WARNING", {"warnings": list(facts.warnings)})
+    await agenda.close(work, item)
+    return concerned
+
+
+async def recorded(work: Work, case: Case, facts: Heard) -> None:
+    """The secretariat's word on one case, also where the draft never was in a minutes system.
+
+    Raises:
+        Refused: NOT_ALLOWED where no body decides; TRANSITION_NOT_ALLOWED when nothing was proposed.
+    """
+    rules = work.definition(case).decision
+    if rules is None or rules.body is None:
+        raise Refused(ErrorCode.NOT_ALLOWED)
+    decision = await decisions.of(work, case)
+    if decision is None:
+        raise cases.not_allowed(work, case)
+    if decision.agenda_item_id is not None:
+        await heard(work, decision.agenda_item_id, facts, only=case.id)
+    elif not await _is_another_document(work, [case], facts):
+        document = await _document(work, None, case, facts)
+        await _apply(work, None, case, decision, facts, document)
+
+
+def _is_old_news(item: AgendaItem, facts: Heard) -> bool:
+    """Of an item that came back as another: that one counts now."""
+    other = bool(facts.item_uid and item.item_uid and facts.item_uid != item.item_uid)
+    return other and facts.result in (Outcome.POSTPONED, Outcome.REMOVED) and item.ended_at is None
+
+
+async def _is_another_document(work: Work, concerned: Sequence[Case], facts: Heard) -> bool:
+    """A document that is not the one that was promised is not accepted, nor what it says."""
+    if facts.content is None or not facts.sha256:
+        return False
+    found = hashlib.sha256(facts.content).hexdigest()
+    if found == facts.sha256.lower():
+        return False
+    for case in concerned:
+        told = {"told": facts.sha256, "found": found, "result": facts.result}
+        await cases.open_task(work, case, "DOCUMENT_DIFFERS", told)
+    return True
+
+
+async def _noted(work: Work, item: AgendaItem, facts: Heard) -> Heard:
+    """Remember where the item stands; the facts with what the item knew already."""
+    if item.ended_at is not None:
+        return facts
+    came_back = bool(facts.item_uid and item.item_uid and facts.item_uid != item.item_uid)
+    item.item_uid = facts.item_uid or item.item_uid
+    item.state = facts.state or _STATES.get(facts.result, item.state)
+    item.heard_at = work.now
+    moved = facts.meeting_on is not None and facts.meeting_on != item.meeting_on
+    item.meeting_uid = facts.meeting_uid or item.meeting_uid
+    item.meeting_on = facts.meeting_on or item.meeting_on
+    await work.session.flush()
+    if came_back and facts.result not in (Outcome.POSTPONED, Outcome.REMOVED):
+        await _came_back(work, item)
+    return facts if moved else replace(facts, meeting_on=item.meeting_on)
+
+
+async def _came_back(work: Work, item: AgendaItem) -> None:
+    """It stands on a later agenda: nobody told us before that it was postponed."""
+    found = await work.session.scalars(
+        select(Decision).where(
+            col(Decision.agenda_item_id) == item.id, col(Decision.status) == DecisionStatus.ON_AGENDA
+        )
+    )
+    for decision in found:
+        await _postpone(work, await work.session.get_one(Case, decision.case_id), decision)
+
+
+async def _document(work: Work, item: AgendaItem | None, case: Case, facts: Heard) -> Document | None:
+    """The signed decision, kept once; for staff: the citizen gets a letter."""
+    if facts.content is None:
+        return None
+    sha256 = hashlib.sha256(facts.content).hexdigest()
+    known = select(Document).join(Decision, col(Decision.document_id) == col(Document.id))
+    known = known.where(
+        col(Decision.agenda_item_id) == item.id if item else col(Decision.case_id) == case.id,
+        col(Document.sha256) == sha256,
+    )
+    found = (await work.session.scalars(known.limit(1))).one_or_none()
+    if found is not None:
+        return found
+    name = item.external_identifier if item else case.reference
+    return await letters.keep(work, "DECISION", f"besluit-{name}.pdf", facts.content, case_id=case.id)
+
+
+# --- on one case ------------------------------------------------------------------------------
+
+
+async def _apply(
+    work: Work,
+    item: AgendaItem | None,
+    case: Case,
+    decision: Decision,
+    facts: Heard,
+    document: Document | None,
+) -> None:
+    if decision.status not in agenda.OPEN:
+        await _after_the_end(work, case, decision, facts, document)
+        return
+    match facts.result:
+        case Outcome.OPEN:
+            await _on_agenda(work, item, case, decision, facts)
+        case Outcome.POSTPONED:
+            await _postpone(work, case, decision)
+        case Outcome.REMOVED:
+            await _remove(work, case, decision)
+        case _:
+            await _decided(work, case, decision, facts, document)
+
+
+async def _on_agenda(
+    work: Work, item: AgendaItem | None, case: Case, decision: Decision, facts: Heard
+) -> None:
+    """It stands on an agenda, or moved to another meeting: the citizen may know when."""
+    if item is None or item.meeting_on is None or facts.state not in agenda.ON_ITS_AGENDA:
+        return
+    already = decision.status is DecisionStatus.ON_AGENDA
+    if already and decision.decided_on == item.meeting_on:
+        return
+    if not already and DECISION.find(decision.status, PartAction.PUT_ON_AGENDA) is None:
+        return
+    if not already:
+        await _put_on_agenda(work, case, decision)
+    decision.decided_on = item.meeting_on
+    data = {"meeting_on": item.meeting_on.isoformat(), "body": item.body}
+    await cases.record(work, case, EventType.DECISION_ON_AGENDA, data=data)
+    await cases.complete_tasks(work, case, "NO_SUCCESSOR", "MINUTES_WARNING")
+
+
+async def _put_on_agenda(work: Work, case: Case, decision: Decision) -> None:
+    cases.move(work.as_actor(the_system()), DECISION, decision, PartAction.PUT_ON_AGENDA)
+    decision.version += 1
+    await work.disarm(TimerKind.SUCCESSOR_END, case=case)
+
+
+async def _postpone(work: Work, case: Case, decision: Decision) -> None:
+    """It comes back at a later meeting, or somebody looks at it."""
+    if decision.status is DecisionStatus.POSTPONED:
+        return
+    if decision.status is DecisionStatus.DRAFT:
+        await _put_on_agenda(work, case, decision)
+    if DECISION.find(decision.status, PartAction.POSTPONE) is None:
+        await _differs(work, case, decision, {"result": Outcome.POSTPONED})
+        return
+    cases.move(work, DECISION, decision, PartAction.POSTPONE)
+    decision.version += 1
+    decision.decided_on = None
+    await _stop_waiting(work, case)
+    if case.status is Status.AWAITING_DECISION:
+        await cases.advance(work, case, Action.POSTPONE)
+    rules = work.definition(case).decision
+    days = rules.agenda.successor_within_days if rules and rules.agenda else 30
+    await work.arm(TimerKind.SUCCESSOR_END, work.now + timedelta(days=days), case=case)
+
+
+async def _remove(work: Work, case: Case, decision: Decision) -> None:
+    """The body will not deal with it: it can be prepared anew."""
+    await agenda.take_back(work, case, decision, "taken from the agenda by the body or its secretariat")
+    await cases.open_task(work, case, "DECISION_REMOVED")
+
+
+async def _decided(
+    work: Work, case: Case, decision: Decision, facts: Heard, document: Document | None
+) -> None:
+    if decision.status is DecisionStatus.TO_CONFIRM and facts.result is Outcome.ACCEPTED:
+        await _differs(work, case, decision, _told(facts))
+        return
+    signed_before = decisions.is_signed(decision)
+    _fill(work, decision, facts, document)
+    if decisions.is_signed(decision) and not signed_before:
+        data = {"signatories": decision.signatories}
+        await cases.record(work, case, EventType.DECISION_SIGNED, data=data)
+        await cases.complete_tasks(work, case, "DECISION_UNSIGNED")
+    if decision.status is DecisionStatus.TO_CONFIRM:
+        return
+    await _stop_waiting(work, case)
+    if facts.result is Outcome.MODIFIED or not _has_words(decision, facts):
+        await _ask_to_confirm(work, case, decision, facts)
+    elif decisions.is_signed(decision):
+        await _final(work, case, decision, facts)
+    else:
+        await _unsigned(work, case, decision)
+
+
+def _has_words(decision: Decision, facts: Heard) -> bool:
+    """A refusal of what was proposed needs the body's own reasons: the draft's argue for the contrary."""
+    if facts.result is not Outcome.REFUSED:
+        return True
+    return decision.proposal is not DecisionStatus.REFUSED and bool(facts.text.strip())
+
+
+async def _final(work: Work, case: Case, decision: Decision, facts: Heard) -> None:
+    assert decision.proposal is not None
+    outcome = decision.proposal
+    told = decisions.as_proposed(work, case, decision)
+    if facts.result is Outcome.REFUSED:
+        outcome = DecisionStatus.REFUSED
+        decision.motivation_factual = decision.text = facts.text.strip()
+        words = [facts.text.strip()]
+        told = {"reasons": words, "facts": words, "legal": decision.motivation_legal.splitlines()}
+    if decision.decided_on is not None:
+        told |= {"meeting_on": decision.decided_on.isoformat()}
+    await decisions.conclude(work, case, decision, outcome, told)
+
+
+async def _ask_to_confirm(work: Work, case: Case, decision: Decision, facts: Heard) -> None:
+    """The body changed the proposal: the handler reads what it decided, and says so."""
+    if decision.status in (DecisionStatus.DRAFT, DecisionStatus.POSTPONED):
+        await _put_on_agenda(work, case, decision)
+    cases.move(work, DECISION, decision, PartAction.MODIFY)
+    decision.version += 1
+    refused = facts.result is Outcome.REFUSED
+    decision.text = facts.text.strip() or ("Geweigerd." if refused else "Gewijzigd aangenomen.")
+    await cases.advance(work, case, Action.MODIFY, data=_told(facts))
+    await cases.open_task(work, case, "CONFIRM_DECISION", _told(facts) | {"text": decision.text})
+
+
+async def _unsigned(work: Work, case: Case, decision: Decision) -> None:
+    """Decided, but not signed: it does not hold before; somebody is asked when that takes long."""
+    rules = work.definition(case).decision
+    days = rules.notify_within_days if rules else 0
+    if decision.decided_on is not None and work.today > decision.decided_on + timedelta(days=days):
+        await cases.open_task(
+            work, case, "DECISION_UNSIGNED", {"meeting_on": decision.decided_on.isoformat()}
+        )
+
+
+async def _stop_waiting(work: Work, case: Case) -> None:
+    """What was asked of the applicant comes too late: the body went on without it."""
+    if case.status is Status.AWAITING_APPLICANT:
+        await information.lapsed(work.as_actor(the_system()), case)
+
+
+def _fill(work: Work, decision: Decision, facts: Heard, document: Document | None) -> None:
+    """What is known now of a decision; what was known stays."""
+    decision.decided_on = facts.meeting_on or decision.decided_on or work.today
+    if facts.signatories:
+        decision.signatories = [
+            {
+                "name": one.name,
+                "function": one.function,
+                "signed_on": one.signed_on.isoformat() if one.signed_on else None,
+            }
+            for one in facts.signatories
+        ]
+    if document is not None:
+        decision.document_id, decision.document_sha256 = document.id, document.sha256
+    elif facts.sha256:
+        decision.document_sha256 = decision.document_sha256 or facts.sha256.lower()
+
+
+# --- after the end ----------------------------------------------------------------------------
+
+
+async def _after_the_end(
+    work: Work, case: Case, decision: Decision, facts: Heard, document: Document | None
+) -> None:
+    """A word on what was decided or withdrawn already: the same again changes nothing."""
+    if facts.result not in _SAYS_YES_OR_NO:
+        if facts.result is not Outcome.OPEN and decision.status is not DecisionStatus.WITHDRAWN:
+            await _differs(work, case, decision, _told(facts))
+        return
+    if decision.status is DecisionStatus.WITHDRAWN:
+        _fill(work, decision, facts, document)
+        decision.text = facts.text.strip() or decision.text or _STATES[facts.result]
+        await cases.open_task(work, case, "DECISION_AFTER_WITHDRAWAL", _told(facts))
+        return
+    if _is_the_same(decision, facts, document):
+        if document is not None and decision.document_id is None:
+            decision.document_id, decision.document_sha256 = document.id, document.sha256
+        return
+    await _differs(work, case, decision, _told(facts))
+
+
+def _is_the_same(decision: Decision, facts: Heard, document: Document | None) -> bool:
+    match facts.result:
+        case Outcome.ACCEPTED:
+            same = decision.status is decision.proposal and not decision.text
+        case Outcome.MODIFIED:
+            same = bool(decision.text)
+        case _:
+            same = decision.status is DecisionStatus.REFUSED
+    sha256 = document.sha256 if document else facts.sha256.lower()
+    return same and all(
+        (
+            facts.meeting_on in (None, decision.decided_on),
+            facts.amount in (None, decision.amount),
+            not (sha256 and decision.document_sha256) or sha256 == decision.document_sha256,
+        )
+    )
+
+
+async def _differs(work: Work, case: Case, decision: Decision, told: dict[str, Any]) -> None:
+    """What was written down stands, until a person has looked."""
+    await cases.open_task(work, case, "DECISION_DIFFERS", {"status": decision.status, "told": told})
+
+
+def _told(facts: Heard) -> dict[str, Any]:
+    told = {
+        "result": facts.result,
+        "meeting_on": facts.meeting_on.isoformat() if facts.meeting_on else None,
+        "amount": str(facts.amount) if facts.amount is not None else None,
+        "text": facts.text.strip()[: cases.LONGEST_TEXT],
+    }
+    return {name: value for name, value in told.items() if value}
