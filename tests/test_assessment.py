@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from loket.api.naming import decode_id, encode_id
+from loket.api.naming import decode_id
 from loket.lifecycle import TimerKind
 from loket.logs import JsonLine
 from loket.sandbox import personas
@@ -211,23 +211,37 @@ async def test_a_refusal_of_the_source_is_a_persons_task_at_once(town: Town) -> 
 # ── a document in its place ───────────────────────────────────────────────────────────────────────────
 
 
-async def paper(town: Town, dossier: Dossier, kind: str) -> str:
-    """A file of the case, of a kind."""
-    row = await town.sql(
-        """INSERT INTO document (id, case_id, kind, filename, media_type, size, sha256, created_at, stored_at)
-           VALUES (gen_random_uuid(), :id, :kind, 'attest.pdf', 'application/pdf', 5, '', now(), now())
-           RETURNING id""",
-        id=decode_id(dossier.id, "Case"),
-        kind=kind,
+PDF = b"%PDF-1.7 attest"
+
+
+async def paper(town: Town, dossier: Dossier, kind: str, who: str = HANDLER) -> str:
+    """A file of the case, of a kind, as its applicant or a handler sends it."""
+    announced = {"filename": "attest.pdf", "mediaType": "application/pdf", "size": len(PDF), "kind": kind}
+    sent = await town.does(
+        who, "documentUploadStart", "uploadUrl document { id }", input=announced | {"caseId": dossier.id}
     )
-    return encode_id("Document", row[0].id)
+    assert (await town.client.put(sent["uploadUrl"], content=PDF)).is_success
+    document: str = sent["document"]["id"]
+    return document
+
+
+async def test_an_applicant_adds_papers_to_the_own_open_case_and_nobody_to_anothers(town: Town) -> None:
+    dossier = await assessed(town, "burger-20012")
+    mine = await paper(town, dossier, "certificate", dossier.who)
+    seen = await dossier.read(dossier.who, "documents { id kind }")
+    assert {"id": mine, "kind": "certificate"} in seen["documents"]
+    announced = {"filename": "x.pdf", "mediaType": "application/pdf", "size": 5, "caseId": dossier.id}
+    stranger = await town.refused("burger-20013", "documentUploadStart", input=announced)
+    assert stranger["code"] == "NOT_FOUND"
+    wrong = await town.refused(dossier.who, "documentUploadStart", input=announced | {"kind": "loon"})
+    assert (wrong["code"], wrong["path"]) == ("VALIDATION", ["input", "kind"])
 
 
 async def test_a_document_of_the_right_kind_stands_in_for_a_check(town: Town) -> None:
     dossier = await assessed(town, "burger-20002")
     found = await ended(dossier)
     assert found["status"] == "NOT_MET"
-    wrong = {"documentId": await paper(town, dossier, "photo")}
+    wrong = {"documentId": await paper(town, dossier, "ATTACHMENT")}
     refusal = await town.refused(HANDLER, "checkReplaceByDocument", id=found["id"], input=wrong)
     assert refusal["code"] == "VALIDATION"
     other = await assessed(town, "burger-20004")

@@ -81,7 +81,7 @@ async def announced(
 ) -> tuple[Document, str]:
     """A file of An's that is awaited, with where it goes."""
     async with world.loket.work(await an(world)) as work:
-        upload = await applications.start_upload(work, filename=name, media_type=media_type, size=len(PDF))
+        upload = await applications.start_upload(work, applications.Announced(name, media_type, len(PDF)))
     return upload.document, f"/uploads/{upload.token}"
 
 

@@ -15,7 +15,7 @@ from loket.channels.sms import e164
 from loket.definition import Definition
 from loket.errors import ErrorCode, ManyRefused, Refused
 from loket.forms import FieldFault
-from loket.lifecycle import APPLICATION, Action, ApplicationStatus, PartAction, Role, TimerKind
+from loket.lifecycle import APPLICATION, FINAL, Action, ApplicationStatus, PartAction, Role, TimerKind
 from loket.records import (
     ActorKind,
     Application,
@@ -35,7 +35,10 @@ MEDIA_TYPES = {
 }
 """What may be uploaded, with how such a file begins."""
 MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
+ATTACHMENT = "ATTACHMENT"
+"""What a file is that somebody adds without saying which of the procedure's documents it is."""
 MAX_DOCUMENTS = 20
+MAX_CASE_DOCUMENTS = 100
 MAX_UNSUBMITTED_DOCUMENTS = 100
 MAX_UNSUBMITTED_BYTES = 400 * 1024 * 1024
 """Per person, of files that are not part of a case yet; one that is still awaited counts in full."""
@@ -241,7 +244,17 @@ class Upload:
     token: str
 
 
-async def start_upload(work: Work, *, filename: str, media_type: str, size: int) -> Upload:
+@dataclass(frozen=True)
+class Announced:
+    """A file that is about to be sent. `kind`: key of one of the procedure's documents, or an ATTACHMENT."""
+
+    filename: str
+    media_type: str
+    size: int
+    kind: str = ATTACHMENT
+
+
+async def start_upload(work: Work, announced: Announced) -> Upload:
     """Announce a file; its content follows by `PUT /uploads/{token}`.
 
     Raises:
@@ -250,11 +263,36 @@ async def start_upload(work: Work, *, filename: str, media_type: str, size: int)
     """
     if work.actor.kind is not ActorKind.CITIZEN or work.actor.id is None:
         raise Refused(ErrorCode.SIGN_IN_REQUIRED)
-    return await announce(work, work.actor.id, filename=filename, media_type=media_type, size=size)
+    return await announce(work, work.actor.id, announced)
 
 
-async def announce(work: Work, person_id: UUID, *, filename: str, media_type: str, size: int) -> Upload:
+async def start_case_upload(work: Work, case: Case, announced: Announced) -> Upload:
+    """Announce a file for a case that is open: by its applicant, or by who handles it.
+
+    Raises:
+        Refused: as `start_upload`; TRANSITION_NOT_ALLOWED for a case that ended.
+    """
+    if case.status in FINAL or not cases.roles_in(work, case) & {Role.APPLICANT, Role.HANDLER}:
+        raise cases.not_allowed(work, case)
+    check_kind(work.definition(case), announced.kind, ["input", "kind"])
+    held = await work.session.scalar(select(func.count()).where(col(Document.case_id) == case.id))
+    if (held or 0) >= MAX_CASE_DOCUMENTS:
+        raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_CASE_DOCUMENTS} documents")
+    upload = await announce(work, case.person_id, announced)
+    upload.document.case_id, upload.document.application_id = case.id, case.application_id
+    return upload
+
+
+def check_kind(definition: Definition, kind: str, path: list[str]) -> None:
+    """Raises `Refused` VALIDATION for a kind of document that the procedure does not know."""
+    known = [one.key for one in definition.documents]
+    if kind != ATTACHMENT and kind not in known:
+        raise Refused(ErrorCode.VALIDATION, path=path, reason=f"one of: {', '.join(known) or 'none'}")
+
+
+async def announce(work: Work, person_id: UUID, announced: Announced) -> Upload:
     """A file of `person_id`, whoever sends it. Raises as `start_upload`."""
+    filename, media_type, size = announced.filename, announced.media_type, announced.size
     if media_type not in MEDIA_TYPES:
         raise Refused(ErrorCode.MEDIA_TYPE, path=["input", "mediaType"], media_type=media_type[:60])
     if not 0 < size <= MAX_DOCUMENT_BYTES:
@@ -267,7 +305,7 @@ async def announce(work: Work, person_id: UUID, *, filename: str, media_type: st
     await _make_room(work, person_id)
     document = Document(
         person_id=person_id,
-        kind="ATTACHMENT",
+        kind=announced.kind,
         filename=name,
         media_type=media_type,
         size=size,
@@ -344,6 +382,7 @@ async def attach(work: Work, application: Application, document_id: UUID) -> Doc
     )
     if len(attached.all()) >= MAX_DOCUMENTS:
         raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_DOCUMENTS} documents")
+    check_kind(definition_of(work, application), document.kind, ["documentId"])
     document.application_id = application.id
     _touch(work, application)
     return document

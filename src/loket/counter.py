@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from loket import applications, people, sources
-from loket.applications import Upload
+from loket.applications import Announced, Upload
 from loket.errors import ErrorCode, ManyRefused, Refused
 from loket.lifecycle import ApplicationStatus, Role
 from loket.records import Application, Channel, Document, Json, Person
@@ -71,9 +71,7 @@ async def remember_sources(work: Work, application_id: UUID, answers: Answers) -
     return application
 
 
-async def start_upload(
-    work: Work, application: Application, *, filename: str, media_type: str, size: int
-) -> Upload:
+async def start_upload(work: Work, application: Application, announced: Announced) -> Upload:
     """Announce a file that the visitor brought: part of this draft once its content is there.
 
     Raises:
@@ -84,9 +82,9 @@ async def start_upload(
     )
     if len(found.all()) >= applications.MAX_DOCUMENTS:
         raise Refused(ErrorCode.TOO_LARGE, limit=f"{applications.MAX_DOCUMENTS} documents")
-    upload = await applications.announce(
-        work, application.person_id, filename=filename, media_type=media_type, size=size
-    )
+    definition = applications.definition_of(work, application)
+    applications.check_kind(definition, announced.kind, ["input", "kind"])
+    upload = await applications.announce(work, application.person_id, announced)
     upload.document.application_id = application.id
     return upload
 

@@ -19,6 +19,7 @@ from loket.api.context import (
     of_case,
     of_cases,
     of_document,
+    of_events,
     of_person,
     reader,
     signed_in,
@@ -501,7 +502,7 @@ class Effect(Node):
     case: "Case | None" = one("Of which case.", on="case_id", with_parent=True)
 
 
-@entity(records.Event, policy=of_person())
+@entity(records.Event, policy=of_events)
 class CaseEvent(Node):
     """Something that happened to a case."""
 
@@ -518,6 +519,7 @@ class CaseEvent(Node):
         where="{t}.event_seq = {parent}.seq",
         order="{t}.seq",
         with_parent=True,
+        policy=signed_in,
     )
 
     effect: Effect | None = one(
@@ -526,6 +528,7 @@ class CaseEvent(Node):
         " THEN ({parent}.data ->> 'effect')::uuid END",
         order="{t}.id",
         with_parent=True,
+        policy=signed_in,
     )
 
     @computed("type", "data")
@@ -976,7 +979,9 @@ class Case(Node):
     advices: list[Advice] = listed(
         "What advice was asked; for an adviser the own.", where="{t}.case_id = {parent}.id", order="{t}.id"
     )
-    documents: list[Document] = listed("Its files.", where="{t}.case_id = {parent}.id", order="{t}.id")
+    documents: list[Document] = listed(
+        "Its files.", where="{t}.case_id = {parent}.id AND {t}.stored_at IS NOT NULL", order="{t}.id"
+    )
     messages: Connection[Message] = many(
         "What was said about it.", on="case_id", filter=MessageFilter, with_parent=True, policy=signed_in
     )
@@ -1049,8 +1054,9 @@ class Case(Node):
         invoice=NEEDS["invoice"],
         refunds=NEEDS["refunds"],
         decision=NEEDS["decision"],
-        advices=NEEDS["advices"],
         checks=NEEDS["checks"],
+        advices=NEEDS["advices"],
+        payout=NEEDS["payout"],
         tasks=NEEDS["tasks"],
         has_message=NEEDS["has_message"],
     )

@@ -8,6 +8,7 @@ from strawberry.scalars import JSON
 
 from loket import (
     applications,
+    cases,
     consultation,
     counter,
     records,
@@ -61,6 +62,14 @@ class UploadInput:
     filename: str = described("Its name.")
     media_type: str = described("application/pdf, image/jpeg or image/png.")
     size: int = described("In bytes, at most 10 MiB.")
+    kind: str = described(
+        "What it is: key of one of the procedure's `documents`; without it just an attachment.",
+        default=applications.ATTACHMENT,
+    )
+    case_id: ID | None = described(
+        "The open case that it is for; without it, it is for a draft: `applicationAttachDocument`.",
+        default=None,
+    )
     application_id: ID | None = described(
         "For staff: the draft of the counter for which somebody brought it.", default=None
     )
@@ -199,18 +208,18 @@ class Applications:
 
 
 async def _upload(work: Work, input: UploadInput) -> applications.Upload:
+    announced = applications.Announced(input.filename, input.media_type, input.size, input.kind)
+    if input.case_id is not None:
+        case = await cases.get(work, decode_id(input.case_id, "Case", path=["input", "caseId"]))
+        return await applications.start_case_upload(work, case, announced)
     if not work.actor.is_staff:
-        return await applications.start_upload(
-            work, filename=input.filename, media_type=input.media_type, size=input.size
-        )
+        return await applications.start_upload(work, announced)
     if input.application_id is None:
         raise Refused(ErrorCode.REQUIRED, path=["input", "applicationId"])
     draft = await applications.get(
         work, decode_id(input.application_id, "Application", path=["input", "applicationId"])
     )
-    return await counter.start_upload(
-        work, draft, filename=input.filename, media_type=input.media_type, size=input.size
-    )
+    return await counter.start_upload(work, draft, announced)
 
 
 async def _application(work: Work, id: str, expected_version: int | None) -> records.Application:
