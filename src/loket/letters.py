@@ -285,7 +285,7 @@ async def _next_number(work: Work) -> int:
 
 
 async def prove(work: Work, batch_id: UUID, csv: str) -> LetterBatch:
-    """Take over what was posted of a batch: number and day of each registered letter.
+    """Take over what was posted of a batch: number and day of each registered letter; the others went along.
 
     Raises:
         Refused: NOT_FOUND; VALIDATION for each line that is wrong: then nothing of it is taken over.
@@ -293,10 +293,6 @@ async def prove(work: Work, batch_id: UUID, csv: str) -> LetterBatch:
     batch = await work.session.get(LetterBatch, batch_id, with_for_update={"key_share": True})
     if batch is None:
         raise Refused(ErrorCode.NOT_FOUND)
-    try:
-        posted = paper.proof(csv.encode(), today=work.today)
-    except paper.ProofRefused as fault:
-        raise _refused(fault.faults) from fault
     found = await work.session.execute(
         select(Letter, col(Case.reference))
         .join(Case, col(Case.id) == col(Letter.case_id))
@@ -304,6 +300,11 @@ async def prove(work: Work, batch_id: UUID, csv: str) -> LetterBatch:
         .order_by(col(Letter.case_id), col(Letter.id))
     )
     letters = {(letter.sequence or 0, reference): letter for letter, reference in found}
+    registered = any(letter.way is LetterWay.REGISTERED for letter in letters.values())
+    try:
+        posted = paper.proof(csv.encode(), today=work.today, registered=registered)
+    except paper.ProofRefused as fault:
+        raise _refused(fault.faults) from fault
     unknown = [
         f"{one.sequence} {one.reference} is no registered letter of this batch"
         for one in posted
