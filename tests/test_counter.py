@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -154,7 +155,7 @@ async def test_all_faults_in_what_a_visitor_says_are_named_at_once(town: Town) -
 
 @pytest.mark.parametrize("year", [1912, 1950, 1999, 2000, 2020])
 def test_a_national_number_is_checked_for_both_centuries(year: int) -> None:
-    number = personas.insz(personas.date(year, 5, 17), 123, test=False)
+    number = personas.insz(date(year, 5, 17), 123, test=False)
     assert counter.is_national_number(number)
     assert not counter.is_national_number(number[:8] + str((int(number[8]) + 1) % 10) + number[9:])
 
@@ -316,7 +317,8 @@ async def test_a_citizens_own_draft_stays_the_citizens(town: Town) -> None:
     for name, more in (
         ("applicationSetAnswers", {"input": {}}), ("applicationSetCart", {"input": {"lines": []}}),
         ("applicationSubmit", {}), ("applicationDiscard", {}),
-        ("applicationAttachDocument", {"documentId": own}), ("applicationRemoveDocument", {"documentId": own}),
+        ("applicationAttachDocument", {"documentId": own}),
+        ("applicationRemoveDocument", {"documentId": own}),
     ):  # fmt: skip
         assert (await town.refused(HANDLER, name, id=own, **more))["code"] == "NOT_FOUND", name
     begun = await town.refused(HANDLER, "applicationStart", procedure="compost-bin")
