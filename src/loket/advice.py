@@ -5,7 +5,7 @@ kept; the token is made again for each letter, so that all letters about one que
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
@@ -31,7 +31,7 @@ from loket.lifecycle import (
     Stage,
     TimerKind,
 )
-from loket.records import Advice, AdviserKind, Case, Check, Document, EffectKind, Person
+from loket.records import Advice, AdviserKind, Case, Check, EffectKind, Person
 from loket.terms import end_of, morning_of
 from loket.vault import Vault, token_hash
 from loket.work import Actor, Work, the_system
@@ -42,8 +42,6 @@ LATE_DAYS = 30
 """So many days after the deadline an external adviser's link still opens: late advice is advice still."""
 LONGEST_DAYS = 365
 """How far ahead a deadline may be."""
-LONGEST_NAME = 140
-GIVEN = frozenset({AdviceStatus.POSITIVE, AdviceStatus.NEGATIVE, AdviceStatus.CONDITIONAL})
 
 
 class Opinion(StrEnum):
@@ -108,21 +106,16 @@ async def request(
         known = ", ".join(one.key for one in definition.advisers) or "-"
         raise Refused(ErrorCode.VALIDATION, path=["input", "adviser"], reason=f"{key}: {known}")
     if any(one.adviser == key for one in await of(work, case)):
-        said = {"nl": "dit advies is al gevraagd", "en": "this advice was asked already"}
-        raise _invalid(work, "adviser", said)
+        reason = _spoken(work, "dit advies is al gevraagd", "this advice was asked already")
+        raise Refused(ErrorCode.VALIDATION, path=["input", "adviser"], reason=reason)
     day = due_on or work.today + timedelta(days=adviser.within_days)
     if not work.today <= day <= work.today + timedelta(days=LONGEST_DAYS):
-        said = {
-            "nl": f"tussen vandaag en {LONGEST_DAYS} dagen",
-            "en": f"from today to {LONGEST_DAYS} days ahead",
-        }
-        raise _invalid(work, "dueOn", said)
+        reason = _spoken(work, f"vandaag tot {LONGEST_DAYS} dagen ver", f"today to {LONGEST_DAYS} days ahead")
+        raise Refused(ErrorCode.VALIDATION, path=["input", "dueOn"], reason=reason)
     if adviser.kind == "MACHINE" and _checks_began(case) and await _check(work, case, adviser) is None:
-        said = {
-            "nl": "Deze controle is in dit dossier niet nodig.",
-            "en": "This case does not need this check.",
-        }
-        text = said.get(work.actor.language, said["nl"])
+        text = _spoken(
+            work, "Dit dossier heeft die controle niet nodig.", "This case does not need that check."
+        )
         raise Refused(
             ErrorCode.RULE_NOT_MET, path=["input", "adviser"], text=text, extra={"rule": adviser.check}
         )
@@ -206,7 +199,7 @@ async def _arm_reminder(
 
 async def remind(work: Work, case: Case, advice_id: UUID, days: int) -> None:
     """So many days before the deadline nobody has answered."""
-    advice = await _behind(work, case, advice_id)
+    advice = await behind(work, case, advice_id)
     adviser = work.definition(case).adviser(advice.adviser)
     if advice.status not in AWAITED or adviser is None:
         return
@@ -218,7 +211,7 @@ async def remind(work: Work, case: Case, advice_id: UUID, days: int) -> None:
 
 async def lapse(work: Work, case: Case, advice_id: UUID) -> None:
     """The deadline has passed: the case goes on without."""
-    advice = await _behind(work, case, advice_id)
+    advice = await behind(work, case, advice_id)
     if advice.status not in AWAITED:
         return
     cases.move(work.as_actor(the_system()), ADVICE, advice, PartAction.LAPSE)
@@ -244,34 +237,14 @@ async def give(work: Work, case: Case, advice: Advice, words: Words) -> None:
     conditional = words.opinion is Opinion.CONDITIONAL
     conditions = cases.said(words.conditions, "conditions") if conditional else ""
     if is_decided(work, case, advice):
-        said = {
-            "nl": "Over dit dossier is al beslist: een advies kan niet meer.",
-            "en": "This case was decided on: it is too late for advice.",
-        }
-        text = said.get(work.actor.language, said["nl"])
-        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, text=text, extra={"status": case.status})
+        why = _spoken(work, "Over dit dossier is al beslist.", "This case was decided on: it is too late.")
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, text=why, extra={"status": case.status})
     cases.move(work, ADVICE, advice, _MOVES[words.opinion])
     advice.opinion, advice.conditions = text, conditions
     advice.given_by = words.name or work.actor.name
     advice.given_by_id = work.actor.id if work.actor.is_staff else None
     await _given(work, case, advice)
     await _went_on(work, case)
-
-
-async def give_by_token(work: Work, token: str, words: Words) -> None:
-    """An external adviser answers, under the name of the body that was asked.
-
-    Raises:
-        Refused: EXPIRED as `get_by_token`; REQUIRED and TOO_LARGE for its words and for the name.
-    """
-    case, advice = await get_by_token(work, token)
-    adviser = work.definition(case).adviser(advice.adviser)
-    title = adviser.title.nl if adviser else advice.adviser
-    name = " ".join(cases.said(words.name, "name").split())
-    if len(name) > LONGEST_NAME:
-        raise Refused(ErrorCode.TOO_LARGE, path=["input", "name"], limit=f"{LONGEST_NAME} characters")
-    as_body = work.as_actor(replace(work.actor, name=title))
-    await give(as_body, case, advice, replace(words, name=name))
 
 
 async def withdraw(work: Work, case: Case, advice: Advice, reason: str) -> None:
@@ -376,7 +349,7 @@ async def get_locked(
     if advice is None or not may_see(work.actor, advice):
         raise Refused(ErrorCode.NOT_FOUND)
     case = await cases.get(work.as_actor(the_system()), advice.case_id, expected_version=expected_version)
-    return case, await _behind(work, case, advice.id)
+    return case, await behind(work, case, advice.id)
 
 
 def may_see(actor: Actor, advice: Advice) -> bool:
@@ -391,43 +364,7 @@ def is_asked(actor: Actor, advice: Advice) -> bool:
     return Role.ADVISER in actor.roles and theirs and asked
 
 
-async def get_by_token(work: Work, token: str) -> tuple[Case, Advice]:
-    """What an external adviser is asked, behind the lock of its case.
-
-    Raises:
-        Refused: EXPIRED, whatever is wrong: a token that is false, too old, used, or of a question that was
-            taken back or decided on.
-    """
-    named = work.vault.read_link(LINK, token, work.now)
-    advice = await work.session.get(Advice, named) if named else None
-    if advice is None or advice.token_hash != token_hash(token):
-        raise Refused(ErrorCode.EXPIRED)
-    case = await cases.get(work.as_actor(the_system()), advice.case_id)
-    await _behind(work, case, advice.id)
-    answerable = ADVICE.find(advice.status, PartAction.ADVISE_WITH_CONDITIONS) is not None
-    if not answerable or is_decided(work, case, advice):
-        raise Refused(ErrorCode.EXPIRED)
-    return case, advice
-
-
-async def documents_for(work: Work, case: Case, advice: Advice) -> Sequence[Document]:
-    """What the applicant added, where the procedure lets this adviser see it."""
-    adviser = work.definition(case).adviser(advice.adviser)
-    if adviser is None or not adviser.documents:
-        return ()
-    found = await work.session.scalars(
-        select(Document)
-        .where(
-            col(Document.case_id) == case.id,
-            col(Document.application_id).is_not(None),
-            col(Document.stored_at).is_not(None),
-        )
-        .order_by(col(Document.id))
-    )
-    return found.all()
-
-
-async def _behind(work: Work, case: Case, advice_id: UUID) -> Advice:
+async def behind(work: Work, case: Case, advice_id: UUID) -> Advice:
     """Read anew behind the lock of its case."""
     advice = await work.session.get_one(Advice, advice_id)
     assert advice.case_id == case.id
@@ -460,6 +397,5 @@ def _said(advice: Advice) -> dict[str, Any]:
     }
 
 
-def _invalid(work: Work, field: str, said: dict[str, str]) -> Refused:
-    reason = said.get(work.actor.language, said["nl"])
-    return Refused(ErrorCode.VALIDATION, path=["input", field], reason=reason)
+def _spoken(work: Work, dutch: str, english: str) -> str:
+    return english if work.actor.language == "en" else dutch

@@ -284,6 +284,7 @@ async def _values(
     data: dict[str, Any] = {}
     for event in events:
         data |= event.data
+    adviser = definition.adviser(data.get("adviser") or "")
     values: dict[str, wording.Value] = {
         "applicant": f"{person.given_name} {person.family_name}".strip(),
         "reference": case.reference,
@@ -292,6 +293,7 @@ async def _values(
         "items": _items(definition, case, person.language),
         "question": data.get("question"),
         "answer_by": _day(data.get("answer_by")),
+        "adviser": adviser.title.get(person.language) if adviser else None,
     }
     values |= {
         name: link(work, case, name) for name in ("link_case", "link_slots", "link_answer", "link_review")

@@ -17,7 +17,7 @@ from loket.definition import Definition
 from loket.errors import ErrorCode, Refused
 from loket.feed import Interest
 from loket.forms import FieldFault
-from loket.lifecycle import Role
+from loket.lifecycle import EventType, Role
 from loket.records import ActorKind, IdempotentRequest, Json
 from loket.terms import BRUSSELS
 from loket.work import Actor, Work
@@ -246,7 +246,6 @@ def field_team(scope: Scope) -> bool:
 
 # --- policies: which rows somebody may see ----------------------------------------------------
 
-
 _ASKED_OF_ME = (
     "{t}.kind = 'INTERNAL' AND {t}.status <> 'WITHDRAWN' AND ({t}.department = ''"
     " OR cardinality({{viewer.departments}}::text[]) = 0"
@@ -254,6 +253,15 @@ _ASKED_OF_ME = (
 )
 """What `advice.may_see` says of an adviser, in SQL."""
 ASKED_OF_ME = "{viewer.advises}::boolean AND " + _ASKED_OF_ME.format(t="{t}")
+ABOUT_ADVICE = frozenset(one for one in EventType if one.startswith("ADVICE_"))
+
+
+def _advising_on(case: str, also: str = "") -> str:
+    """That this is an open case on which the viewer is asked something."""
+    return (
+        'EXISTS (SELECT FROM advice a JOIN "case" c ON c.id = a.case_id'
+        f" WHERE c.id = {case} AND c.closed_at IS NULL AND {_ASKED_OF_ME.format(t='a')}{also})"
+    )
 
 
 def of_document(scope: Scope) -> str:
@@ -261,13 +269,11 @@ def of_document(scope: Scope) -> str:
     if scope.is_citizen:
         return "{t}.person_id = {viewer.person_id}"
     if scope.is_adviser:
-        return (
-            "{t}.application_id IS NOT NULL"
-            ' AND EXISTS (SELECT FROM advice a JOIN "case" c ON c.id = a.case_id'
-            f" WHERE c.id = {{t}}.case_id AND c.closed_at IS NULL AND {_ASKED_OF_ME.format(t='a')}"
+        shown = (
             " AND c.procedure_key || '/' || c.procedure_version || '/' || a.adviser"
-            " = ANY({viewer.with_documents}::text[]))"
+            " = ANY({viewer.with_documents}::text[])"
         )
+        return f"{{t}}.application_id IS NOT NULL AND {_advising_on('{t}.case_id', shown)}"
     if counter(scope):
         return (
             "({t}.case_id IS NOT NULL OR {t}.application_id IN"
@@ -303,11 +309,14 @@ def of_case(scope: Scope) -> str:
 
 def of_cases(scope: Scope) -> str:
     """Cases; for an adviser those on which they are asked something, until they end."""
+    return _advising_on("{t}.id") if scope.is_adviser else str(of_person()(scope))
+
+
+def of_events(scope: Scope) -> str:
+    """What happened; an adviser hears of the advice on the cases that they see."""
     if scope.is_adviser:
-        return (
-            "{t}.closed_at IS NULL AND EXISTS"
-            f" (SELECT FROM advice a WHERE a.case_id = {{t}}.id AND {_ASKED_OF_ME.format(t='a')})"
-        )
+        types = ", ".join(f"'{one}'" for one in sorted(ABOUT_ADVICE))
+        return f"{{t}}.type IN ({types}) AND {_advising_on('{t}.case_id')}"
     return str(of_person()(scope))
 
 

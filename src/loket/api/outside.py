@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from loket.advice import documents_for
+from loket.advice_links import documents_for
 from loket.api.context import Caller
 from loket.api.naming import described, output
 from loket.lifecycle import AdviceStatus

@@ -7,7 +7,7 @@ import strawberry
 from strawberry import ID
 
 from loket import cases, deliveries, timetable
-from loket.advice import get_by_token
+from loket.advice_links import get_by_token
 from loket.api.context import (
     applying,
     back_office,

@@ -8,7 +8,7 @@ import strawberry
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket.api.context import citizen, signed_in, staff
+from loket.api.context import ABOUT_ADVICE, back_office, citizen, signed_in
 from loket.api.naming import described, described_argument, input_type
 from loket.api.objects import CaseEvent
 from loket.api.payloads import subscription
@@ -71,20 +71,22 @@ class Subscription:
             async for event in events:
                 yield _shown(event)
 
-    @subscription(policy=staff)
+    @subscription(policy=back_office)
     async def work_queue_events(
         self,
         info: strawberry.Info,
         filter: Annotated[WorkQueueFilter | None, described_argument("Which of them. Null: all.")] = None,
         after: After = None,
     ) -> AsyncGenerator[CaseEvent, None]:
-        """What happens to all cases, for the back office."""
+        """What happens to all cases, for the back office; for an adviser, the advice on their own."""
+        viewer = info.context.viewer
         wanted = filter or WorkQueueFilter()
+        types = _NO_EFFECTS if wanted.type is None else frozenset(wanted.type)
         interest = Interest(
             procedure=wanted.procedure,
-            handler_id=info.context.viewer.staff_id if wanted.mine else None,
+            handler_id=viewer.staff_id if wanted.mine else None,
             statuses=None if wanted.status is None else frozenset(wanted.status),
-            types=_NO_EFFECTS if wanted.type is None else frozenset(wanted.type),
+            types=types & ABOUT_ADVICE if viewer.scope.is_adviser else types,
         )
         async with aclosing(_follow(info, interest, after)) as events:
             async for event in events:

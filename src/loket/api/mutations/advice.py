@@ -8,7 +8,7 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from loket import advice
+from loket import advice, advice_links
 from loket.api.context import Caller, adviser, handler
 from loket.api.mutations.shared import CaseId, ReasonInput, locked_case
 from loket.api.naming import decode_id, described, described_argument, input_type, output
@@ -65,7 +65,7 @@ class AdvicePayload(Payload):
 class AdviceGiveByTokenPayload(Payload):
     """Whether the answer arrived."""
 
-    received: bool = described("Whether it is written down.", default=False)
+    received: bool | None = described("Whether it is written down.", default=None)
 
 
 @strawberry.type
@@ -147,7 +147,7 @@ class Advising:
 
 async def advice_by_token(work: Work, token: str, input: AdviceByTokenInput) -> AdviceGiveByTokenPayload:
     """Raises `Refused` EXPIRED, and what `advice.give` says of the words."""
-    await advice.give_by_token(
+    await advice_links.give_by_token(
         work, token, advice.Words(input.opinion, input.text, input.conditions, input.name)
     )
     return AdviceGiveByTokenPayload(received=True)
