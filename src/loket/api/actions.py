@@ -25,13 +25,18 @@ STEPS: dict[CaseAction, tuple[Action, ...]] = {
 """The mutations that are one step (or one of two) of the case's own table."""
 
 _OF_PARTS: dict[CaseAction, tuple[Action, ...]] = {
+    CaseAction.ADVICE_REQUEST: (Action.REQUEST_ADVICE,),
     CaseAction.DECISION_PREPARE: (Action.PREPARE_DECISION,),
     CaseAction.DECISION_TAKE: (Action.GRANT, Action.REFUSE),
     CaseAction.DECISION_SEND_TO_MINUTES: (Action.SEND_TO_MINUTES,),
     CaseAction.DECISION_RECORD: (Action.POSTPONE, Action.MODIFY),
     CaseAction.DECISION_WITHDRAW: (Action.REVOKE,),
-    CaseAction.ADVICE_REQUEST: (Action.REQUEST_ADVICE,),
     CaseAction.PAYMENT_REGISTER: (Action.PAY,),
+    CaseAction.PAYOUT_ORDER: (Action.ORDER_PAYOUT,),
+    CaseAction.PAYOUT_APPROVE: (Action.APPROVE_PAYOUT,),
+    CaseAction.PAYOUT_DECLINE: (Action.DECLINE_PAYOUT,),
+    CaseAction.PAYOUT_CANCEL: (Action.CANCEL_PAYOUT,),
+    CaseAction.PAYOUT_CORRECT_ACCOUNT: (Action.CORRECT_ACCOUNT,),
     CaseAction.DELIVERY_HOLD_SLOT: (Action.BOOK_SLOT,),
     CaseAction.DELIVERY_BOOK_SLOT: (Action.BOOK_SLOT,),
     CaseAction.DELIVERY_RESCHEDULE: (Action.RESCHEDULE,),

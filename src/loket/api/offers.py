@@ -11,12 +11,13 @@ from loket.api.enums import CaseAction
 from loket.definition import Definition
 from loket.handling import WITH_TERM, may_settle
 from loket.lifecycle import (
-    CHECK,
     ADVICE,
+    CHECK,
     DECISION,
     DELIVERY,
     FINAL,
     INVOICE,
+    PAYOUT,
     REFUND,
     Action,
     AdviceStatus,
@@ -26,6 +27,7 @@ from loket.lifecycle import (
     DeliveryStatus,
     InvoiceStatus,
     PartAction,
+    PayoutStatus,
     RefundStatus,
     Role,
     Stage,
@@ -40,11 +42,13 @@ NEEDS: dict[str, str] = {
     "refunds": "(SELECT json_agg(DISTINCT r.status) FROM refund r WHERE r.case_id = {t}.id)",
     "decision": "(SELECT json_build_object('status', d.status, 'away', d.agenda_item_id IS NOT NULL)"
     " FROM decision d WHERE d.case_id = {t}.id AND d.round = {t}.round)",
-    "checks": "(SELECT json_agg(DISTINCT k.status) FROM \"check\" k WHERE k.case_id = {t}.id"
+    "checks": '(SELECT json_agg(DISTINCT k.status) FROM "check" k WHERE k.case_id = {t}.id'
     " AND k.kind <> 'SOURCES' AND k.round = ({t}.facts ->> 'checks_round')::int)",
     "advices": "(SELECT json_agg(json_build_object('adviser', a.adviser, 'status', a.status, 'kind', a.kind,"
     " 'mine', {mine})) FROM advice a WHERE a.case_id = {t}.id AND a.round = {t}.round"
     " AND a.status <> 'WITHDRAWN')".replace("{mine}", ASKED_OF_ME.replace("{t}", "a")),
+    "payout": "(SELECT json_build_object('status', p.status, 'agreed', ARRAY[p.ordered_by_id, p.visum_by_id])"
+    " FROM payout p WHERE p.case_id = {t}.id AND p.round = {t}.round ORDER BY p.id DESC LIMIT 1)",
     "tasks": "(SELECT json_agg(k.kind) FROM task k WHERE k.case_id = {t}.id AND k.status = 'OPEN')",
     "has_message": "EXISTS (SELECT FROM message m WHERE m.case_id = {t}.id AND m.status <> 'QUEUED'"
     " AND m.effect_id IS NOT NULL)",
@@ -101,16 +105,20 @@ class Why(Enum):
         "Er is geen gewijzigde beslissing te bevestigen.",
         "There is no changed decision to confirm.",
     )
+    NO_CHECK = (
+        "Er is geen controle waarmee dit kan.",
+        "There is no check with which this is possible.",
+    )
     NOBODY_TO_ASK = ("Elk advies is al gevraagd.", "All advice was asked already.")
     NO_ADVICE = (
         "Er is geen advies waarop u kunt antwoorden.",
         "There is no advice that you can give.",
     )
     NOT_AWAITED = ("Er wordt geen advies verwacht.", "No advice is awaited.")
-    NO_CHECK = (
-        "Er is geen controle waarmee dit kan.",
-        "There is no check with which this is possible.",
-    )
+    NO_PAYOUT = ("Er is geen uitbetaling waarmee dit kan.", "There is no payout with which this is possible.")
+    PAYING_ALREADY = ("De uitbetaling loopt al.", "The payout is under way already.")
+    YOURS = ("Iemand anders moet dit goedkeuren.", "Somebody else must approve this.")
+    MONEY_SENT = ("Het geld is al onderweg.", "The money is on its way already.")
     NO_TASK = ("Er staat geen taak open.", "No task is open.")
     NO_MESSAGE = ("Er is geen bericht dat opnieuw kan.", "There is no message to send again.")
 
@@ -141,6 +149,8 @@ class _Seen:
     roles: frozenset[Role]
     stage: Stage
     status: Status
+    viewer_id: str
+    """Of a member of staff."""
 
     @property
     def ended(self) -> bool:
@@ -153,13 +163,15 @@ class _Seen:
 
 def offers(definition: Definition, row: dict[str, Any], viewer: Caller) -> list[Offer]:
     """All actions of this viewer's roles on the case, possible now or not."""
-    seen = _Seen(row, definition, _roles(row, viewer), Stage(row["stage"]), Status(row["status"]))
+    state = Stage(row["stage"]), Status(row["status"])
+    seen = _Seen(row, definition, _roles(row, viewer), *state, str(viewer.staff_id))
     return [
         *_steps(seen),
         *_of_checks(seen),
         *_of_decision(seen),
         *_of_advice(seen),
         *_of_money(seen),
+        *_of_payout(seen),
         *_of_delivery(seen),
         *_of_the_rest(seen),
     ]
@@ -191,6 +203,8 @@ def _why_not_after_all(seen: _Seen, action: CaseAction) -> Why | None:
     match action:
         case CaseAction.CASE_RELEASE if seen.row["handler_id"] is None:
             return Why.NOBODYS
+        case CaseAction.CASE_WITHDRAW | CaseAction.CASE_CANCEL if _is_money_away(seen):
+            return Why.MONEY_SENT
         case CaseAction.CASE_RESUME if not seen.stands_still:
             return Why.RUNS_ON
         case CaseAction.CASE_SUSPEND | CaseAction.CASE_EXTEND_TERM if seen.stage not in WITH_TERM:
@@ -201,6 +215,15 @@ def _why_not_after_all(seen: _Seen, action: CaseAction) -> Why | None:
             return Why.STANDS_STILL
         case _:
             return None
+
+
+def _is_money_away(seen: _Seen) -> bool:
+    found = seen.row["payout"]
+    return found is not None and PayoutStatus(found["status"]) in (
+        PayoutStatus.SENT,
+        PayoutStatus.IN_DOUBT,
+        PayoutStatus.EXECUTED,
+    )
 
 
 def _why_no_step(seen: _Seen, table: CaseMachine, action: CaseAction, moves: tuple[Action, ...]) -> Why:
@@ -284,6 +307,25 @@ def _why_not(seen: _Seen, action: Action, role: Role | None = None) -> Why | Non
     return _why_no_step(seen, table, CaseAction.DECISION_PREPARE, (action,))
 
 
+def _of_checks(seen: _Seen) -> Iterator[Offer]:
+    """The verbs look at one check; here it is whether there is any."""
+    if not seen.definition.checks or not seen.roles & {Role.HANDLER, Role.OPERATOR}:
+        return
+    states = [CheckStatus(one) for one in seen.row["checks"] or ()]
+    decided = seen.stage not in (Stage.ASSESSMENT, Stage.DECISION)
+    why_not = Why.ENDED if seen.ended else Why.NO_TURN if decided else None
+    by_operator = Role.HANDLER not in seen.roles
+    repeatable = any(
+        CHECK.find(one, PartAction.REPEAT) and (not by_operator or one is CheckStatus.UNKNOWN)
+        for one in states
+    )
+    yield Offer(CaseAction.CHECK_REPEAT, why_not or (None if repeatable else Why.NO_CHECK))
+    if not by_operator:
+        replaceable = any(CHECK.find(one, PartAction.REPLACE) for one in states)
+        why_no_document = why_not or (None if replaceable else Why.NO_CHECK)
+        yield Offer(CaseAction.CHECK_REPLACE_BY_DOCUMENT, why_no_document)
+
+
 def _of_advice(seen: _Seen) -> Iterator[Offer]:
     if not seen.definition.advisers or not seen.roles & {Role.HANDLER, Role.ADVISER}:
         return
@@ -308,25 +350,6 @@ def _of_advice(seen: _Seen) -> Iterator[Offer]:
         yield Offer(CaseAction.ADVICE_WITHDRAW, over or (None if awaited else Why.NOT_AWAITED))
 
 
-def _of_checks(seen: _Seen) -> Iterator[Offer]:
-    """The verbs look at one check; here it is whether there is any."""
-    if not seen.definition.checks or not seen.roles & {Role.HANDLER, Role.OPERATOR}:
-        return
-    states = [CheckStatus(one) for one in seen.row["checks"] or ()]
-    decided = seen.stage not in (Stage.ASSESSMENT, Stage.DECISION)
-    why_not = Why.ENDED if seen.ended else Why.NO_TURN if decided else None
-    by_operator = Role.HANDLER not in seen.roles
-    repeatable = any(
-        CHECK.find(one, PartAction.REPEAT) and (not by_operator or one is CheckStatus.UNKNOWN)
-        for one in states
-    )
-    yield Offer(CaseAction.CHECK_REPEAT, why_not or (None if repeatable else Why.NO_CHECK))
-    if not by_operator:
-        replaceable = any(CHECK.find(one, PartAction.REPLACE) for one in states)
-        why_no_document = why_not or (None if replaceable else Why.NO_CHECK)
-        yield Offer(CaseAction.CHECK_REPLACE_BY_DOCUMENT, why_no_document)
-
-
 def _of_money(seen: _Seen) -> Iterator[Offer]:
     invoice = seen.row["invoice"]
     payable = invoice is not None and INVOICE.find(InvoiceStatus(invoice), PartAction.PAY_FULL) is not None
@@ -338,6 +361,37 @@ def _of_money(seen: _Seen) -> Iterator[Offer]:
         refunds = [RefundStatus(one) for one in seen.row["refunds"] or ()]
         orderable = any(REFUND.find(one, PartAction.ORDER) for one in refunds)
         yield Offer(CaseAction.REFUND_ORDER, None if orderable else Why.NO_REFUND)
+
+
+def _of_payout(seen: _Seen) -> Iterator[Offer]:
+    """The verbs look at one payout; here it is the last of the premium's."""
+    if Stage.PAYOUT not in seen.definition.stages:
+        return
+    found = seen.row["payout"]
+    status = PayoutStatus(found["status"]) if found else None
+    if seen.roles & {Role.APPLICANT, Role.HANDLER}:
+        yield Offer(CaseAction.PAYOUT_CORRECT_ACCOUNT, _why_not(seen, Action.CORRECT_ACCOUNT))
+    if seen.roles & {Role.HANDLER, Role.FINANCE}:
+        live = status is not None and status not in NOTHING_MOVES
+        why_not = _why_not(seen, Action.ORDER_PAYOUT) or (Why.PAYING_ALREADY if live else None)
+        yield Offer(CaseAction.PAYOUT_ORDER, why_not)
+        yield Offer(CaseAction.PAYOUT_CANCEL, _why_no_payout(status, PartAction.CANCEL))
+    if Role.FINANCE in seen.roles:
+        mine = found is not None and seen.viewer_id in found["agreed"]
+        agreed = Why.YOURS if mine else None
+        yield Offer(CaseAction.PAYOUT_APPROVE, _why_no_payout(status, PartAction.APPROVE) or agreed)
+        ordered = Why.YOURS if found is not None and seen.viewer_id == found["agreed"][0] else None
+        yield Offer(CaseAction.PAYOUT_DECLINE, _why_no_payout(status, PartAction.DECLINE) or ordered)
+        yield Offer(CaseAction.PAYOUT_RECORD, None if found else Why.NO_PAYOUT)
+
+
+NOTHING_MOVES = frozenset(
+    {PayoutStatus.REJECTED, PayoutStatus.RETURNED, PayoutStatus.DECLINED, PayoutStatus.CANCELLED}
+)
+
+
+def _why_no_payout(status: PayoutStatus | None, action: PartAction) -> Why | None:
+    return None if status is not None and PAYOUT.find(status, action) else Why.NO_PAYOUT
 
 
 def _of_delivery(seen: _Seen) -> Iterator[Offer]:
