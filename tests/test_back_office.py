@@ -397,7 +397,7 @@ STOPPED = {
 
 
 async def test_what_is_offered_is_what_the_table_says_and_what_the_api_does(tried: Tried) -> None:
-    """Every state of a premium's case, every action of its table, every role: offered, done and refused alike."""
+    """Every state of a premium's case, every action of its table, every role."""
     people = {**ROLES, tried.who: {Role.APPLICANT}}
     wrong: list[str] = []
     done = refused = 0

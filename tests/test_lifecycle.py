@@ -37,6 +37,7 @@ from loket.work import Actor, Work, the_system
 from town import Dossier, Town, opened
 
 STAGES = (Stage.SCREENING, Stage.DECISION, Stage.PAYMENT, Stage.PLANNING, Stage.DELIVERY)
+PREMIUM = (Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION, Stage.PAYOUT)
 AFTER_AN_END = {Action.REOPEN, Action.ADD_NOTE}
 PARTS_BY_NAME = {one.name: one for one in PARTS}
 
@@ -211,14 +212,17 @@ async def dossier(town: Town) -> Dossier:
     return await town.applies()
 
 
+@pytest.mark.parametrize(("procedure", "stages"), [("compost-bin", STAGES), ("social-premium", PREMIUM)])
 async def test_advance_follows_the_table_for_every_state_action_and_role(
-    town: Town, dossier: Dossier
+    town: Town, dossier: Dossier, procedure: str, stages: tuple[Stage, ...]
 ) -> None:
-    table = case_machine(STAGES)
+    table = case_machine(stages)
     wrong: list[str] = []
     moved = 0
     async with _trying(town, dossier) as (work, case):
-        for stage, status, action, role in product(STAGES, Status, Action, Role):
+        case.procedure_key = procedure
+        assert work.definition(case).stages == stages
+        for stage, status, action, role in product(stages, Status, Action, Role):
             case.stage, case.status, case.closed_at, case.outcome = stage, status, None, None
             told = await _try(work.as_actor(_actor(role, case.person_id)), case, action)
             step = table.find((stage, status), action)
