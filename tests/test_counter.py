@@ -12,7 +12,7 @@ from loket.api.naming import decode_id
 from loket.sandbox import personas
 from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
 
-SOCIAL = "sofie"
+SOCIAL, SECRETARIAT = "sofie", "sandra"
 """Another handler than the one who entered it."""
 ADDRESS = {"street": "Beekdal", "number": "9", "postalCode": "2999", "city": "Lindebeke"}
 PDF = b"%PDF-1.7\n" + bytes(100)
@@ -288,6 +288,19 @@ async def test_who_has_a_mailbox_gets_no_letter(town: Town) -> None:
     dossier = await applies(town, email="jozef@voorbeeld.example", address=ADDRESS)
     await dossier.calm()
     assert {one["channel"] for one in await messages(dossier) if one["status"] != "SKIPPED"} == {"EMAIL"}
+
+
+async def test_letters_go_with_the_days_batch_and_are_sent_once_it_was_posted(town: Town) -> None:
+    dossier = await applies(town, address=ADDRESS)
+    await dossier.calm()
+    fields = "batch { id letters { way case { reference } } }"
+    batch = (await town.does(SECRETARIAT, "letterBatchMake", fields))["batch"]
+    mine = [one["way"] for one in batch["letters"] if one["case"]["reference"] == dossier.reference]
+    assert mine == ["NORMAL"]
+    posted = "sequence;reference;registered_number;posted_on"
+    await town.does(SECRETARIAT, "letterBatchProof", id=batch["id"], csv=posted)
+    letter = next(one for one in await messages(dossier) if one["channel"] == "LETTER")
+    assert letter["status"] == "SENT"
 
 
 # ── whose draft it is ─────────────────────────────────────────────────────────────────────────────────

@@ -37,7 +37,7 @@ LINES: dict[E, tuple[str, str]] = {
     E.DECISION_MODIFIED:     ("De beslissing wordt nagekeken.", "The decision is being verified."),
     E.DECISION_SIGNED:       ("De beslissing is ondertekend.", "The decision was signed."),
     E.DECISION_WITHDRAWN:    ("De beslissing is ingetrokken.", "The decision was withdrawn."),
-    E.LETTER_SENT:           ("De brief met de beslissing is verstuurd.", "The decision letter was sent."),
+    E.LETTER_SENT:           ("Er is een brief verstuurd.", "A letter was sent."),
     E.APPROVED:              ("Uw aanvraag is goedgekeurd.",                         "Your application is approved."),
     E.PARTLY_APPROVED:       ("Uw aanvraag is deels goedgekeurd.", "Your application is approved in part."),
     E.REJECTED:              ("Uw aanvraag is geweigerd.",                           "Your application is refused."),
