@@ -16,6 +16,13 @@ WITH_TERM = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
 
 # fmt: off
 TASKS: dict[Role, tuple[str, ...]] = {
+    Role.HANDLER: (
+        "REFERRED", "SOURCES_UNKNOWN", "ASSESS", "DECIDE", "CHECK_FAILED", "ADVISER_NOT_REACHED",
+        "CONFIRM_DECISION", "DECISION_UNSIGNED", "DECISION_AFTER_WITHDRAWAL", "ANSWER_LAPSED",
+        "TERM_ALARM", "TERM_LAPSED", "REVIEW_REQUESTED", "ORDER_PAYOUT", "NO_FREE_SLOT",
+        "DELIVERED_UNEXPECTEDLY", "NUMBER_REPLACED", "APPLICANT_DECEASED", "APPLICANT_MOVED",
+        "NOT_REACHED", "NO_ADDRESS", "LETTER_NOT_MADE",
+    ),
     Role.FINANCE: (
         "APPROVE_PAYOUT", "PAYOUT_LATE", "PAYOUT_DIFFERS", "PAYOUT_IN_DOUBT", "PAYOUT_REJECTED",
         "PAYOUT_RETURNED", "RECOVERY", "REFUND_DUE", "PAYMENT_UNMATCHED", "ENTRY_REJECTED",
@@ -27,7 +34,7 @@ TASKS: dict[Role, tuple[str, ...]] = {
     Role.FIELD_WORKER: ("DELIVERY_UNCONFIRMED",),
 }
 # fmt: on
-"""Whose task it is, by its kind; all others are the handler's. An operator may settle any."""
+"""Whose task it is, by its kind; one that stands nowhere is the handler's. An operator may settle any."""
 
 
 def role_of(kind: str) -> Role:
