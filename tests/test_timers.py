@@ -84,6 +84,34 @@ async def test_each_deadline_comes_once_whoever_watches(town: Town) -> None:
         assert (await states(town, one, "PAYMENT_REMINDER"))[0] == "FIRED"
 
 
+async def test_a_deadline_that_gave_way_to_another_transaction_comes_at_once_again(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The database undoes the first try, as after a deadlock; a sequence knows that, whatever is undone."""
+    dossier = await town.applies()
+    (timer,) = await town.sql(
+        "SELECT id FROM timer WHERE case_id = :id AND kind = 'PAYMENT_REMINDER'",
+        id=decode_id(dossier.id, "Case"),
+    )
+    await town.sql("CREATE SEQUENCE tries")
+    await town.sql(
+        "CREATE FUNCTION give_way() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('tries') = 1 THEN RAISE EXCEPTION USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$"
+    )
+    await town.sql(
+        "CREATE TRIGGER give_way BEFORE UPDATE ON timer FOR EACH ROW"
+        f" WHEN (NEW.id = '{timer.id}' AND NEW.state = 'FIRED') EXECUTE FUNCTION give_way()"
+    )
+    try:
+        with caplog.at_level(logging.INFO, "loket.database"):
+            assert await timers.fire(town.served.loket, timer.id)
+    finally:
+        for made in ("TRIGGER give_way ON timer", "FUNCTION give_way", "SEQUENCE tries"):
+            await town.sql(f"DROP {made}")
+    assert [one for one in caplog.messages if "gave way" in one]
+    assert (await dossier.events()).count("PAYMENT_REMINDED") == 1
+
+
 async def test_no_deadline_comes_before_its_time(town: Town) -> None:
     dossier = await town.applies()
     async with watching(town, 2):

@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import logging
 import select
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, sql
@@ -21,7 +21,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -53,9 +53,37 @@ KEEPALIVE = {
 _WAKE = "loket.wake"
 
 
+T = TypeVar("T")
+Opened = TypeVar("Opened")
+
+
 def after_commit(session: AsyncSession, channel: str) -> None:
     """Wake whoever listens to `channel` once this session's transaction is committed; never if it is not."""
     session.info.setdefault(_WAKE, set()).add(channel)
+
+
+async def kept_whole(
+    begin: Callable[[], contextlib.AbstractAsyncContextManager[Opened]], act: Callable[[Opened], Awaitable[T]]
+) -> T:
+    """What `act` answers, all that it does in one transaction, which `begin` opens.
+
+    Done once more where the database undid it for the sake of another (a deadlock, a serialization failure):
+    nothing of it was kept, so nobody needs to hear of that.
+    """
+    try:
+        async with begin() as work:
+            return await act(work)
+    except DBAPIError as fault:
+        if not gave_way(fault):
+            raise
+        logger.info("a transaction gave way to another; once more", exc_info=True)
+    async with begin() as work:
+        return await act(work)
+
+
+def gave_way(fault: DBAPIError) -> bool:
+    """Whether the database undid a transaction for the sake of another: done again it may well succeed."""
+    return isinstance(fault.orig, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
 
 
 class Statements(list[str]):

@@ -21,6 +21,7 @@ from loket import (
     timetable,
 )
 from loket.app import Loket
+from loket.database import kept_whole
 from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Stage, Status, TimerKind
 from loket.records import Application, Case, Timer, TimerState
 from loket.work import Work, the_system
@@ -80,30 +81,36 @@ class Deadlines:
 
 
 async def fire(loket: Loket, timer_id: UUID) -> bool:
-    """Fire one timer; False when another worker has it, or it was cancelled meanwhile."""
+    """Fire one timer; False when another worker has it, or it was cancelled meanwhile.
+
+    Done once more where the database undid it for the sake of another.
+    """
     async with loket.database.transaction() as session:
         ahead = await session.get(Timer, timer_id)
     if ahead is not None and ahead.kind in ASKING and ahead.case_id is not None:
         await timetable.read_again(loket, ahead.case_id)
-    async with loket.work(the_system("Timer")) as work:
-        key = int.from_bytes(timer_id.bytes[-8:], "big", signed=True)
-        if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(key))):
-            return False
-        timer = await work.session.get(Timer, timer_id)
-        if timer is None or timer.state is not TimerState.ARMED:
-            return False
-        # its subject first, then the timer: the order in which every verb locks them
-        case = await cases.get(work, timer.case_id) if timer.case_id else None
-        draft = None if case else await _draft(work, timer.subject_id)
-        await work.session.refresh(timer, with_for_update={"key_share": True})
-        if timer.state is not TimerState.ARMED:
-            return False
-        timer.state, timer.ended_at = TimerState.FIRED, work.now
-        await work.session.flush()
-        if draft is not None:
-            await applications.end_draft(work, draft, PartAction.EXPIRE)
-        elif case is not None and (case.status not in FINAL or timer.kind in OUTLIVES):
-            await ON_TIME[timer.kind](work, case, timer)
+    return await kept_whole(lambda: loket.work(the_system("Timer")), lambda work: _fire_in(work, timer_id))
+
+
+async def _fire_in(work: Work, timer_id: UUID) -> bool:
+    key = int.from_bytes(timer_id.bytes[-8:], "big", signed=True)
+    if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(key))):
+        return False
+    timer = await work.session.get(Timer, timer_id)
+    if timer is None or timer.state is not TimerState.ARMED:
+        return False
+    # its subject first, then the timer: the order in which every verb locks them
+    case = await cases.get(work, timer.case_id) if timer.case_id else None
+    draft = None if case else await _draft(work, timer.subject_id)
+    await work.session.refresh(timer, with_for_update={"key_share": True})
+    if timer.state is not TimerState.ARMED:
+        return False
+    timer.state, timer.ended_at = TimerState.FIRED, work.now
+    await work.session.flush()
+    if draft is not None:
+        await applications.end_draft(work, draft, PartAction.EXPIRE)
+    elif case is not None and (case.status not in FINAL or timer.kind in OUTLIVES):
+        await ON_TIME[timer.kind](work, case, timer)
     return True
 
 

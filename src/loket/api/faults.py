@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import psycopg
 from graphql import GraphQLError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from loket.errors import ErrorCode, Failed, ManyRefused, Refused
@@ -55,11 +55,6 @@ def not_now(cause: Exception, language: str, trace_id: str | None = None) -> dic
     refused = Refused(ErrorCode.SYSTEM_UNAVAILABLE, system="Loket")
     extensions = {"code": refused.code.value, "traceId": trace_id}
     return {"message": refused.message(language), "extensions": extensions}
-
-
-def gave_way(fault: DBAPIError) -> bool:
-    """Whether the database undid a transaction for the sake of another: done again it may well succeed."""
-    return isinstance(fault.orig, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
 
 
 def _shown(fault: GraphQLError, message: str, extensions: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ answer is remembered in that same transaction.
 """
 
 import inspect
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields, is_dataclass
@@ -25,13 +24,12 @@ from uuid import UUID
 
 import orjson
 import strawberry
-from sqlalchemy.exc import DBAPIError
 from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgumentAnnotation
 
+from loket import database
 from loket.api.actions import named
 from loket.api.enums import CaseAction
-from loket.api.faults import gave_way
 from loket.api.naming import (
     Field,
     described,
@@ -45,7 +43,6 @@ from loket.api.naming import (
 from loket.api.reads import POLICY, Allowed, Ref
 from loket.errors import ErrorCode, ManyRefused, Refused, Unavailable
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 KEY = "idempotency_key"
@@ -318,20 +315,8 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
 
 
 async def kept_whole(context: MutationContext, act: Callable[[Any], Awaitable[T]]) -> T:
-    """What `act` answers, all that it does in one transaction.
-
-    Done once more where the database undid it for the sake of another (a deadlock, a serialization failure):
-    nothing of it was kept, so nobody needs to hear of that.
-    """
-    try:
-        async with context.transaction() as work:
-            return await act(work)
-    except DBAPIError as fault:
-        if not gave_way(fault):
-            raise
-        logger.info("a transaction gave way to another; once more", exc_info=True)
-    async with context.transaction() as work:
-        return await act(work)
+    """What `act` answers, all that it does in one transaction; once more where that gave way to another."""
+    return await database.kept_whole(context.transaction, act)
 
 
 def _own(function: Callable[..., Any], shared: type[Any]) -> type[Any]:
