@@ -13,11 +13,11 @@ from typing import Any, NewType
 import phonenumbers
 import strawberry
 from graphql import GraphQLError
-from stdnum import iban
 from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
 from loket.api.naming import described, output
+from loket.sepa import Unpayable, check_iban
 
 IBAN = NewType("IBAN", str)
 PhoneNumber = NewType("PhoneNumber", str)
@@ -80,9 +80,12 @@ def parse_day(value: object) -> date:
 
 
 def parse_iban(value: object) -> IBAN:
-    if isinstance(value, str) and len(value) <= 50 and iban.is_valid(value):
-        return IBAN(iban.compact(value))
-    raise GraphQLError("This is no IBAN: its check digits or length are wrong.")
+    if not isinstance(value, str) or len(value) > 50:
+        raise GraphQLError("This is no IBAN.")
+    try:
+        return IBAN(check_iban(value))
+    except Unpayable as fault:
+        raise GraphQLError(f"This is no IBAN that can be paid to: {fault}.") from fault
 
 
 def parse_phone(value: object) -> PhoneNumber:
