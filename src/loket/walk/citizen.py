@@ -105,6 +105,13 @@ class Citizen:
         story.tell(label, f"{citizen.name} ({persona}) opens the app, with a token of ACM/IDM")
         return citizen
 
+    @classmethod
+    def at_the_counter(cls, place: Place, name: str, story: Story, client: Client) -> "Citizen":
+        """Somebody without national number, e-mail and phone: staff with this client enter all for them."""
+        visitor = cls(place, "", story, client, "visitor", name=name, strict=False)
+        story.tell("visitor", f"{name} comes to the counter, without identity card, e-mail or phone")
+        return visitor
+
     async def _introduce(self) -> None:
         viewer = (await self.client.ask(queries.VIEWER))["viewer"]
         if viewer is None or viewer["person"] is None:
@@ -170,7 +177,19 @@ class Citizen:
             payload = await self.client.do(
                 "applicationStart", queries.START, procedure=self.place.procedure["key"]
             )
-        self.draft = payload["application"]
+        self._opened(payload["application"], by_hand=by_hand)
+
+    async def start_at_the_counter(self, visitor: Json) -> None:
+        payload = await self.client.do(
+            "applicationStartAtCounter",
+            premium_queries.START_AT_COUNTER,
+            procedure=self.place.procedure["key"],
+            input=visitor,
+        )
+        self._opened(payload["application"], by_hand=True)
+
+    def _opened(self, draft: Json, *, by_hand: bool) -> None:
+        self.draft = draft
         fields = self.draft["prefill"]
         sources = sorted({str(one["source"]).partition(".")[0].upper() for one in fields})
         told = (
@@ -218,15 +237,27 @@ class Citizen:
             self.label, f"fills the cart: {lines}; {filled['total']['amount']} EUR before discounts"
         )
 
+    async def hand_in(self, filename: str, content: bytes, kind: str) -> Json:
+        """Add a paper to the open case."""
+        wish = {"kind": kind, "caseId": self.case["id"]}
+        async with self.story.step("hand in"):
+            document = await self._upload(filename, content, wish)
+        self.story.tell(self.label, f"adds {filename} to the case ({kind})")
+        return document | {"filename": filename}
+
+    async def _upload(self, filename: str, content: bytes, more: Json | None = None) -> Json:
+        wish = {"filename": filename, "mediaType": "application/pdf", "size": len(content)} | (more or {})
+        payload = await self.client.do("documentUploadStart", queries.ANNOUNCE, input=wish)
+        status = await self.client.put(payload["uploadUrl"], content, "application/pdf")
+        # 404: an earlier try arrived, only its answer did not
+        if status not in (201, 404):
+            raise WalkFailed(f"the upload was answered with {status}")
+        document: Json = payload["document"]
+        return document
+
     async def attach(self, filename: str, content: bytes) -> None:
         async with self.story.step("upload"):
-            wish = {"filename": filename, "mediaType": "application/pdf", "size": len(content)}
-            payload = await self.client.do("documentUploadStart", queries.ANNOUNCE, input=wish)
-            status = await self.client.put(payload["uploadUrl"], content, "application/pdf")
-            # 404: an earlier try arrived, only its answer did not
-            if status not in (201, 404):
-                raise WalkFailed(f"the upload was answered with {status}")
-            document = payload["document"]["id"]
+            document = (await self._upload(filename, content))["id"]
             attached = await self.client.do(
                 "applicationAttachDocument", queries.ATTACH, id=self.draft["id"], documentId=document
             )

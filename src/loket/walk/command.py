@@ -60,7 +60,7 @@ async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path) -> i
 
 def _variants(place: Place, wished: str | None) -> list[str]:
     """Raises `StartError` when this procedure is not walked so."""
-    known = list(scripts_for(place.procedure["stages"]))
+    known = list(scripts_for(place.procedure))
     if wished == "all":
         return known
     if wished is not None and wished not in known:
@@ -70,7 +70,7 @@ def _variants(place: Place, wished: str | None) -> list[str]:
 
 async def walk(place: Place, name: str, number: Callable[[], int]) -> bool:
     """Walk one variant in full view; whether all of it was well."""
-    script, story = scripts_for(place.procedure["stages"])[name], Story()
+    script, story = scripts_for(place.procedure)[name], Story()
     say(f"\n== {name}: {(script.__doc__ or '').strip()}")
     staff = await at_work(place, story)
     faults: list[str] = []
@@ -82,8 +82,9 @@ async def walk(place: Place, name: str, number: Callable[[], int]) -> bool:
                 await arrivals.settle(citizen, scene.operator, seconds=max(place.seconds, 120.0))
                 found = await arrivals.look_everywhere(citizen, scene.operator)
                 faults += arrivals.differences(found, expected, citizen.events)
-                mails = await arrivals.mails_about(place.outside, citizen.email, citizen.reference)
-                faults += arrivals.appointments(expected, mails)
+                if citizen.email:
+                    mails = await arrivals.mails_about(place.outside, citizen.email, citizen.reference)
+                    faults += arrivals.appointments(expected, mails)
                 faults += [f"more than once: {one}" for one in found.repeats]
                 arrivals.show(citizen, found, expected)
                 done = f"{citizen.reference} is {found.case['status']} after {story.seconds:.1f} s"
@@ -116,7 +117,7 @@ async def find_place(
     found = (await Client(url, http=http).ask(queries.PROCEDURE, key=procedure))["procedure"]
     if found is None:
         raise supervisor.StartError(f"this Loket offers no procedure {procedure!r}")
-    if not scripts_for(found["stages"]):
+    if not scripts_for(found):
         raise supervisor.StartError(f"no script walks through {', '.join(found['stages'])}")
     return Place(url, outside, http, found, seconds)
 

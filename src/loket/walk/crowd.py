@@ -80,7 +80,7 @@ async def _walk(
     async with AsyncExitStack() as stack:
         scene = Scene(place, story, number, staff, leaving=stack, careful=False)
         try:
-            straight = next(iter(scripts_for(place.procedure["stages"]).values()))
+            straight = next(iter(scripts_for(place.procedure).values()))
             [(citizen, expected)] = await straight(scene)
             await arrivals.settle(citizen, scene.operator, seconds=place.seconds)
             found = await arrivals.look_everywhere(citizen, scene.operator)

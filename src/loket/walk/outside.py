@@ -108,14 +108,18 @@ class Outside:
         return found
 
     async def statuses(self, insz: str, reference: str) -> list[Json]:
-        """What DOSIS heard of a case, in order of arrival."""
+        """What DOSIS heard of a case, in order of arrival; of nobody without a national number."""
+        if not insz:
+            return []
         found = await self.read("dosis", f"/sim/mbp/{insz}")
         return [one for one in found if one["DossierNummer"] == reference]
 
     async def received(self, insz: str, email: str, phone: str, reference: str) -> list[Received]:
         """Every message about one case, however often it came, oldest first."""
         mbp, mails, texts = await asyncio.gather(
-            self.read("notificaties", f"/sim/mbp/{insz}"), self.mails(email), self.texts(phone)
+            self.read("notificaties", f"/sim/mbp/{insz}") if insz else nothing(),
+            self.mails(email) if email else nothing(),
+            self.texts(phone) if phone else nothing(),
         )
         found = [
             Received(_instant(one["ReceivedAt"]), "MBP", one["Id"], one["Waarden"]["Status"])
@@ -222,6 +226,11 @@ class Outside:
         """One of a system's services is down: those whose path begins so."""
         await self._faults(system, "POST", DOWN | {"path": path})
 
+    async def forget(self, persona: str, service: str, *, back: bool = False) -> None:
+        """One service of MAGDA finds nothing about somebody (30001), until `back`."""
+        order = {"persona": persona, "service": service, "code": None if back else "30001"}
+        await self.order("magda", "/sim/forced", order)
+
     async def mend(self) -> None:
         """Every system of the sandbox works again."""
         for system in (*SYSTEMS_THAT_FALL, "acmidm"):
@@ -239,6 +248,11 @@ class Outside:
         answer = await self._http.post(self.address("planning") + path, data=fields)
         if answer.status_code not in (303, 409):
             raise httpx2.HTTPStatusError(answer.text[:200], request=answer.request, response=answer)
+
+
+async def nothing() -> list[Json]:
+    """What came to who has no such box."""
+    return []
 
 
 def _instant(text: str) -> datetime:

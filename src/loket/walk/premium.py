@@ -5,13 +5,13 @@ from typing import Any
 
 from loket.walk import offices
 from loket.walk.citizen import WalkFailed
-from loket.walk.road import Road, premium_of
+from loket.walk.road import PREMIUMS, Road, post_letters, premium_of
 from loket.walk.scene import LONG_SECONDS, Ending, Scene, Script
 
 Json = dict[str, Any]
 
-STATUSES = "/GeefSociaalStatuutDienst"
-"""Where MAGDA is asked about the increased allowance."""
+DECISIONS = ("APPROVED", "PARTLY_APPROVED", "REJECTED")
+"""Events of which the letter with legal value says all."""
 CLOSED = "AC04"
 """What a bank says of an account that is closed (ISO 20022)."""
 
@@ -40,8 +40,6 @@ async def refused(scene: Scene) -> list[Ending]:
 async def partly(scene: Scene) -> list[Ending]:
     """Gets the first of what was asked, and not the rest."""
     premium = premium_of(scene)
-    if premium.partly is None:
-        raise WalkFailed("of this premium nothing can be granted in part")
     road = await Road.begin(scene, premium.partly)
     await road.to_decision()
     await road.decide("accepted")
@@ -63,9 +61,10 @@ async def incomplete(scene: Scene) -> list[Ending]:
     await handler.ask(road.case_id, "Wilt u ons het attest van uw ziekenfonds bezorgen?")
     await road.happens("INFORMATION_REQUESTED")
     waits = (await road.citizen.look())["suspensions"]
-    if not waits or waits[-1]["endedOn"]:
-        raise WalkFailed(f"the term runs on while the applicant is asked: {waits}")
-    scene.story.tell("case", "the term stands still meanwhile")
+    stands_still = bool(waits) and waits[-1]["endedOn"] is None
+    if stands_still is not scene.place.procedure["term"]["suspendable"]:
+        raise WalkFailed(f"the term stands still, or runs on, while it should not: {waits}")
+    scene.story.tell("case", f"the term {'stands still' if stands_still else 'runs on'} meanwhile")
     await scene.operator.fire(road.case_id, "ANSWER_REMINDER", "a week passes without an answer")
     await road.happens("INFORMATION_REMINDED")
     await road.citizen.supply("Mijn ziekenfonds bezorgt het u deze week.")
@@ -132,7 +131,7 @@ async def modified(scene: Scene) -> list[Ending]:
     road = await Road.begin(scene)
     await road.to_decision()
     less = road.amount - Decimal(5)
-    text = f"<p>Het college kent in dossier {road.citizen.reference} een toelage toe van {less} euro.</p>"
+    text = f"<p>In dossier {road.citizen.reference} wordt {less} euro toegekend.</p>"
     await road.decide("accepted_but_modified", decision=text)
     await road.happens("DECISION_MODIFIED")
     handler = scene.social_service
@@ -142,8 +141,8 @@ async def modified(scene: Scene) -> list[Ending]:
     await road.citizen.until(road.is_signed, "the signatures")
     outcome = {"outcome": "PARTLY_GRANTED", "amount": str(less)}
     motivation = {
-        "motivationLegal": "Reglement sociale toelagen, artikel 6: het college kan het bedrag aanpassen.",
-        "motivationFactual": "Het college rekende een eerdere tussenkomst van 5 euro aan.",
+        "motivationLegal": "Reglement, artikel 6: wie beslist, kan het bedrag aanpassen.",
+        "motivationFactual": "Een eerdere tussenkomst van 5 euro werd aangerekend.",
     }
     await handler.confirm(road.case_id, outcome | motivation)
     await road.happens("PARTLY_APPROVED", "PAYOUT_DUE")
@@ -197,6 +196,57 @@ async def withdrawn(scene: Scene) -> list[Ending]:
     return [road.ending("WITHDRAWN")]
 
 
+async def check_replaced(scene: Scene) -> list[Ending]:
+    """MAGDA has nothing of this person: a document that the applicant adds stands in for the check."""
+    road = await Road.begin(scene)
+    check, service = road.premium.main_check
+    await scene.place.outside.forget(road.citizen.persona, service)
+    try:
+        found = await road.to_assessment()
+        if found[check] != "UNKNOWN":
+            raise WalkFailed(f"MAGDA has no data, and yet the check is {found[check]}")
+        await road.advised()
+        await road.replaced(check)
+        await road.propose()
+        return await _grant_and_pay(road)
+    finally:
+        await scene.place.outside.forget(road.citizen.persona, service, back=True)
+
+
+async def at_the_counter(scene: Scene) -> list[Ending]:
+    """Comes to the counter with nothing but an address: entered by staff, told by letter."""
+    road = await Road.at_the_counter(scene, "Rosa Baeten")
+    citizen = road.citizen
+    home = {"street": "Molenweg", "number": str(scene.number()), "postalCode": "2999", "city": "Lindebeke"}
+    given, _, family = citizen.name.partition(" ")
+    await citizen.start_at_the_counter(
+        {"givenName": given, "familyName": family, "birthDate": "1948-05-17", "address": home}
+    )
+    account = {"payout": {"iban": offices.iban(scene.number()), "holder": citizen.name}}
+    await citizen.fill_in(road.premium.answers | account)
+    await citizen.submit()
+    await road.happens("SUBMITTED")
+    await road.admit("SOURCES_UNKNOWN")
+    checks = await road.checked()
+    scene.story.tell("handler", f"reads the papers on the desk, as no source knows who this is: {checks}")
+    await road.advised(asking=False)
+    await road.propose(
+        {
+            "outcome": "GRANTED",
+            "benefits": [{"key": key, "granted": True} for key in road.premium.asked],
+            "motivationLegal": "Reglement, artikel 2.",
+            "motivationFactual": "De aanvrager toonde het attest van het ziekenfonds aan het loket.",
+        }
+    )
+    await road.decide("accepted")
+    await road.happens("APPROVED", "PAYOUT_DUE")
+    await post_letters(scene, citizen, 4)
+    await road.pay(road.amount)
+    await post_letters(scene, citizen, 5)
+    letters = ["REGISTERED" if one in DECISIONS else "NORMAL" for one in road.promises.told(road.happened)]
+    return [road.ending("COMPLETED", statuses=[], channels=(), letters=letters)]
+
+
 # --- the bank ---------------------------------------------------------------------------------
 
 
@@ -240,13 +290,14 @@ async def returned(scene: Scene) -> list[Ending]:
 
 
 async def check_down(scene: Scene) -> list[Ending]:
-    """MAGDA's social statuses are down: the check waits visibly, and is answered when they are back."""
+    """A service of MAGDA is down: the check waits visibly, and is answered when it is back."""
     road = await Road.begin(scene)
     await road.apply()
     outside = scene.place.outside
     try:
-        await outside.break_service("magda", STATUSES)
-        scene.story.tell("outside", "MAGDA's service of social statuses is down")
+        _, service = road.premium.main_check
+        await outside.break_service("magda", f"/{service}Dienst")
+        scene.story.tell("outside", f"MAGDA's {service} is down")
         await road.admit()
         await road.citizen.happens("EFFECT_RETRIED")
         checks = {one["kind"]: one["status"] for one in (await road.look())["checks"]}
@@ -288,7 +339,17 @@ VARIANTS: dict[str, Script] = {
     "rejected-iban":    rejected_iban,
     "returned":         returned,
     "check-down":       check_down,
+    "check-replaced":   check_replaced,
+    "at-the-counter":   at_the_counter,
 }
 # fmt: on
 STAGES = ("SCREENING", "ASSESSMENT", "DECISION", "PAYOUT")
 """The stages that these scripts walk through."""
+
+
+def variants(procedure: str) -> dict[str, Script]:
+    """Those that can happen with this premium; empty where these scripts do not know what to fill in."""
+    premium = PREMIUMS.get(procedure)
+    if premium is None:
+        return {}
+    return {name: one for name, one in VARIANTS.items() if name != "partly" or premium.partly is not None}

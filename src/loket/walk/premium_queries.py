@@ -76,3 +76,13 @@ BATCH_PROOF = f"""
 mutation ProveBatch($id: ID!, $csv: String!) {{
   letterBatchProof(id: $id, csv: $csv) {{ batch {{ postedAt }} {ERRORS} }}
 }}"""
+START_AT_COUNTER = f"""
+mutation StartAtCounter($procedure: String!, $input: VisitorInput!) {{
+  applicationStartAtCounter(procedure: $procedure, input: $input) {{
+    application {{ id version answers prefill {{ field value source fetchedAt editable }} }} {ERRORS}
+  }}
+}}"""
+ASKED_ELSEWHERE = """
+query Question($token: String!) {
+  adviceByToken(token: $token) { reference adviser question dueOn documents { filename } }
+}"""

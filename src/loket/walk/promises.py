@@ -29,6 +29,9 @@ class Promises:
     appeal: tuple[str, ...]
     """What each letter with a decision must say of it, in Dutch: with whom, how and until when."""
 
+    papers: Mapping[str, str]
+    """Check → the document that may stand in for it."""
+
     @classmethod
     def of(cls, procedure: str) -> "Promises":
         """Of the definition that is shipped under this key."""
@@ -39,6 +42,7 @@ class Promises:
             {str(one["key"]): one for one in told.get("benefits", ())},
             str(told.get("decision", {}).get("by", "")),
             tuple(" ".join(told["appeal"][part]["nl"].split()) for part in ("body", "form", "term")),
+            {one["key"]: one["documents"][0] for one in told.get("checks", ()) if one.get("documents")},
         )
 
     def heeds(self, event: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from loket.walk import offices, premium_queries
-from loket.walk.citizen import Citizen, WalkFailed
+from loket.walk.citizen import PDF, Citizen, WalkFailed
 from loket.walk.client import Client, Refused
 from loket.walk.expectations import promised
 from loket.walk.promises import Moment, Promises
@@ -30,6 +30,8 @@ class Premium:
     """Who gets only the first of them; None: nobody."""
     strange: Callable[[int], bool]
     """Who gets none."""
+    main_check: tuple[str, str]
+    """The check that each applicant undergoes, and MAGDA's service for it."""
     advisers: tuple[str, ...]
     """Whom the handler asks."""
     by_itself: tuple[str, ...] = ()
@@ -45,14 +47,21 @@ PREMIUMS = {
         entitled=lambda number: number % 10 == 5,
         partly=lambda number: number % 2 == 1 and number % 5 != 0,
         strange=lambda number: number % 2 == 0,
+        main_check=("increased_allowance", "GeefSociaalStatuut"),
         advisers=("social-work", "welfare-partner", "federal-social-security"),
     ),
     "energy-premium": Premium(
-        answers={"situation": {"guidance": "budget"}},
+        answers={
+            "situation": {
+                "guidance": "budget_management", "properties": 0, "savings": 500,
+                "social_tariff": False, "variable_contract": True,
+            },
+        },
         asked=("energy",),
         entitled=lambda number: number * 613 % 40_000 <= 18_500,
         partly=None,
         strange=lambda number: number * 613 % 40_000 > 18_500,
+        main_check=("income", "GeefAanslagbiljetPersonenbelasting"),
         advisers=(),
         by_itself=("debt-mediation",),
         visum=True,
@@ -92,6 +101,15 @@ class Road:
         citizen = await scene.citizen(fits=fits or premium.entitled)
         await offices.open_ebox(scene.place.outside, citizen.insz, active=ebox)
         return cls(scene, citizen, premium, Promises.of(scene.place.procedure["key"]), ebox=ebox)
+
+    @classmethod
+    async def at_the_counter(cls, scene: Scene, name: str) -> "Road":
+        """Somebody who has nothing but an address: the handler enters the application."""
+        visitor = Citizen.at_the_counter(scene.place, name, scene.story, scene.social_service.client)
+        scene.citizens.append(visitor)
+        scene.leaving.push_async_callback(visitor.leave)
+        promises = Promises.of(scene.place.procedure["key"])
+        return cls(scene, visitor, premium_of(scene), promises, ebox=False)
 
     @property
     def case_id(self) -> str:
@@ -146,19 +164,22 @@ class Road:
         await self.citizen.apply(answers=answers, paper=True)
         await self.happens("SUBMITTED", "REFERRED")
 
-    async def admit(self) -> None:
+    async def admit(self, task: str = "REFERRED") -> None:
         """The handler has the last word on admissibility; the checks begin by themselves."""
         handler = self.scene.social_service
-        task = await self.citizen.until(
-            lambda: handler.find_task("REFERRED", self.citizen.reference), "the handler's task"
+        found = await self.citizen.until(
+            lambda: handler.find_task(task, self.citizen.reference), "the handler's task"
         )
-        self.scene.story.tell("handler", f"finds the case among the tasks: {task['data'].get('proposal')}")
+        proposal = found["data"].get("proposal", "to be looked at")
+        self.scene.story.tell("handler", f"finds the case among the tasks: {proposal}")
         await handler.take_on(self.case_id)
         await self.declare_admissible()
 
     async def declare_admissible(self) -> None:
         await self.scene.social_service.declare_admissible(self.case_id)
-        await self.happens("ADMISSIBLE", "ASSESSMENT_STARTED")
+        await self.happens(
+            "ADMISSIBLE", "ASSESSMENT_STARTED", *["ADVICE_REQUESTED"] * len(self.premium.by_itself)
+        )
 
     async def checked(self, *, seconds: float | None = None) -> dict[str, str]:
         """What the authentic sources said, by check; no handler was needed for that."""
@@ -174,6 +195,18 @@ class Road:
         told = ", ".join(f"{key}: {status}" for key, status in found.items())
         self.scene.story.tell("MAGDA", f"answered without anybody's doing: {told}")
         return found
+
+    async def replaced(self, check: str) -> None:
+        """The handler asks for the paper that shows what the source could not, and reads it."""
+        handler = self.scene.social_service
+        await handler.ask(self.case_id, "Bezorgt u ons een attest? Wij vonden deze gegevens niet.")
+        await self.happens("INFORMATION_REQUESTED")
+        kind = self.promises.papers[check]
+        paper = await self.citizen.hand_in("attest.pdf", PDF, kind)
+        await self.citizen.supply("In bijlage het attest.")
+        await self.happens("INFORMATION_SUPPLIED")
+        found = next(one for one in (await self.look())["checks"] if one["kind"] == check)
+        await handler.replace_check(found, paper, "Attest van 1 januari gelezen.")
 
     async def to_assessment(self) -> dict[str, str]:
         """From the empty form to what the sources said."""
@@ -196,9 +229,11 @@ class Road:
 
     # ------------------------------------------------------------------ advice
 
-    async def advised(self, *, silent: str = "") -> None:
-        """Asks all advisers, who answer; `silent` lets the deadline pass."""
-        asked = await self.consult()
+    async def advised(self, *, silent: str = "", asking: bool = True) -> None:
+        """Asks the advisers, unless told not to, and all who were asked answer; `silent` says nothing."""
+        if asking:
+            await self.consult()
+        asked = (await self.look())["advices"]
         for one in asked:
             if one["status"] not in ("REQUESTED", "REMINDED"):
                 continue
@@ -211,15 +246,15 @@ class Road:
                     one, "POSITIVE", "Wij kennen dit gezin: het advies is gunstig."
                 )
                 await self.happens("ADVICE_GIVEN")
-        await self.happens("ADVICE_COMPLETE")
+        if asked:
+            await self.happens("ADVICE_COMPLETE")
 
-    async def consult(self) -> list[Json]:
+    async def consult(self) -> None:
         for adviser in self.premium.advisers:
             asked = await self.scene.social_service.consult(self.case_id, adviser)
             await self.happens("ADVICE_REQUESTED")
             if asked["kind"] == "MACHINE" and asked["status"] != "REQUESTED":
                 await self.happens("ADVICE_GIVEN")
-        return list((await self.look())["advices"])
 
     async def _by_link(self) -> None:
         """The external adviser follows the link of the e-mail: it serves once, and shows nothing else."""
@@ -239,6 +274,9 @@ class Road:
                 idempotencyKey=uuid4().hex,
             )
 
+        asked = (await nobody.ask(premium_queries.ASKED_ELSEWHERE, token=token))["adviceByToken"]
+        if asked is None or asked["reference"] != self.citizen.reference:
+            raise WalkFailed(f"the link of the adviser opens {asked}")
         await answer()
         self.scene.story.tell("adviser", "elsewhere follows the link of the e-mail, and answers: positive")
         await self.happens("ADVICE_GIVEN")
@@ -300,18 +338,23 @@ class Road:
     # ------------------------------------------------------------------ payout
 
     async def order(self) -> Json:
-        """Finance orders what was granted."""
-        return await self.scene.finance[0].order(self.case_id)
+        """What was granted is ordered: by a handler where finance gives a visum first, else by finance."""
+        first, _ = self.scene.finance
+        return await (self.scene.social_service if self.premium.visum else first).order(self.case_id)
 
     async def approve(self, payout: Json) -> Json:
-        """A second person agrees (and a third gives the visum, where it is asked); accounting has it."""
+        """Others agree, one of them with the visum where it is asked; accounting has the order."""
         first, second = self.scene.finance
+        if self.premium.visum:
+            await first.approve(payout)
         try:
             await first.approve(payout)
         except Refused as refused:
-            self.scene.story.tell("finance", f"filip may not approve what he ordered: {refused.code}")
+            self.scene.story.tell(
+                "finance", f"filip had his say already, and may not approve: {refused.code}"
+            )
         else:
-            raise WalkFailed("the same person ordered and approved")
+            raise WalkFailed("one person alone had it paid")
         await second.approve(payout)
         await self.happens("PAYOUT_SENT", seconds=LONG_SECONDS)
         outside = self.scene.place.outside
@@ -333,16 +376,20 @@ class Road:
         return order
 
 
-async def post_letters(scene: Scene, citizen: Citizen) -> None:
-    """The secretariat prints the letters of the day, posts them, and hands in the proof."""
+async def post_letters(scene: Scene, citizen: Citizen, count: int = 1) -> None:
+    """The secretariat prints the letters of the day, posts them, and hands in the proof.
 
-    async def printed() -> bool:
+    Until `count` letters about this case were posted by now; others may have posted some of them.
+    """
+    outside = scene.place.outside
+
+    async def posted() -> bool:
         batch, content = await scene.secretary.make_batch()
-        if batch is None:
-            return False
-        posted = await offices.post(scene.place.outside, content)
-        scene.story.tell("post", f"takes {len(posted['letters'])} letter(s), gives the proof of posting")
-        await scene.secretary.prove_batch(batch, posted["proof"])
-        return any(one["reference"] == citizen.reference for one in posted["letters"])
+        if batch is not None:
+            taken = await offices.post(outside, content)
+            scene.story.tell("post", f"takes {len(taken['letters'])} letter(s), gives the proof of posting")
+            await scene.secretary.prove_batch(batch, taken["proof"])
+        delivered = await offices.letters(outside, "", citizen.reference)
+        return len(delivered) >= count
 
-    await citizen.until(printed, "the letter to be posted")
+    await citizen.until(posted, f"{count} letter(s) to be posted")
