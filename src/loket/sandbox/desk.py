@@ -13,8 +13,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
+from loket.sandbox import advisers, post, roles
 from loket.sandbox.acmidm import token_for
 from loket.sandbox.faults import MODES, Fault, Faults, Mode, sim_routes
+from loket.sandbox.orders import Wrong, refused
 from loket.sandbox.page import button, fold, join, moment, page, table, tag
 from loket.sandbox.personas import Citizen, Worker, citizens, person, workers
 from loket.sandbox.state import State
@@ -47,6 +49,17 @@ def _app(config: Config, systems: tuple[System, ...]) -> Starlette:
 
     async def front(request: Request) -> Response:
         return _page(config, systems, "Zandbak", _front(config, systems), request)
+
+    async def play(request: Request) -> Response:
+        return _page(config, systems, "Meespelen", roles.play(config), request)
+
+    async def advice(request: Request) -> Response:
+        if request.method == "GET":
+            body = await advisers.question(config, request.query_params.get("token", ""))
+        else:
+            form = await request.form()
+            body = await advisers.advise(config, {name: str(value) for name, value in form.items()})
+        return _page(config, systems, "Advies", body, request)
 
     async def one_citizen(request: Request) -> Response:
         citizen = person(request.path_params["key"])
@@ -81,12 +94,16 @@ def _app(config: Config, systems: tuple[System, ...]) -> Starlette:
     return Starlette(
         routes=[
             Route("/", front),
+            Route("/meespelen", play),
+            Route("/advies", advice, methods=["GET", "POST"]),
             Route("/burger", find),
             Route("/burger/{key}", one_citizen),
             Route("/systeem/{name}", one_system),
             Route("/systeem/{name}/storing", break_it, methods=["POST"]),
             *[Mount(f"/systeem/{system.name}", routes=_sim(config, system)) for system in systems],
-        ]
+            *post.routes(config.states["desk"]),
+        ],
+        exception_handlers={Wrong: refused},
     )
 
 
@@ -111,7 +128,11 @@ def _page(
     config: Config, systems: tuple[System, ...], title: str, body: Markup, request: Request, status: int = 200
 ) -> Response:
     here = request.url.path
-    links = [("/", "Overzicht"), *((f"/systeem/{system.name}", system.title) for system in systems)]
+    links = [
+        ("/", "Overzicht"),
+        ("/meespelen", "Meespelen"),
+        *((f"/systeem/{system.name}", system.title) for system in systems),
+    ]
     navigation = join(
         Markup('<a href="{}"{}>{}</a>').format(
             href, Markup(' aria-current="page"') if href == here else "", label
@@ -138,7 +159,8 @@ def _nothing(
 def _front(config: Config, systems: tuple[System, ...]) -> Markup:
     return Markup(
         "<h1>Wie bent u?</h1>"
-        "<p>Meld u aan bij Loket als een van hen, of kopieer een token voor GraphiQL en scripts.</p>"
+        "<p>Meld u aan bij Loket als een van hen, of kopieer een token voor GraphiQL en scripts. Of "
+        '<a href="/meespelen">speel mee</a>: zetel in het college, geef advies, betaal uit, bezorg post.</p>'
         "<h2>Burgers</h2><div class='cards'>{}</div>"
         '<form action="/burger" class="inline"><label>Een ander <input name="wie" '
         'placeholder="burger-1 tot burger-99999" required></label>'
@@ -220,6 +242,8 @@ def _of_citizen(config: Config, systems: tuple[System, ...], citizen: Citizen) -
         for system in systems
         if system.citizen is not None
     )
+    letters = post.box(post.letters_to(config.states["desk"], citizen))
+    got += Markup("<section><h3>Brievenbus</h3>{}</section>").format(letters)
     return Markup('<h1>{}</h1><p class="note">{}</p><dl>{}</dl>{}<h2>Wat {} ontving</h2>{}').format(
         citizen.name,
         citizen.note,

@@ -1,6 +1,7 @@
 """Orders given to a system at its `/sim/` routes: in JSON by a script, by form from a person at the desk."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -40,8 +41,12 @@ async def told(request: Request) -> dict[str, Any]:
 
 
 def carried_out(request: Request, back_to: str, document: object) -> Response:
-    """The answer to a script; for a person the way back to the system's page at the desk."""
-    return RedirectResponse(back_to, 303) if by_form(request) else JSONResponse(document)
+    """The answer to a script; a person goes back to where they stood at the desk, else to `back_to`."""
+    if not by_form(request):
+        return JSONResponse(document)
+    stood = request.headers.get("referer", "")
+    at_the_desk = urlsplit(stood)[:2] == urlsplit(back_to)[:2]
+    return RedirectResponse(stood if at_the_desk else back_to, 303)
 
 
 async def refused(_: Request, wrong: Exception) -> Response:

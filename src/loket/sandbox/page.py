@@ -13,7 +13,7 @@ _STYLE = Markup(Path(__file__).with_name("style.css").read_text("utf-8"))  # noq
 _PAGE = Markup(
     '<!doctype html>\n<html lang="nl"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    '{refresh}<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head>\n'
+    '{head}<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head>\n'
     "<body{kind}>{body}</body></html>"
 )
 
@@ -23,11 +23,12 @@ def page(
 ) -> HTMLResponse:
     """A whole page. `kind` is a class on the body: `card` for one narrow panel (sign in, pay)."""
     refresh = Markup('<meta http-equiv="refresh" content="{}">').format(refresh_seconds)
+    head = refresh if refresh_seconds else Markup("")
+    if not kind:  # the desk's forms go to other ports, which must know where to lead back to
+        head += Markup('<meta name="referrer" content="unsafe-url">')
     of_kind = Markup(' class="{}"').format(kind) if kind else ""
     return HTMLResponse(
-        _PAGE.format(
-            title=title, style=_STYLE, body=body, kind=of_kind, refresh=refresh if refresh_seconds else ""
-        ),
+        _PAGE.format(title=title, style=_STYLE, body=body, kind=of_kind, head=head),
         status,
     )
 
