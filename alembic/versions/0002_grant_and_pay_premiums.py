@@ -167,11 +167,12 @@ EFFECT_KINDS = [
     "DECISION_PDF",
     "LETTER_PDF",
     "LETTER_EBOX",
+    "EBOX_READ",
     "PAYOUT_SEND",
     "PAYOUT_READ",
     "PAYOUT_RECALL",
 ]
-"""Of `effect.kind`; new: CHECK_ASK, ADVICE_EMAIL, MINUTES_CREATE, MINUTES_READ, MINUTES_WITHDRAW, DECISION_PDF, LETTER_PDF, LETTER_EBOX, PAYOUT_SEND, PAYOUT_READ, PAYOUT_RECALL."""
+"""Of `effect.kind`; new: CHECK_ASK, ADVICE_EMAIL, MINUTES_CREATE, MINUTES_READ, MINUTES_WITHDRAW, DECISION_PDF, LETTER_PDF, LETTER_EBOX, EBOX_READ, PAYOUT_SEND, PAYOUT_READ, PAYOUT_RECALL."""
 EFFECT_KINDS_BEFORE = [
     "DOSIS_STATUS",
     "MESSAGE_MBP",
@@ -196,6 +197,7 @@ TIMER_KINDS = [
     "MINUTES_POLL",
     "SUCCESSOR_END",
     "NOTIFY_END",
+    "EBOX_POLL",
     "PAYOUT_POLL",
     "PAYOUT_END",
     "TERM",
@@ -209,7 +211,7 @@ TIMER_KINDS = [
     "DELIVERY_UNCONFIRMED",
     "DRAFT_END",
 ]
-"""Of `timer.kind`; new: ANSWER_REMINDER, ADVICE_REMINDER, ADVICE_END, MINUTES_POLL, SUCCESSOR_END, NOTIFY_END, PAYOUT_POLL, PAYOUT_END."""
+"""Of `timer.kind`; new: ANSWER_REMINDER, ADVICE_REMINDER, ADVICE_END, MINUTES_POLL, SUCCESSOR_END, NOTIFY_END, EBOX_POLL, PAYOUT_POLL, PAYOUT_END."""
 TIMER_KINDS_BEFORE = [
     "ANSWER",
     "TERM",
@@ -562,12 +564,20 @@ def upgrade() -> None:
     )
     op.create_index("payout_newest", "payout", ["ordered_at", "id"], unique=False)
     op.create_index("payout_queue", "payout", ["status", "ordered_at", "id"], unique=False)
+    op.create_index(
+        "case_reference_begins",
+        "case",
+        ["reference"],
+        unique=False,
+        postgresql_ops={"reference": "text_pattern_ops"},
+    )
+    op.create_index("case_updated", "case", ["updated_at", "id"], unique=False)
     op.add_column("check", sa.Column("subject_index", sa.LargeBinary(), nullable=True))
     op.add_column("check", sa.Column("document_id", sa.Uuid(), nullable=True))
     op.add_column("check", sa.Column("replaced_by_id", sa.Uuid(), nullable=True))
     op.add_column("check", sa.Column("remark", sa.String(), nullable=False, server_default=sa.text("''")))
-    op.create_foreign_key("check_replaced_by_id_fkey", "check", "staff", ["replaced_by_id"], ["id"])
     op.create_foreign_key("check_document_id_fkey", "check", "document", ["document_id"], ["id"])
+    op.create_foreign_key("check_replaced_by_id_fkey", "check", "staff", ["replaced_by_id"], ["id"])
     op.add_column("decision", sa.Column("version", sa.Integer(), nullable=False, server_default=sa.text("1")))
     op.add_column("decision", sa.Column("body", sa.String(), nullable=True))
     op.add_column(
@@ -632,6 +642,17 @@ def upgrade() -> None:
         "decision_agenda_item_id_fkey", "decision", "agendaitem", ["agenda_item_id"], ["id"]
     )
     op.create_foreign_key("decision_document_id_fkey", "decision", "document", ["document_id"], ["id"])
+    op.create_index(
+        "person_names",
+        "person",
+        [
+            sa.literal_column(
+                "to_tsvector('simple', regexp_replace(lower(regexp_replace(normalize(given_name || ' ' || family_name, NFD), '[\\u0300-\\u036f]+', '', 'g')), '[!-/:-@\\u005b-\\u0060\\u007b-\\u007e[:space:]]+', ' ', 'g'))"
+            )
+        ],
+        unique=False,
+        postgresql_using="gin",
+    )
     op.alter_column("check", "remark", server_default=None)
     op.alter_column("decision", "version", server_default=None)
     op.alter_column("decision", "conditions", server_default=None)
@@ -646,6 +667,7 @@ def downgrade() -> None:
     _known("event", "type", "eventtype_known", EVENT_TYPES_BEFORE)
     _known("effect", "kind", "effectkind_known", EFFECT_KINDS_BEFORE)
     _known("timer", "kind", "timerkind_known", TIMER_KINDS_BEFORE)
+    op.drop_index("person_names", table_name="person", postgresql_using="gin")
     op.drop_constraint("decision_document_id_fkey", "decision", type_="foreignkey")
     op.drop_constraint("decision_agenda_item_id_fkey", "decision", type_="foreignkey")
     op.drop_index(op.f("ix_decision_agenda_item_id"), table_name="decision")
@@ -666,12 +688,16 @@ def downgrade() -> None:
     op.drop_column("decision", "proposal")
     op.drop_column("decision", "body")
     op.drop_column("decision", "version")
-    op.drop_constraint("check_document_id_fkey", "check", type_="foreignkey")
     op.drop_constraint("check_replaced_by_id_fkey", "check", type_="foreignkey")
+    op.drop_constraint("check_document_id_fkey", "check", type_="foreignkey")
     op.drop_column("check", "remark")
     op.drop_column("check", "replaced_by_id")
     op.drop_column("check", "document_id")
     op.drop_column("check", "subject_index")
+    op.drop_index("case_updated", table_name="case")
+    op.drop_index(
+        "case_reference_begins", table_name="case", postgresql_ops={"reference": "text_pattern_ops"}
+    )
     op.drop_index("payout_queue", table_name="payout")
     op.drop_index("payout_newest", table_name="payout")
     op.drop_index(

@@ -80,6 +80,7 @@ from loket.records import (
     PaymentMethod,
     PayoutKind,
 )
+from loket.records.people import NAMES, folded
 
 
 def _euro(text: str, name: str) -> Field:
@@ -1084,16 +1085,7 @@ def _phases(definition: Definition, stage: Stage, status: Status, language: str)
     return shown
 
 
-def _folded(text: str) -> str:
-    """Words without accents, capitals and punctuation, in SQL."""
-    bare = rf"lower(regexp_replace(normalize({text}, NFD), '[\u0300-\u036f]+', '', 'g'))"
-    return rf"regexp_replace({bare}, '[!-/:-@\u005b-\u0060\u007b-\u007e[:space:]]+', ' ', 'g')"
-
-
-_NAME = "p.given_name || ' ' || p.family_name"
-NAMES = f"to_tsvector('simple', {_folded(_NAME)})"
-"""What the index `person_names` holds."""
-_BEGINNINGS = f"replace(nullif(btrim({_folded('{value}::text')}), ''), ' ', ':* & ') || ':*'"
+_BEGINNINGS = f"replace(nullif(btrim({folded('{value}::text')}), ''), ' ', ':* & ') || ':*'"
 _SEARCH = (
     '{t}.id IN (SELECT c.id FROM "case" c WHERE c.reference ^@ upper(btrim({value}::text))'  # noqa: S608  # our words
     ' UNION SELECT c.id FROM person p JOIN "case" c ON c.person_id = p.id'

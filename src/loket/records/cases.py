@@ -35,6 +35,8 @@ class Case(SQLModel, table=True):
         Index("case_of_person", "person_id", "submitted_at", "id"),
         Index("case_due", "due_on", "id", postgresql_where=text("closed_at IS NULL")),
         Index("case_open", "submitted_at", "id", postgresql_where=text("closed_at IS NULL")),
+        Index("case_updated", "updated_at", "id"),
+        Index("case_reference_begins", "reference", postgresql_ops={"reference": "text_pattern_ops"}),
         Index("case_overdue", "due_on", "id", postgresql_where=text("overdue")),
     )
 

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
+from sqlalchemy import Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
@@ -10,8 +11,21 @@ from uuid_utils.compat import uuid7
 from loket.records.kinds import Bytes, Instant, Json, MessageChannel, json_column, one_of
 
 
+def folded(text: str) -> str:
+    """Words without accents, capitals and punctuation, in SQL."""
+    bare = rf"lower(regexp_replace(normalize({text}, NFD), '[\u0300-\u036f]+', '', 'g'))"
+    return rf"regexp_replace({bare}, '[!-/:-@\u005b-\u0060\u007b-\u007e[:space:]]+', ' ', 'g')"
+
+
+_NAME = "given_name || ' ' || family_name"
+NAMES = f"to_tsvector('simple', {folded(_NAME)})"
+"""The words of a person's name, to search by."""
+
+
 class Person(SQLModel, table=True):
     """A citizen."""
+
+    __table_args__ = (Index("person_names", text(NAMES.replace(":", "\\:")), postgresql_using="gin"),)
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     insz_sealed: bytes | None = Field(default=None, sa_type=Bytes)
