@@ -27,7 +27,7 @@ from sqlmodel import SQLModel
 
 from loket import migrations, records, revisions, supervisor
 from loket.database import EFFECTS, EVENTS, Database, after_commit
-from loket.installation import InstallationError, free_ports, prepare, sandbox_urls
+from loket.installation import SANDBOX_PORTS, InstallationError, free_ports, prepare, sandbox_urls
 from loket.postgres import InUseError, Postgres, PostgresError, hold, places
 from loket.settings import Settings
 
@@ -509,7 +509,7 @@ def test_a_line_that_is_no_setting_is_named(tmp_path: Path) -> None:
 def environment(room: Path) -> dict[str, str]:
     """Of a home of its own, on ports of its own."""
     rest = {name: value for name, value in os.environ.items() if not name.startswith("LOKET_")}
-    ports = {"LOKET_PORT": free_ports(28_000, 1), "LOKET_SANDBOX_PORT": free_ports(28_100, 11)}
+    ports = {"LOKET_PORT": free_ports(28_000, 1), "LOKET_SANDBOX_PORT": free_ports(28_100, SANDBOX_PORTS)}
     return rest | {"LOKET_HOME": str(room / "home")} | {name: str(port) for name, port in ports.items()}
 
 
@@ -589,3 +589,27 @@ def test_a_database_that_is_not_there_is_told_in_one_line(environment: dict[str,
     assert told.returncode == 1
     assert told.stderr.startswith("loket: no database: ")
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "port"), [("LOKET_PORT", "80999"), ("LOKET_PORT", "http"), ("LOKET_SANDBOX_PORT", "65530")]
+)
+def test_a_number_that_is_no_port_is_told_in_one_line(
+    environment: dict[str, str], name: str, port: str
+) -> None:
+    told = loket(environment | {name: port}, "run")
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"loket: {name}: {port!r} is no port: a number from 1 to ")
+    assert "Traceback" not in told.stderr
+
+
+def test_a_port_of_the_sandbox_that_somebody_took_is_told_and_nothing_is_started(
+    environment: dict[str, str],
+) -> None:
+    taken = int(environment["LOKET_SANDBOX_PORT"]) + 3
+    with socket.create_server(("127.0.0.1", taken)):
+        run, alone = loket(environment, "run"), loket(environment, "sandbox")
+    assert (run.returncode, alone.returncode) == (1, 1)
+    assert run.stderr.startswith(f"loket: the sandbox cannot listen on 127.0.0.1:{taken}: the port is taken")
+    assert alone.stderr == f"sandbox: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
+    assert not (Path(environment["LOKET_HOME"]) / "postgres").exists()

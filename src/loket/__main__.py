@@ -147,7 +147,7 @@ def tables(arguments: argparse.Namespace) -> int:
 def token(arguments: argparse.Namespace) -> int:
     running = supervisor.find(Path(_settings().home))
     if running is None:
-        raise supervisor.SandboxError("Loket does not run here: start it with `loket run`")
+        raise supervisor.SandboxError(f"Loket does not run here: start it with `{supervisor.command()}`")
     sys.stdout.write(supervisor.token(running, arguments.persona) + "\n")
     return 0
 

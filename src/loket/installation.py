@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from joserfc.jwk import RSAKey
 
-from loket.settings import Settings
+from loket.settings import LAST_PORT, Settings
+from loket.settings import port as port_of
 
 API_PORT = 8000
 SANDBOX_PORT = 8100
@@ -83,7 +84,9 @@ def prepare(home: Path, environment: Mapping[str, str], *, sandbox: bool) -> Ins
     merged["LOKET_HOME"] = str(home)
     merged.setdefault("LOKET_PUBLIC_URL", f"http://127.0.0.1:{merged['LOKET_PORT']}")
     merged.setdefault("LOKET_WEBSITE_URL", merged["LOKET_PUBLIC_URL"])
-    port = int(merged["LOKET_SANDBOX_PORT"]) if sandbox else None
+    port = None
+    if sandbox:
+        port = port_of("LOKET_SANDBOX_PORT", merged["LOKET_SANDBOX_PORT"], row=SANDBOX_PORTS)
     if port is not None:
         merged = sandbox_urls(port) | merged
     rest = {name: value for name, value in environment.items() if not name.startswith("LOKET_")}
@@ -196,13 +199,13 @@ def free_ports(wanted: int, count: int) -> int:
         InstallationError: none in the hundred ranges tried.
     """
     step = max(count, 10)
-    for first in range(wanted, min(wanted + 100 * step, 65536 - count), step):
-        if all(_is_free(port) for port in range(first, first + count)):
+    for first in range(wanted, min(wanted + 100 * step, LAST_PORT + 2 - count), step):
+        if all(is_free(port) for port in range(first, first + count)):
             return first
     raise InstallationError(f"no free port from {wanted} on: set LOKET_PORT and LOKET_SANDBOX_PORT")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed one is free
         try:

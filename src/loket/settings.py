@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 LONGEST_URL = 2_000
 """Characters of an address that a client gives us."""
+LAST_PORT = 65_535
 
 
 class SettingsError(Exception):
@@ -263,10 +264,20 @@ def _text(name: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object:
+    if name.endswith("_PORT"):
+        return port(name, text)
     try:
         return _SWITCH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as fault:
         raise SettingsError(f"{name}: {text!r} is not a {kind.__name__}") from fault
+
+
+def port(name: str, text: str, *, row: int = 1) -> int:
+    """The first of `row` ports. Raises `SettingsError` where they do not lie between 1 and 65535."""
+    last = LAST_PORT - row + 1
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= last):
+        raise SettingsError(f"{name}: {text!r} is no port: a number from 1 to {last}")
+    return int(text)
 
 
 def is_ours(settings: Settings, url: str) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from loket.installation import Installation
+from loket.installation import SANDBOX_PORTS, Installation, is_free
 from loket.postgres import Postgres, die_with_parent, hold, is_held
 
 BACK_OFF_SECONDS = (0.5, 30.0)
@@ -33,7 +33,15 @@ LOG_BYTES = 20_000_000
 TICK_SECONDS = 0.2
 
 
-PERSONAS = {"citizen": "an", "handler": "hilde", "finance": "filip", "field": "wim", "operator": "greet"}
+PERSONAS = {
+    "citizen": "an",
+    "handler": "hilde",
+    "adviser": "astrid",
+    "secretariat": "sandra",
+    "finance": "filip",
+    "field": "wim",
+    "operator": "greet",
+}
 """Roles and who has them in the sandbox; any persona's own name is fine too."""
 
 
@@ -141,6 +149,7 @@ class Supervisor:
             for number in (signal.SIGTERM, signal.SIGINT):
                 before = signal.signal(number, lambda *_: self.stopping.set())
                 stack.callback(signal.signal, number, before)
+            self._look_for_ports()
             postgres, database_url = self._database(stack)
             environment = self._environment(database_url)
             _migrate(environment)
@@ -178,6 +187,18 @@ class Supervisor:
             raise OSError(
                 f"cannot listen on {settings.host}:{settings.port} (LOKET_PORT): {fault.strerror}"
             ) from fault
+
+    def _look_for_ports(self) -> None:
+        """The sandbox keeps to the ports of its first start; somebody else may have taken one since."""
+        first = self.installation.sandbox_port
+        if first is None:
+            return
+        taken = [port for port in range(first, first + SANDBOX_PORTS) if not is_free(port)]
+        if taken:
+            raise StartError(
+                f"the sandbox cannot listen on 127.0.0.1:{taken[0]}: the port is taken. "
+                f"It needs {SANDBOX_PORTS} in a row: set LOKET_SANDBOX_PORT to the first of others"
+            )
 
     def _environment(self, database_url: str) -> dict[str, str]:
         ours = {"LOKET_DATABASE_URL": database_url, "PYTHONUNBUFFERED": "1"}
@@ -248,7 +269,7 @@ class Supervisor:
                     lines.append(f"  GraphiQL, {role:<9} {running.graphql}#token={token(running, role)}")
             lines += [
                 f"  Sandbox desk        {running.desk}  (sign in as anybody, pay, drive the van)",
-                f"  Another token       loket token --as NAME  ({', '.join(PERSONAS)})",
+                f"  Another token       {command()} token --as NAME  ({', '.join(PERSONAS)})",
             ]
         lines += [
             f"  Data and logs       {home.absolute()}",
@@ -301,6 +322,11 @@ def find(home: Path) -> Running | None:
     except OSError:  # no such home, not ours, or not yet that far
         return None
     return None
+
+
+def command() -> str:
+    """How the command line is called here: a checkout has its script, and `loket` is not on the path."""
+    return "scripts/run" if (Path(sys.prefix).parent / "scripts" / "run").is_file() else "loket"
 
 
 def token(running: Running, persona: str) -> str:

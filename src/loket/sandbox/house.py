@@ -174,7 +174,11 @@ def _bound(host: str, port: int) -> socket.socket:
     # Named as TCP, so that asyncio sends at once: else headers and body of an answer lie 40 ms apart.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
+    try:
+        listener.bind((host, port))
+    except OSError as fault:
+        listener.close()
+        raise OSError(f"cannot listen on {host}:{port}: {fault.strerror}") from fault
     listener.setblocking(False)
     return listener
 
