@@ -3,19 +3,30 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import pytest_asyncio
-from graphql import NonNullTypeNode, OperationDefinitionNode, build_schema, parse, validate
+from graphql import (
+    GraphQLSchema,
+    OperationDefinitionNode,
+    build_schema,
+    parse,
+    validate,
+)
+from graphql.execution.values import get_variable_values
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from loket.api import playground
+from loket.app import load_procedures
+from loket.forms import validate_answers
+from loket.settings import Settings
 from served import listening, serving
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -32,7 +43,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     async def endpoint(request: Request) -> Response:
         return playground.page() if playground.wants_page(request) else JSONResponse({"data": None})
 
-    app = Starlette(routes=[Route("/graphql", endpoint), *playground.routes("a-procedure")])
+    app = Starlette(routes=[Route("/graphql", endpoint), *playground.routes()])
     with listening() as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with serving(app, listener), httpx2.AsyncClient(base_url=url, trust_env=False) as client:
@@ -100,17 +111,32 @@ async def test_no_other_file_can_be_asked_for(client: httpx2.AsyncClient) -> Non
 
 async def test_the_workbench_reads_its_examples_here(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/graphiql/examples.json")
-    assert [one["query"] for one in answer.json()] == [one["query"] for one in EXAMPLES]
-    assert answer.json()[1]["variables"] == {"key": "a-procedure"}
+    assert answer.json() == EXAMPLES
     assert answer.headers["content-type"] == "application/json"
+
+
+@cache
+def published() -> GraphQLSchema:
+    return build_schema((ROOT / "schema.graphql").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["name"])
 def test_an_example_is_valid_in_the_schema_and_brings_its_variables(example: dict[str, Any]) -> None:
     document = parse(example["query"])
-    assert validate(build_schema((ROOT / "schema.graphql").read_text("utf-8")), document) == []
+    assert validate(published(), document) == []
     operations = [one for one in document.definitions if isinstance(one, OperationDefinitionNode)]
     asked = [variable for one in operations for variable in one.variable_definitions or ()]
-    needed = {one.variable.name.value for one in asked if isinstance(one.type, NonNullTypeNode)}
-    given = set(example.get("variables", {}))
-    assert needed <= given <= {one.variable.name.value for one in asked}
+    given = example.get("variables", {})
+    assert set(given) <= {one.variable.name.value for one in asked}
+    found = get_variable_values(published(), asked, given)
+    assert not isinstance(found, list), found
+
+
+@pytest.mark.parametrize(
+    ("operation", "procedure"), [("BinSetAnswers", "compost-bin"), ("PremiumSetAnswers", "social-premium")]
+)
+def test_an_example_fills_in_all_that_the_government_does_not_know(operation: str, procedure: str) -> None:
+    [example] = [one for one in EXAMPLES if f"mutation {operation}(" in one["query"]]
+    definition = load_procedures(Settings())[procedure, 1]
+    faults = validate_answers(definition, example["variables"]["answers"], "nl")
+    assert [fault.path for fault in faults] == [["applicant"]]

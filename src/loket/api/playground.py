@@ -51,18 +51,14 @@ def page() -> Response:
     )
 
 
-def routes(procedure: str) -> list[Route]:
-    """The files behind the page; `GET /graphql` itself belongs to the API, which asks `wants_page`.
+def routes() -> list[Route]:
+    """The files behind the page; `GET /graphql` itself belongs to the API, which asks `wants_page`."""
+    return [Route("/graphiql/assets/{name}", _asset), Route("/graphiql/examples.json", _examples)]
 
-    `procedure` is the key of the one that the examples apply for.
-    """
-    examples = _EXAMPLES.read_text("utf-8").replace("{procedure}", procedure)
 
-    async def show(request: Request) -> Response:
-        """The tabs the workbench opens with: name, query, variables, headers."""
-        return Response(examples, media_type="application/json", headers={"Cache-Control": "no-cache"})
-
-    return [Route("/graphiql/assets/{name}", _asset), Route("/graphiql/examples.json", show)]
+async def _examples(request: Request) -> Response:
+    """The tabs the workbench opens with: name, query, variables, headers. They apply for what is shipped."""
+    return FileResponse(_EXAMPLES, media_type="application/json", headers={"Cache-Control": "no-cache"})
 
 
 async def _asset(request: Request) -> Response:
