@@ -199,6 +199,11 @@ async def test_a_signed_decision_grants_and_its_letter_lies_in_the_ebox(town: To
     ]
     assert {"channel": "LETTER", "legalValue": "LEGAL", "status": "SENT"} in messages
     assert {one["legalValue"] for one in messages if one["channel"] != "LETTER"} == {"INFORMATIVE"}
+    assert await dossier.timers() == {"PAYOUT_END", "EBOX_POLL"}
+    await dossier.fires("EBOX_POLL")
+    await until(lambda: _letter_is(dossier, "DELIVERED"))
+    messages = (await dossier.read(fields="messages { nodes { channel status } }"))["messages"]["nodes"]
+    assert {"channel": "LETTER", "status": "DELIVERED"} in messages
     assert await dossier.timers() == {"PAYOUT_END"}
 
 
@@ -575,6 +580,49 @@ async def test_who_has_no_ebox_gets_a_registered_letter_of_which_the_number_come
     assert "NOTIFY_LATE" not in await dossier.tasks()
     listed = await town.ask(SECRETARIAT, "{ letterBatches(first: 5) { nodes { id size } } }")
     assert batch["id"] in [one["id"] for one in listed["letterBatches"]["nodes"]]
+
+
+async def test_a_letter_that_the_ebox_refuses_goes_by_post(town: Town) -> None:
+    dossier = await _with_ebox(town, "home", active=True)
+    citizen = personas.person(dossier.who)
+    assert isinstance(citizen, personas.Citizen)
+    await town.order("ebox", f"ebox/{citizen.insz}", refuses=True)
+    await town.does(SECRETARIAT, "decisionRecord", caseId=dossier.id, input=ACCEPTED)
+    await dossier.until("REJECTED")
+    await until(lambda: _letter_is(dossier, "SENT"))
+    assert await dossier.timers() == {"EBOX_POLL"}
+    await dossier.fires("EBOX_POLL")
+    await until(lambda: _goes(dossier, "REGISTERED"))
+    assert await _letter_is(dossier, "QUEUED")
+    assert await dossier.timers() == {"NOTIFY_END"}, "the term to send it runs again"
+    fields = "batch { letters { case { reference } } }"
+    batch = (await town.does(SECRETARIAT, "letterBatchMake", fields))["batch"]
+    assert dossier.reference in [one["case"]["reference"] for one in batch["letters"]]
+
+
+async def test_the_ebox_is_asked_for_thirty_days_and_no_longer(town: Town) -> None:
+    dossier = await _with_ebox(town, "home", active=True)
+    await town.does(SECRETARIAT, "decisionRecord", caseId=dossier.id, input=ACCEPTED)
+    await dossier.until("REJECTED")
+    await until(lambda: _letter_is(dossier, "SENT"))
+    await town.fails("ebox", mode="error")
+    for _ in range(2):
+        await dossier.fires("EBOX_POLL")
+        assert await dossier.timers() == {"EBOX_POLL"}
+    assert len(await _asked_of_ebox(town, dossier)) == 1, "one question at a time"
+    await town.sql(
+        "UPDATE letter SET sent_at = sent_at - interval '31 days' WHERE case_id = :id",
+        id=decode_id(dossier.id, "Case"),
+    )
+    await dossier.fires("EBOX_POLL")
+    assert await dossier.timers() == set()
+    await town.recovers("ebox")
+
+
+async def _asked_of_ebox(town: Town, dossier: Dossier) -> list[object]:
+    return await town.sql(
+        "SELECT id FROM effect WHERE kind = 'EBOX_READ' AND case_id = :id", id=decode_id(dossier.id, "Case")
+    )
 
 
 async def _goes(dossier: Dossier, way: str) -> bool:

@@ -264,6 +264,7 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.MINUTES_WITHDRAW: submissions.withdraw_item,
     EffectKind.LETTER_PDF: paperwork.make_letter,
     EffectKind.LETTER_EBOX: paperwork.send_to_ebox,
+    EffectKind.EBOX_READ: paperwork.read_ebox,
     EffectKind.PAYOUT_SEND: transfers.send,
     EffectKind.PAYOUT_READ: transfers.read,
     EffectKind.PAYOUT_RECALL: transfers.recall,

@@ -4,18 +4,15 @@ Who has an eBox gets it there; for all others it lies ready for the day's print 
 What goes over Mijn Burgerprofiel, e-mail and SMS only announces.
 """
 
-import asyncio
 import hashlib
-from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, paper
-from loket.errors import ErrorCode, ManyRefused, Refused
+from loket import cases
 from loket.lifecycle import (
     MESSAGE,
     DecisionStatus,
@@ -29,10 +26,11 @@ from loket.records import (
     Decision,
     Document,
     DocumentContent,
+    Effect,
     EffectKind,
+    EffectState,
     Event,
     Letter,
-    LetterBatch,
     LetterStatus,
     LetterWay,
     Message,
@@ -42,9 +40,11 @@ from loket.records import (
 from loket.terms import BRUSSELS, morning_of
 from loket.work import Work, the_system
 
-LARGEST_BATCH = 500
-"""Letters; more wait for the next batch of the day."""
 GONE = frozenset({LetterStatus.SENT, LetterStatus.DELIVERED})
+POLL_FIRST, POLL_LONGEST = timedelta(hours=1), timedelta(days=1)
+"""How long after it was sent the eBox is asked of a letter, then after twice as long each time."""
+POLLED_FOR = timedelta(days=30)
+"""After that nobody asks any more: it lies there, and counts as sent."""
 LANGUAGE = "nl"
 """The language of the acts of a Flemish municipality."""
 RESULTS = {
@@ -130,7 +130,12 @@ def address_lines(address: dict[str, Any]) -> list[str]:
 
 
 async def watch(work: Work, case: Case) -> None:
-    """Have somebody asked when the letter with a decision is not on its way in time, ended case or not."""
+    """Have somebody asked when the letter with a decision is not on its way in time, ended case or not.
+
+    Those that are on their way to the eBox are followed still.
+    """
+    for under_way in await _in_ebox(work, case):
+        await _look_again(work, case, under_way, 1)
     letter = await _unsent(work, case)
     definition = work.definition(case)
     if letter is None or definition.decision is None:
@@ -163,10 +168,64 @@ async def paper_made(work: Work, letter_id: UUID, filename: str, content: bytes)
         await _by_post(work, case, letter)
 
 
-async def delivered_to_ebox(work: Work, letter_id: UUID, notification: str) -> None:
+async def taken_by_ebox(work: Work, letter_id: UUID, notification: str) -> None:
+    """It is on its way to the citizen's eBox: whether it gets there is asked."""
     letter = await _locked(work, letter_id)
     letter.ebox_id = notification
-    await _sent(work, letter, work.now)
+    await sent(work, letter, work.now)
+    await _look_again(work, await work.session.get_one(Case, letter.case_id), letter, 1)
+
+
+async def poll(work: Work, case: Case, letter_id: UUID, number: int) -> None:
+    """Ask the eBox what became of a letter, and again later; it tells nothing by itself."""
+    letter = await _locked(work, letter_id)
+    if not _is_under_way(letter) or letter.sent_at is None or work.now > letter.sent_at + POLLED_FOR:
+        return
+    await _look_again(work, case, letter, number + 1)
+    asked = await work.session.scalar(
+        select(col(Effect.id)).where(
+            col(Effect.case_id) == case.id,
+            col(Effect.kind) == EffectKind.EBOX_READ,
+            col(Effect.state) == EffectState.PENDING,
+            col(Effect.payload)["letter_id"].astext == str(letter.id),
+        )
+    )
+    if asked is None:
+        await work.leave(EffectKind.EBOX_READ, {"letter_id": str(letter.id)}, case=case)
+
+
+async def _look_again(work: Work, case: Case, letter: Letter, number: int) -> None:
+    wait = min(POLL_FIRST * 2 ** min(number - 1, 10), POLL_LONGEST)
+    await work.arm(TimerKind.EBOX_POLL, work.now + wait, case=case, subject=letter.id, number=number)
+
+
+async def arrived_in_ebox(work: Work, letter_id: UUID, at: datetime) -> None:
+    """It lies in the eBox, read or not: delivered for the law."""
+    letter = await _locked(work, letter_id)
+    if not _is_under_way(letter):
+        return
+    letter.status, letter.delivered_at = LetterStatus.DELIVERED, at
+    message = await work.session.get(Message, letter.message_id) if letter.message_id else None
+    if message is not None and (step := MESSAGE.find(message.status, PartAction.DELIVER)):
+        message.status, message.delivered_at = step.to, at
+    await work.disarm(TimerKind.EBOX_POLL, subject=letter.id)
+
+
+async def refused_by_ebox(work: Work, letter_id: UUID, reason: str) -> None:
+    """The citizen takes no registered mail there: it goes by post, and counts as sent when that leaves."""
+    letter = await _locked(work, letter_id)
+    if not _is_under_way(letter):
+        return
+    case = await work.session.get_one(Case, letter.case_id)
+    letter.status, letter.way, letter.sent_at = LetterStatus.QUEUED, LetterWay.REGISTERED, None
+    letter.reason = f"refused in the eBox: {reason}"[:500]
+    await work.disarm(TimerKind.EBOX_POLL, subject=letter.id)
+    await _by_post(work, case, letter)
+    await watch(work, case)
+
+
+def _is_under_way(letter: Letter) -> bool:
+    return letter.status is LetterStatus.SENT and letter.way is LetterWay.EBOX
 
 
 async def no_ebox(work: Work, letter_id: UUID) -> None:
@@ -205,7 +264,8 @@ async def _by_post(work: Work, case: Case, letter: Letter) -> None:
         await cases.open_task(work, case, "NO_ADDRESS", {"letter": str(letter.id)})
 
 
-async def _sent(work: Work, letter: Letter, at: datetime) -> None:
+async def sent(work: Work, letter: Letter, at: datetime) -> None:
+    """It left, by whatever way: the case hears it once."""
     if letter.status in GONE:
         return
     letter.status, letter.sent_at = LetterStatus.SENT, at
@@ -222,115 +282,6 @@ async def _sent(work: Work, letter: Letter, at: datetime) -> None:
     await cases.complete_tasks(work, case, "NOTIFY_LATE")
     if await _unsent(work, case) is None:
         await work.disarm(TimerKind.NOTIFY_END, case=case)
-
-
-# --- the day's batch --------------------------------------------------------------------------
-
-
-async def make_batch(work: Work) -> LetterBatch | None:
-    """Hand all letters that wait to the printer, in one file; None when there are none."""
-    await work.session.execute(select(func.pg_advisory_xact_lock(func.hashtext("letterbatch"))))
-    found = await work.session.execute(
-        select(Letter, DocumentContent, col(Case.reference))
-        .join(DocumentContent, col(DocumentContent.document_id) == col(Letter.document_id))
-        .join(Case, col(Case.id) == col(Letter.case_id))
-        .where(col(Letter.status) == LetterStatus.QUEUED, col(Letter.way) != LetterWay.EBOX)
-        .order_by(col(Letter.created_at), col(Letter.id))
-        .limit(LARGEST_BATCH)
-        .with_for_update(of=Letter, key_share=True)
-    )
-    waiting = [(letter, content.content, reference) for letter, content, reference in found]
-    if not waiting:
-        return None
-    printed = [
-        paper.PrintLetter(
-            reference=reference,
-            addressee=paper.Addressee(letter.content["name"], tuple(letter.content["lines"])),
-            content=content,
-            service=_SERVICES[letter.way],
-        )
-        for letter, content, reference in waiting
-    ]
-    made = await asyncio.to_thread(paper.batch, printed)
-    number = await _next_number(work)
-    document = await keep(
-        work, "LETTER_BATCH", f"brieven-{work.today:%Y%m%d}-{number}.zip", made, media_type="application/zip"
-    )
-    batch = LetterBatch(
-        made_on=work.today,
-        number=number,
-        letters=len(waiting),
-        document_id=document.id,
-        created_at=work.now,
-    )
-    work.session.add(batch)
-    await work.session.flush()
-    for sequence, (letter, _, _) in enumerate(waiting, start=1):
-        letter.status, letter.batch_id, letter.sequence = LetterStatus.BATCHED, batch.id, sequence
-    await work.session.flush()
-    return batch
-
-
-_SERVICES = {
-    LetterWay.REGISTERED: paper.Service.REGISTERED,
-    LetterWay.NORMAL: paper.Service.NORMAL,
-}
-
-
-async def _next_number(work: Work) -> int:
-    last = await work.session.scalar(
-        select(func.max(col(LetterBatch.number))).where(col(LetterBatch.made_on) == work.today)
-    )
-    return int(last or 0) + 1
-
-
-async def prove(work: Work, batch_id: UUID, csv: str) -> LetterBatch:
-    """Take over what was posted of a batch: number and day of each registered letter; the others went along.
-
-    Raises:
-        Refused: NOT_FOUND; VALIDATION for each line that is wrong: then nothing of it is taken over.
-    """
-    batch = await work.session.get(LetterBatch, batch_id, with_for_update={"key_share": True})
-    if batch is None:
-        raise Refused(ErrorCode.NOT_FOUND)
-    found = await work.session.execute(
-        select(Letter, col(Case.reference))
-        .join(Case, col(Case.id) == col(Letter.case_id))
-        .where(col(Letter.batch_id) == batch.id)
-        .order_by(col(Letter.case_id), col(Letter.id))
-    )
-    letters = {(letter.sequence or 0, reference): letter for letter, reference in found}
-    registered = any(letter.way is LetterWay.REGISTERED for letter in letters.values())
-    try:
-        posted = paper.proof(csv.encode(), today=work.today, registered=registered)
-    except paper.ProofRefused as fault:
-        raise _refused(fault.faults) from fault
-    unknown = [
-        f"{one.sequence} {one.reference} is no registered letter of this batch"
-        for one in posted
-        if (letter := letters.get((one.sequence, one.reference))) is None
-        or letter.way is not LetterWay.REGISTERED
-    ]
-    if unknown:
-        raise _refused(unknown)
-    proofs = {(one.sequence, one.reference): one for one in posted}
-    for key, letter in letters.items():
-        proof = proofs.get(key)
-        if proof is None and letter.way is LetterWay.REGISTERED:
-            continue
-        await cases.get(work, letter.case_id)
-        if proof is not None:
-            letter.registered_number = letter.registered_number or proof.registered_number
-        await _sent(
-            work, letter, datetime.combine(proof.posted_on if proof else work.today, time(12), BRUSSELS)
-        )
-    if all(letter.status in GONE for letter in letters.values()):
-        batch.posted_at = work.now
-    return batch
-
-
-def _refused(faults: Sequence[str]) -> ManyRefused:
-    return ManyRefused([Refused(ErrorCode.VALIDATION, path=["csv"], reason=fault) for fault in faults[:20]])
 
 
 # --- reading and keeping ----------------------------------------------------------------------
@@ -377,6 +328,18 @@ async def _unsent(work: Work, case: Case) -> Letter | None:
         .limit(1)
     )
     return found.one_or_none()
+
+
+async def _in_ebox(work: Work, case: Case) -> list[Letter]:
+    """On their way to it, as far as we know."""
+    found = await work.session.scalars(
+        select(Letter).where(
+            col(Letter.case_id) == case.id,
+            col(Letter.way) == LetterWay.EBOX,
+            col(Letter.status) == LetterStatus.SENT,
+        )
+    )
+    return list(found)
 
 
 async def _locked(work: Work, letter_id: UUID) -> Letter:

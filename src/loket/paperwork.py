@@ -6,7 +6,7 @@ from uuid import UUID
 
 from loket import decisions, letters, paper
 from loket.app import Loket
-from loket.channels.ebox import NoEbox
+from loket.channels.ebox import EboxStatus, NoEbox
 from loket.definition import Definition
 from loket.errors import Declined
 from loket.lifecycle import DecisionStatus
@@ -177,9 +177,31 @@ async def send_to_ebox(loket: Loket, effect: Effect) -> Done:
         if isinstance(answer, NoEbox):
             await letters.no_ebox(work, letter_id)
         else:
-            await letters.delivered_to_ebox(work, letter_id, answer.notification)
+            await letters.taken_by_ebox(work, letter_id, answer.notification)
 
     return Done({"ebox": None if isinstance(answer, NoEbox) else answer.notification}, write)
+
+
+async def read_ebox(loket: Loket, effect: Effect) -> Done:
+    """Ask what became of a letter in the eBox."""
+    letter_id = UUID(effect.payload["letter_id"])
+    async with loket.database.transaction() as session:
+        letter = await session.get_one(Letter, letter_id)
+    if letter.ebox_id is None or letter.status is not LetterStatus.SENT:
+        return Done({"skipped": letter.status})
+    told = await loket.systems.ebox.status(letter.ebox_id)
+
+    async def write(work: Work) -> None:
+        match told.status:
+            case EboxStatus.DELIVERED | EboxStatus.OPENED:
+                at = told.delivered_at or told.opened_at or work.now
+                await letters.arrived_in_ebox(work, letter_id, at)
+            case EboxStatus.REFUSED:
+                await letters.refused_by_ebox(work, letter_id, told.reason)
+            case EboxStatus.SENT:
+                pass
+
+    return Done({"status": told.status}, write)
 
 
 async def letter_given_up(work: Work, _: Case, effect: Effect) -> None:

@@ -33,7 +33,9 @@ FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=15)
 ASKING = frozenset({TimerKind.SLOT_END})
 """The planning tool is asked which slots are free still."""
-OUTLIVES = frozenset({TimerKind.CHECKOUT_POLL, TimerKind.PAYOUT_POLL, TimerKind.NOTIFY_END})
+OUTLIVES = frozenset(
+    {TimerKind.CHECKOUT_POLL, TimerKind.PAYOUT_POLL, TimerKind.NOTIFY_END, TimerKind.EBOX_POLL}
+)
 """Money is followed to its end, and so is a letter, whatever became of the case."""
 STANDS_STILL = timedelta(days=1)
 """How long a term that may not lapse now is put off: when it runs on, it gets its new day at once."""
@@ -187,6 +189,10 @@ async def _notify_end(work: Work, case: Case, _: Timer) -> None:
     await letters.late(work, case)
 
 
+async def _ebox_poll(work: Work, case: Case, timer: Timer) -> None:
+    await letters.poll(work, case, timer.subject_id, timer.number)
+
+
 async def _advice_reminder(work: Work, case: Case, timer: Timer) -> None:
     await advice.remind(work, case, timer.subject_id, timer.number)
 
@@ -227,5 +233,6 @@ ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.MINUTES_POLL: _minutes_poll,
     TimerKind.SUCCESSOR_END: _successor_end,
     TimerKind.NOTIFY_END: _notify_end,
+    TimerKind.EBOX_POLL: _ebox_poll,
     TimerKind.DRAFT_END: _no_case,
 }

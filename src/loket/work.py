@@ -56,6 +56,7 @@ SYSTEM_OF: dict[EffectKind, str] = {
     EffectKind.DECISION_PDF: "paper",
     EffectKind.LETTER_PDF: "paper",
     EffectKind.LETTER_EBOX: "ebox",
+    EffectKind.EBOX_READ: "ebox",
     EffectKind.PAYOUT_SEND: "accounting",
     EffectKind.PAYOUT_READ: "accounting",
     EffectKind.PAYOUT_RECALL: "accounting",

@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from loket import letters
+from loket import batches
 from loket.api.context import mailing
 from loket.api.naming import decode_id, described, described_argument, output
 from loket.api.objects import LetterBatch
@@ -27,7 +27,7 @@ class Letters:
     @mutation(policy=mailing)
     async def letter_batch_make(self, work: Work, idempotency_key: str) -> LetterBatchPayload:
         """Hand all letters that wait to the printer."""
-        batch = await letters.make_batch(work)
+        batch = await batches.make(work)
         return LetterBatchPayload(batch=LetterBatch.of(batch.id) if batch else None)
 
     @mutation(policy=mailing)
@@ -41,5 +41,5 @@ class Letters:
         ],
     ) -> LetterBatchPayload:
         """Say which letters were posted, with the numbers of the registered ones."""
-        batch = await letters.prove(work, decode_id(id, "LetterBatch"), csv)
+        batch = await batches.prove(work, decode_id(id, "LetterBatch"), csv)
         return LetterBatchPayload(batch=LetterBatch.of(batch.id))
