@@ -1,6 +1,6 @@
 """What arrived outside, beside what should have: each difference is one line."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -177,11 +177,22 @@ def _messages(found: Found, expected: Expected) -> list[str]:
             f"{name}: arrived, and Loket knows nothing of it: {text!r}"
             for text in (arrived - sent).elements()
         ]
+        if sorted(about) == sorted(due) and sent == arrived:
+            came = _in_order(channel, said, distinct.values())
+            faults += [f"{name}: came in the order {came}, expected {due}"] if came != due else []
     empty = [one for one in found.said if one["channel"] == "MBP" and one["body"] in ("", one["subject"])]
     faults += [f"the message about {one['about']} says nothing beside its subject" for one in empty]
     lost = [one for one in found.said if one["status"] == "FAILED"]
     faults += [f"{one['channel']} {one['about']} failed: {one['reason']}" for one in lost]
     return faults
+
+
+def _in_order(channel: str, said: list[Json], texts: Iterable[str]) -> list[str]:
+    """About what the messages were, in the order in which their texts arrived."""
+    about: dict[str, list[str]] = defaultdict(list)
+    for one in said:
+        about[one["body" if channel == "SMS" else "subject"]].append(one["about"])
+    return [about[text].pop(0) for text in texts]
 
 
 def _dosis(found: Found, expected: Expected) -> list[str]:
