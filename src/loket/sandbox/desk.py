@@ -237,20 +237,24 @@ def _of_citizen(config: Config, systems: tuple[System, ...], citizen: Citizen) -
         ("Gsm", citizen.phone or "geen"),
         ("Sleutel", citizen.key),
     )
-    got = join(
-        Markup("<section>{}</section>").format(system.citizen(config, config.states[system.name], citizen))
+    drawn = {
+        system.name: Markup("<section>{}</section>").format(
+            system.citizen(config, config.states[system.name], citizen)
+        )
         for system in systems
         if system.citizen is not None
-    )
+    }
+    known = drawn.pop("magda", Markup(""))
     letters = post.box(post.letters_to(config.states["desk"], citizen))
-    got += Markup("<section><h3>Brievenbus</h3>{}</section>").format(letters)
-    return Markup('<h1>{}</h1><p class="note">{}</p><dl>{}</dl>{}<h2>Wat {} ontving</h2>{}').format(
+    drawn["post"] = Markup("<section><h3>Brievenbus</h3>{}</section>").format(letters)
+    return Markup('<h1>{}</h1><p class="note">{}</p><dl>{}</dl>{}<h2>Wat {} ontving</h2>{}{}').format(
         citizen.name,
         citizen.note,
         join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in facts),
         _sign_in(config, citizen, "citizen"),
         citizen.given_name,
-        got,
+        join(drawn.values()),
+        Markup("<h2>Wat de overheid weet</h2>{}").format(known) if known else "",
     )
 
 

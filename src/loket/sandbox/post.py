@@ -193,7 +193,7 @@ def counter(state: State) -> Markup:
             ", ".join(sorted({letter["reference"] for letter in one["letters"]})),
             Markup('<a href="/post/{}/proof.csv">bewijs van afgifte</a>').format(one["id"]),
         )
-        for one in reversed(state.all("batch", 10))
+        for one in reversed(state.all("batch", 5))
     ]
     return Markup(
         '<form method="post" action="/post" enctype="multipart/form-data" class="inline">'

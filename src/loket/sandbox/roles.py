@@ -22,7 +22,7 @@ from loket.sandbox.system import Config
 
 Json = dict[str, Any]
 
-SHOWN = 12
+SHOWN = 8
 """Rows of what is settled already."""
 
 
