@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from loket import agenda
+from loket import agenda, timers
 from loket.api.naming import decode_id
 from loket.sandbox import personas
 from loket.systems.minutes_item import Meeting
@@ -623,6 +623,42 @@ async def _asked_of_ebox(town: Town, dossier: Dossier) -> list[object]:
     return await town.sql(
         "SELECT id FROM effect WHERE kind = 'EBOX_READ' AND case_id = :id", id=decode_id(dossier.id, "Case")
     )
+
+
+async def test_the_days_batch_is_made_by_itself_once_and_only_when_a_letter_waits(town: Town) -> None:
+    first = await _with_ebox(town, "home", active=False)
+    second = await _with_ebox(town, "home", active=False)
+    for dossier in (first, second):
+        await town.does(SECRETARIAT, "decisionRecord", caseId=dossier.id, input=ACCEPTED)
+        await until(lambda dossier=dossier: _goes(dossier, "REGISTERED"))  # type: ignore[misc]  # bound here
+    before = await _batches(town)
+    (armed,) = await town.sql(
+        "SELECT id, due_at > now() AS later FROM timer WHERE kind = 'LETTER_BATCH' AND state = 'ARMED'"
+    )
+    assert armed.later
+    assert before == await _batches(town), "nothing is printed before its time"
+    await town.sql("UPDATE timer SET due_at = now() WHERE id = :id", id=armed.id)
+    await asyncio.gather(*(timers.fire(town.served.loket, armed.id) for _ in range(4)))
+    await until(lambda: _has_batches(town, len(before) + 1))
+    ((_, letters),) = (await _batches(town)).items() - before.items()
+    assert {first.reference, second.reference} <= set(letters)
+    await town.sql("UPDATE timer SET state = 'ARMED' WHERE id = :id", id=armed.id)
+    await timers.fire(town.served.loket, armed.id)
+    assert len(await _batches(town)) == len(before) + 1, "no letter waited"
+
+
+async def _batches(town: Town) -> dict[str, tuple[str, ...]]:
+    """Which letters lie in which batch."""
+    fields = "id letters { case { reference } }"
+    seen = await town.ask(SECRETARIAT, f"{{ letterBatches(first: 50) {{ nodes {{ {fields} }} }} }}")
+    return {
+        one["id"]: tuple(letter["case"]["reference"] for letter in one["letters"])
+        for one in seen["letterBatches"]["nodes"]
+    }
+
+
+async def _has_batches(town: Town, number: int) -> bool:
+    return len(await _batches(town)) == number
 
 
 async def _goes(dossier: Dossier, way: str) -> bool:

@@ -1,12 +1,12 @@
 """Terms as the calendar on the wall counts them."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loket.terms import add_days, end_of, holidays, is_working_day
+from loket.terms import add_days, end_of, holidays, is_working_day, next_post
 
 DAYS = st.dates(date(2020, 1, 1), date(2040, 12, 31))
 
@@ -41,6 +41,20 @@ def test_a_term_of_working_days_ends_on_one_and_has_so_many(start: date, days: i
     between = [start + timedelta(days=number) for number in range(1, (last - start).days + 1)]
     assert is_working_day(last)
     assert sum(map(is_working_day, between)) == days
+
+
+@pytest.mark.parametrize(
+    ("after", "due"),
+    [
+        ("2026-11-20T14:59:59", "2026-11-20T15:00"),  # a Friday in winter
+        ("2026-11-20T15:00:01", "2026-11-23T15:00"),
+        ("2026-12-24T16:00:00", "2026-12-28T15:00"),  # Christmas is a Friday
+        ("2026-07-20T22:30:00", "2026-07-22T14:00"),  # past midnight on the national holiday, in summer
+    ],
+)
+def test_the_post_goes_on_working_days_at_four(after: str, due: str) -> None:
+    at = next_post(datetime.fromisoformat(after).replace(tzinfo=UTC))
+    assert at.astimezone(UTC).isoformat(timespec="minutes") == f"{due}+00:00"
 
 
 @given(DAYS)

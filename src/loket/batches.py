@@ -19,6 +19,12 @@ LARGEST_BATCH = 500
 """Letters; more wait for the next batch of the day."""
 
 
+async def make_all(work: Work) -> None:
+    """The day's batch, in as many files as the letters take; none when none waits."""
+    while await make(work) is not None:
+        pass
+
+
 async def make(work: Work) -> LetterBatch | None:
     """Hand all letters that wait to the printer, in one file; None when there are none."""
     await work.session.execute(select(func.pg_advisory_xact_lock(func.hashtext("letterbatch"))))

@@ -7,9 +7,10 @@ What goes over Mijn Burgerprofiel, e-mail and SMS only announces.
 import hashlib
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from loket import cases
@@ -36,8 +37,10 @@ from loket.records import (
     Message,
     MessageChannel,
     Person,
+    Timer,
+    TimerState,
 )
-from loket.terms import BRUSSELS, morning_of
+from loket.terms import BRUSSELS, morning_of, next_post
 from loket.work import Work, the_system
 
 GONE = frozenset({LetterStatus.SENT, LetterStatus.DELIVERED})
@@ -45,6 +48,10 @@ POLL_FIRST, POLL_LONGEST = timedelta(hours=1), timedelta(days=1)
 """How long after it was sent the eBox is asked of a letter, then after twice as long each time."""
 POLLED_FOR = timedelta(days=30)
 """After that nobody asks any more: it lies there, and counts as sent."""
+BATCHES = UUID("5a5c2f0e-8d0b-4c53-9f0e-3a6d2f1b7c41")
+"""With a day it names that day's batch: so whoever arms its timer, there is one."""
+BATCH_CLOSES = timedelta(minutes=5)
+"""A letter that is ready so shortly before may miss the batch that is being made: it arms the next one."""
 LANGUAGE = "nl"
 """The language of the acts of a Flemish municipality."""
 RESULTS = {
@@ -259,9 +266,17 @@ async def not_made(work: Work, letter_id: UUID) -> None:
 
 
 async def _by_post(work: Work, case: Case, letter: Letter) -> None:
+    """It waits for the day's batch; which is made by itself, on days on which a letter waits."""
     if not letter.content.get("lines"):
         letter.status, letter.reason = LetterStatus.FAILED, "no address is known"
         await cases.open_task(work, case, "NO_ADDRESS", {"letter": str(letter.id)})
+        return
+    due_at = next_post(work.now + BATCH_CLOSES)
+    day = uuid5(BATCHES, due_at.date().isoformat())
+    timer = insert(Timer).values(
+        id=day, subject_id=day, kind=TimerKind.LETTER_BATCH, due_at=due_at, state=TimerState.ARMED, number=1
+    )
+    await work.session.execute(timer.on_conflict_do_nothing(index_elements=["id"]))
 
 
 async def sent(work: Work, letter: Letter, at: datetime) -> None:

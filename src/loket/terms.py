@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 from dateutil.easter import easter
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
+POST_TIME = time(16)
+"""Belgian time: printed the same afternoon, a letter is posted the next morning."""
 _FIXED = ((1, 1), (5, 1), (7, 21), (8, 15), (11, 1), (11, 11), (12, 25))
 """Month and day of the legal holidays that have one (KB van 18 april 1974, art. 1)."""
 _AFTER_EASTER = (1, 39, 50)
@@ -45,6 +47,14 @@ def end_of(day: date) -> datetime:
 def morning_of(day: date) -> datetime:
     """Eight o'clock in Belgium: when people may be written to."""
     return datetime.combine(day, time(8), BRUSSELS)
+
+
+def next_post(after: datetime) -> datetime:
+    """When the day's letters are next handed to the printer: a working day at four o'clock in Belgium."""
+    day = after.astimezone(BRUSSELS).date()
+    while not is_working_day(day) or datetime.combine(day, POST_TIME, BRUSSELS) < after:
+        day += timedelta(days=1)
+    return datetime.combine(day, POST_TIME, BRUSSELS)
 
 
 def start_of(day: date) -> datetime:

@@ -12,6 +12,7 @@ from loket import (
     advice,
     agenda,
     applications,
+    batches,
     cases,
     deliveries,
     information,
@@ -111,6 +112,8 @@ async def _fire_in(work: Work, timer_id: UUID) -> bool:
     await work.session.flush()
     if draft is not None:
         await applications.end_draft(work, draft, PartAction.EXPIRE)
+    elif timer.kind is TimerKind.LETTER_BATCH:
+        await batches.make_all(work)
     elif case is not None and (case.status not in FINAL or timer.kind in OUTLIVES):
         await ON_TIME[timer.kind](work, case, timer)
     return True
@@ -211,7 +214,7 @@ async def _draft(work: Work, application_id: UUID) -> Application | None:
 
 
 async def _no_case(_work: Work, _case: Case, _timer: Timer) -> None:
-    """A draft's timer has no case."""
+    """Of a draft and of the day's batch: `_fire_in` sees to them."""
 
 
 ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
@@ -235,4 +238,5 @@ ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.NOTIFY_END: _notify_end,
     TimerKind.EBOX_POLL: _ebox_poll,
     TimerKind.DRAFT_END: _no_case,
+    TimerKind.LETTER_BATCH: _no_case,
 }

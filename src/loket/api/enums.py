@@ -518,6 +518,7 @@ enumeration(
         "SUCCESSOR_END": "A postponed item that came back on no agenda.",
         "NOTIFY_END": "The last day to send the letter with a decision.",
         "EBOX_POLL": "Asking the eBox what became of a letter.",
+        "LETTER_BATCH": "The day's print batch.",
         "PAYOUT_POLL": "Asking accounting what became of a payout.",
         "PAYOUT_END": "A payout that was not made in time.",
         "TERM": "The decision.",
