@@ -25,6 +25,7 @@ from loket import (
     paperwork,
     screening,
     sources,
+    staffmail,
     submissions,
     transfers,
 )
@@ -259,6 +260,7 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.PAYMENT_REFUND: _refund,
     EffectKind.INVOICE_PDF: _make_invoice_pdf,
     EffectKind.ADVICE_EMAIL: advisers.send,
+    EffectKind.STAFF_EMAIL: staffmail.send,
     EffectKind.MINUTES_CREATE: submissions.create_item,
     EffectKind.MINUTES_READ: submissions.read_item,
     EffectKind.MINUTES_WITHDRAW: submissions.withdraw_item,

@@ -5,11 +5,12 @@ Adapters know only what stands here: URLs and credentials.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
+from typing import Any, ClassVar, Protocol, Self, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 LONGEST_URL = 2_000
@@ -29,6 +30,38 @@ class ReferenceLine(StrEnum):
 
     STRUCTURED = "structured"
     TEXT = "text"
+
+
+class Mailboxes(str):
+    """Where departments hear of new work: `Sociale dienst=sociaal@stad.example; *=onthaal@stad.example`.
+
+    `*` stands for all departments that are not named. Raises `ValueError` for anything else.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str = "") -> Self:
+        seen: set[str] = set()
+        for name, address in _boxes(text):
+            if not name or name in seen:
+                raise ValueError(f"{name or 'no department'} stands twice or nowhere")
+            if not _MAILBOX.fullmatch(address):
+                raise ValueError(f"{address!r} is no mailbox")
+            seen.add(name)
+        return super().__new__(cls, text)
+
+    def of(self, department: str) -> str | None:
+        """The mailbox of `department`, as the procedure names it in Dutch; None where nobody is told."""
+        known = dict(_boxes(self))
+        return known.get(department.casefold()) or known.get("*")
+
+
+_MAILBOX = re.compile(r"[^@\s;,<>\"]+@[^@\s;,<>\".]+(\.[^@\s;,<>\".]+)+")
+
+
+def _boxes(text: str) -> list[tuple[str, str]]:
+    parts = [part.partition("=") for part in text.split(";") if part.strip()]
+    return [(name.strip().casefold(), address.strip()) for name, _, address in parts]
 
 
 @dataclass(frozen=True)
@@ -195,6 +228,8 @@ class Settings:
     """A folder of definition files beside the shipped ones."""
     scanner: str = ""
     """`clamd://host:3310` looks for malware in uploads. Empty: nobody looks, something else must."""
+    department_mailboxes: Mailboxes = Mailboxes()  # noqa: RUF009  # a text: it cannot change
+    """Who is told by e-mail that a case waits for a handler, by department. Empty: nobody."""
     secret_key: str = field(default="", repr=False)
     """32 bytes, hex: cookies, upload and document links, blind indexes, encryption at rest."""
     municipality: Municipality = field(default_factory=Municipality)
@@ -269,7 +304,8 @@ def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object
     try:
         return _SWITCH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as fault:
-        raise SettingsError(f"{name}: {text!r} is not a {kind.__name__}") from fault
+        why = fault if kind is Mailboxes else f"{text!r} is not a {kind.__name__}"
+        raise SettingsError(f"{name}: {why}") from fault
 
 
 def port(name: str, text: str, *, row: int = 1) -> int:

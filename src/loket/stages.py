@@ -13,6 +13,7 @@ from loket import (
     deliveries,
     endings,
     invoices,
+    newwork,
     notices,
     payouts,
     screening,
@@ -41,7 +42,7 @@ ON_ENTRY: dict[Stage, Callable[[Work, Case], Awaitable[None]]] = {
 
 
 async def settle(work: Work) -> None:
-    """Do all that follows from this work, then leave word of it for the citizen and for DOSIS."""
+    """Do all that follows from this work, then leave word of it for the department, the citizen and DOSIS."""
     by_itself = work.as_actor(the_system())
     while work.entered:
         case = work.entered.pop(0)
@@ -49,4 +50,5 @@ async def settle(work: Work) -> None:
             await endings.clean_up(by_itself, case)
         else:
             await ON_ENTRY[case.stage](by_itself, case)
+    await newwork.tell(work)
     await notices.tell(work)

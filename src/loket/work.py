@@ -50,6 +50,7 @@ SYSTEM_OF: dict[EffectKind, str] = {
     EffectKind.INVOICE_PDF: "paper",
     EffectKind.CHECK_ASK: "magda",
     EffectKind.ADVICE_EMAIL: "email",
+    EffectKind.STAFF_EMAIL: "email",
     EffectKind.MINUTES_CREATE: "minutes",
     EffectKind.MINUTES_READ: "minutes",
     EffectKind.MINUTES_WITHDRAW: "minutes",

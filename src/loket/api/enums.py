@@ -472,6 +472,7 @@ enumeration(
         "INVOICE_PDF": "Making the invoice's PDF.",
         "CHECK_ASK": "Asking an authentic source for a check.",
         "ADVICE_EMAIL": "An e-mail to an external adviser.",
+        "STAFF_EMAIL": "An e-mail to a department, about new work.",
         "MINUTES_CREATE": "An item for the minutes system.",
         "MINUTES_READ": "Asking the minutes system what became of an item.",
         "MINUTES_WITHDRAW": "Taking an item back from the minutes system.",
