@@ -540,7 +540,7 @@ def is_ready(found: supervisor.Running) -> bool:
 
 def loket(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "loket", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 
 def test_everything_starts_heals_and_stops_with_one_command(environment: dict[str, str]) -> None:
