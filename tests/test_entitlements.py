@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from loket import cases
+from loket import cases, sources
 from loket.api.naming import decode_id
 from loket.entitlements import address_line
 from loket.facts import facts_of
@@ -92,3 +92,18 @@ def test_spellings_of_an_address_are_one_address(
 ) -> None:
     home = {"street": "Markt", "number": "8", "box": None, "postal_code": "2999", "nis": "13999"}
     assert (address_line(home | one) == address_line(home | other)) is same
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_who_got_another_national_number_gets_no_second_one(town: Town, known: bool) -> None:
+    """Also where Loket met the new number before it heard that both are one person."""
+    who = f"burger-2030{known:d}"
+    first = await applies(town, who, "toelage", "own")
+    assert await claims(town, first) == {"own": "FREE"}
+    number = (await town.order("magda", f"persons/{who}", replaced_by=True))["replaced_by"]
+    if known:
+        vault = town.served.loket.vault
+        async with town.served.loket.work(the_system()) as work:
+            await sources.of_number(work, vault.seal(number), vault.index("insz", number))
+    second = await applies(town, who, "toelage", "own")
+    assert await claims(town, second) == {"own": "TAKEN"}

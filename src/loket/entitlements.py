@@ -82,6 +82,9 @@ async def _subject(work: Work, case: Case, benefit: Benefit, facts: Facts) -> by
     if is_asked(benefit, facts) is not Outcome.MET:
         return None
     if benefit.per == "applicant":
+        present: str | None = (case.facts.get("person") or {}).get("index")
+        if present is not None:  # of the number that they have now: another record may have it
+            return bytes.fromhex(present)
         person = await work.session.get_one(Person, case.person_id)
         return person.insz_index
     if benefit.per == "child":

@@ -8,8 +8,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from loket.definition import Definition
@@ -17,6 +18,7 @@ from loket.records import (
     Application,
     Case,
     EffectKind,
+    Entitlement,
     Json,
     MagdaRegistration,
     MagdaUse,
@@ -138,6 +140,8 @@ def _remember(work: Work, subject: Application | Case, answers: Answers) -> None
     if answers.person is not None:
         facts["person"] = _person(answers.person, answers.at)
         facts["person"]["number_replaced"] = answers.replaced_by is not None
+        if answers.replaced_by is not None:
+            facts["person"]["index"] = work.vault.index("insz", answers.replaced_by).hex()
     if answers.family is not None:
         members = [member for member in answers.family.members if member.insz]
         head = answers.family.reference_person or min((member.insz or "" for member in members), default="")
@@ -153,12 +157,34 @@ def _remember(work: Work, subject: Application | Case, answers: Answers) -> None
 
 
 async def replace_number(work: Work, person: Person, insz: str) -> None:
-    """The person has another national number now; a record that has it already keeps it."""
+    """The person has another national number now; a record that has it already keeps it.
+
+    What was given under the former number was given under this one: no year brings it twice.
+    """
     index = work.vault.index("insz", insz)
+    if person.insz_index is not None:
+        await _claims_go_over(work, person.insz_index, index)
     taken = await work.session.scalar(select(col(Person.id)).where(col(Person.insz_index) == index))
     if taken is None:
         person.former_insz_index = person.insz_index
         person.insz_sealed, person.insz_index = work.vault.seal(insz), index
+
+
+async def _claims_go_over(work: Work, former: bytes, index: bytes) -> None:
+    """What was claimed under both numbers stays with the new one's case."""
+    held = aliased(Entitlement)
+    twice = exists().where(
+        col(held.procedure_key) == col(Entitlement.procedure_key),
+        col(held.benefit) == col(Entitlement.benefit),
+        col(held.year) == col(Entitlement.year),
+        col(held.subject_index) == index,
+    )
+    await work.session.execute(
+        update(Entitlement)
+        .where(col(Entitlement.subject_index) == former, ~twice)
+        .values(subject_index=index)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _children(work: Work, answers: Answers) -> list[Json] | None:
