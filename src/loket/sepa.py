@@ -71,7 +71,7 @@ def check_amount(amount: Decimal) -> Decimal:
 
 
 def check_iban(text: str) -> str:
-    """The electronic form: no spaces, capitals. By python-stdnum, which the forms check with too.
+    """The electronic form: no spaces, capitals. By python-stdnum; the forms ask here too.
 
     Whether the bank exists is not asked: the lists of banks change more often than we are updated.
 
