@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from loket import applications, people, sources
+from loket import accesslog, applications, people, sources
 from loket.applications import Announced, Upload
 from loket.errors import ErrorCode, ManyRefused, Refused
 from loket.lifecycle import ApplicationStatus, Role
@@ -58,6 +58,8 @@ async def start(work: Work, procedure_key: str, visitor: Visitor) -> Application
     number = _checked(work, visitor)
     await _bound(work)
     person = await _person(work, visitor, number)
+    if number is not None:
+        await accesslog.looked(work, person.id, definition.key)
     application = await applications.begin(work, definition, person, Channel.COUNTER)
     if number is None:
         _unsource(application)
@@ -108,6 +110,9 @@ def _checked(work: Work, visitor: Visitor) -> str | None:
     for part in (visitor.address or {}).values():
         if part is not None and (len(part) > LONGEST_ADDRESS_PART or not part.isprintable()):
             wrong("address", f"at most {LONGEST_ADDRESS_PART} characters each")
+    address = visitor.address
+    if address is not None and not all(address[one].strip() for one in ("street", "postal_code", "city")):
+        faults.append(Refused(ErrorCode.REQUIRED, path=["input", "address"]))
     number = _SEPARATORS.sub("", visitor.national_number) if visitor.national_number is not None else None
     if number is not None and not is_national_number(number):
         wrong("nationalNumber", "eleven digits of which the last two check the others")

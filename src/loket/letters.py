@@ -127,13 +127,14 @@ def _content(work: Work, case: Case, person: Person, decision: Decision) -> dict
 
 def address_lines(address: dict[str, Any]) -> list[str]:
     """As in the window of an envelope; empty where nobody knows it."""
-    if not address.get("street"):
+    if not str(address.get("street") or "").strip():
         return []
     box = f" bus {address['box']}" if address.get("box") else ""
-    return [
+    lines = (
         f"{address['street']} {address.get('number') or ''}{box}".strip(),
         f"{address.get('postal_code') or ''} {address.get('city') or ''}".strip(),
-    ]
+    )
+    return [one for one in lines if one]
 
 
 async def watch(work: Work, case: Case) -> None:
