@@ -711,14 +711,16 @@ class Decision(Node):
     decided_at: datetime | None = column("When Loket knew.")
     signatories: list[Signatory] = parts(
         "Who signed.",
-        "{t}.signatories",
+        f"CASE WHEN {IS_TOLD} THEN {{t}}.signatories ELSE '[]'::jsonb END",
         {
             "name": "{t} ->> 'name'",
             "function": "{t} ->> 'function'",
             "signed_on": "({t} ->> 'signed_on')::date",
         },
     )
-    document_sha256: str = column("Of the signed decision; empty until it is there.")
+    document_sha256: str = expression(
+        "Of the signed decision; empty until it is there.", _told("document_sha256")
+    )
     withdrawn_at: datetime | None = column("When it was taken back.")
     withdrawn_reason: str = column("Why it was taken back.")
     decided_by: StaffMember | None = one("Who, where a person did.", on="staff_id")

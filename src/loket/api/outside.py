@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import date
 
+from loket import accesslog
 from loket.advice_links import documents_for
 from loket.api.context import Caller
 from loket.api.naming import described, output
 from loket.lifecycle import AdviceStatus
-from loket.records import Advice, Case, Document
-from loket.work import Work
+from loket.records import ActorKind, Advice, Case, Document
+from loket.work import Actor, Work
 
 
 @output
@@ -35,8 +36,11 @@ class AdviceRequest:
 
 
 async def request_of(work: Work, case: Case, advice: Advice, viewer: Caller) -> AdviceRequest:
+    """What a link shows; the applicant sees that the body looked."""
     definition = work.definition(case)
     adviser = definition.adviser(advice.adviser)
+    body = Actor(ActorKind.SERVICE, adviser.title.nl if adviser else advice.adviser, frozenset())
+    await accesslog.looked(work.as_actor(body), case.person_id, case.procedure_key, case.id)
     return AdviceRequest(
         reference=case.reference,
         procedure=definition.title.get(viewer.language),

@@ -1,12 +1,14 @@
 """Staff who open a case are written down: its citizen sees who looked (`Viewer.accessLog`).
 
-A page of a list is no look at one person; what is asked by its reference, number or id is, and so is
-following one case. Looking again within ten minutes is the same look.
+A page of a list is no look at one person. What is asked by its reference, number or id is, and so is
+following one case, searching by a name or a reference, and going on with a draft of the counter. Looking
+again within ten minutes is the same look.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
@@ -14,16 +16,17 @@ from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLObjectType,
-    OperationType,
     get_argument_values,
 )
 
 from loket.api import plans
-from loket.api.context import back_office
+from loket.api.context import Caller, back_office, of_cases
 from loket.api.documents import Document
 from loket.api.engine import Answer, Running, Schema
 from loket.api.mapping import table_name
 from loket.api.naming import read_id
+from loket.api.pieces import plain
+from loket.api.reads import LARGEST_PAGE
 
 _WRITE = """
     INSERT INTO accesslog
@@ -41,14 +44,23 @@ _WRITE = """
 _BY_WORD = """
     SELECT person_id, procedure_key, id FROM "case"
      WHERE reference = ANY(%(words)s::text[])
-        OR id IN (SELECT case_id FROM invoice WHERE number = ANY(%(words)s::text[]))
+        OR id IN (SELECT case_id FROM invoice
+                   WHERE number = ANY(%(words)s::text[]) OR reference = ANY(%(words)s::text[]))
 """
 _BY_ID = """
     SELECT person_id, procedure_key, id FROM "case"
      WHERE id = ANY(%(ids)s::uuid[]) OR application_id = ANY(%(ids)s::uuid[]) OR id IN ({parts})
      UNION ALL
     SELECT id, '', NULL FROM person WHERE id = ANY(%(ids)s::uuid[])
+     UNION
+    SELECT a.person_id, a.procedure_key, NULL FROM application a
+     WHERE a.channel = 'COUNTER' AND a.status = 'DRAFT'
+       AND (a.id = ANY(%(ids)s::uuid[])
+            OR a.id IN (SELECT application_id FROM document WHERE id = ANY(%(ids)s::uuid[])))
 """
+_SEARCHED = 'SELECT t.person_id, t.procedure_key, t.id FROM "case" t WHERE {conditions} LIMIT {most}'
+_SEARCHES = frozenset({"search", "reference", "applicantName"})
+"""Conditions on cases that name somebody."""
 _PART = "SELECT case_id FROM {table} WHERE id = ANY(%(ids)s::uuid[])"
 """Whoever reads what hangs on a case reads of its citizen."""
 
@@ -59,6 +71,11 @@ class _Looks:
 
     words: list[str] = field(default_factory=list)
     ids: list[UUID] = field(default_factory=list)
+    searches: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, *ids: str) -> None:
+        found = [read_id(one) for one in ids]
+        self.ids += [one.key for one in found if one is not None and isinstance(one.key, UUID)]
 
 
 class LoggedSchema(Schema):
@@ -93,29 +110,55 @@ class LoggedSchema(Schema):
 
     async def _log(self, running: Running) -> None:
         context = running.context
-        if not back_office(context.viewer.scope) or running.operation.kind is OperationType.MUTATION:
+        if not back_office(context.viewer.scope):
             return
         looks = _Looks()
         for name, given in self._asked(running):
+            filter: dict[str, Any] = given.get("filter") or {}
             if name in {"case", "caseEvents"}:
                 looks.words.append(given["reference"])
             elif name == "invoice":
                 looks.words.append(given["number"])
+            elif name == "invoices" and filter.get("reference"):
+                looks.words.append(filter["reference"])
+            elif name == "cases" and any(filter.get(one) for one in _SEARCHES):
+                looks.searches.append(filter)
             elif name in {"node", "nodes"}:
-                found = [read_id(one) for one in given.get("ids", [given.get("id", "")])]
-                looks.ids += [one.key for one in found if one is not None and isinstance(one.key, UUID)]
+                looks.add(*given.get("ids", [given.get("id", "")]))
+            elif name == "tasks" and filter.get("case"):
+                looks.add(filter["case"])
+            elif name.startswith("application") and given.get("id"):  # to read, or to go on with
+                looks.add(given["id"])
         async with context.loket.database.reader() as connection:
             parameters = {"name": context.viewer.actor.name, "words": looks.words, "ids": looks.ids}
             if looks.words:
                 await connection.execute(self._by_word, parameters)
             if looks.ids:
                 await connection.execute(self._by_id, parameters)
+            for filter in looks.searches:
+                looked, values = self._searched(filter, context.viewer)
+                await connection.execute(_WRITE.format(looked=looked), values | {"name": parameters["name"]})
+
+    def _searched(self, filter: Mapping[str, Any], viewer: Caller) -> tuple[str, dict[str, Any]]:
+        """Whose cases a search finds, as the list itself finds them."""
+        values: dict[str, Any] = {
+            "staff_id": viewer.staff_id,
+            "departments": list(viewer.departments),
+        }
+        of_viewer = SimpleNamespace(staff_id="%(staff_id)s", departments="%(departments)s")
+        conditions = [of_cases(viewer.scope).format(t="t", viewer=of_viewer)]
+        known = self.map.filters["CaseFilter"]
+        for number, (name, given) in enumerate(filter.items()):
+            if given is None:
+                continue
+            key = read_id(given) if known[name].by_id else None
+            values[f"given{number}"] = plain(key.key if key else given)
+            conditions.append(known[name].sql.format(t="t", value=f"%(given{number})s", viewer=of_viewer))
+        return _SEARCHED.format(conditions=" AND ".join(conditions), most=LARGEST_PAGE), values
 
     def _asked(self, running: Running) -> Iterator[tuple[str, dict[str, Any]]]:
         """The root fields that are really read, wherever in the document they stand, with their arguments."""
-        subscribes = running.operation.kind is OperationType.SUBSCRIPTION
-        kind = self._schema.subscription_type if subscribes else self._schema.query_type
-        root = cast("GraphQLObjectType", kind)
+        root = cast("GraphQLObjectType", self._schema.get_root_type(running.operation.kind))
         selected = plans.Document(running.document.fragments, running.flags).collect(
             self._schema, root, [running.operation.node.selection_set]
         )
