@@ -182,9 +182,8 @@ class Servant:
             "payoutOrder", premium_queries.ORDER, caseId=case_id, idempotencyKey=uuid4().hex
         )
         payout: Json = payload["payout"]
-        self.story.tell(
-            "handler", f"orders the payout of {payout['amount']['amount']} EUR to {payout['account']}"
-        )
+        who = "handler" if self.persona == "sofie" else "finance"
+        self.story.tell(who, f"orders the payout of {payout['amount']['amount']} EUR to {payout['account']}")
         return payout
 
     async def approve(self, payout: Json) -> None:
