@@ -234,7 +234,8 @@ class Road:
         if asking:
             await self.consult()
         asked = (await self.look())["advices"]
-        for one in asked:
+        # the silent one last: a deadline that is made to come is then theirs
+        for one in sorted(asked, key=lambda one: one["adviser"] == silent):
             if one["status"] not in ("REQUESTED", "REMINDED"):
                 continue
             if one["adviser"] == silent:
