@@ -477,7 +477,12 @@ async def test_a_stream_that_is_refused_says_why_and_ends(town: Town) -> None:
     assert got[0][2]["errors"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
+async def _nothing_under_way(town: Town) -> bool:
+    return not await town.sql("SELECT FROM effect WHERE state = 'PENDING' LIMIT 1")
+
+
 async def test_an_operator_sees_an_effect_fail_as_it_happens(town: Town) -> None:
+    await until(lambda: _nothing_under_way(town))  # else what others left behind meets the refusal
     await town.fails("notificaties", mode="refuse", count=1)
     start = await here(town, OPERATOR)
     async with subscribed(town, OPERATOR, QUEUE, filter={"type": ["EFFECT_PARKED"]}, after=start) as line:
