@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from loket import decisions, letters, paper
+from loket import decisions, letters, paper, wording
 from loket.app import Loket
 from loket.channels.ebox import EboxStatus, NoEbox
 from loket.definition import Definition
@@ -15,6 +15,7 @@ from loket.records import (
     Case,
     DocumentContent,
     Effect,
+    Json,
     Letter,
     LetterStatus,
     LetterWay,
@@ -140,6 +141,7 @@ def _unsigned(
         subject=letter.subject,
         paragraphs=(
             f"{definition.title.nl}: uw aanvraag is {letters.RESULTS[DecisionStatus(said['result'])]}.",
+            *_money(said),
             *(f"{name}: {' '.join(lines)}" for name, lines in grounds if any(lines)),
         ),
         appeal=definition.appeal.get(letters.LANGUAGE),
@@ -147,6 +149,16 @@ def _unsigned(
         contact_name=definition.contact.name,
         language=letters.LANGUAGE,
     )
+
+
+def _money(said: Json) -> list[str]:
+    """What a granted premium is worth, and where it goes; an account only as the citizen recognises it."""
+    if not said["amount"] or said["result"] == DecisionStatus.REFUSED:
+        return []
+    granted = f"U krijgt {wording.amount(Decimal(said['amount']), letters.LANGUAGE)}."
+    account = f" op rekening {said['account']}" if said["account"] else ""
+    within = f" Wij betalen dat{account} binnen {said['payout_days']} dagen." if said["payout_days"] else ""
+    return [granted + within]
 
 
 async def send_to_ebox(loket: Loket, effect: Effect) -> Done:

@@ -55,7 +55,7 @@ def _settings(definition: Definition) -> Found:
                 yield ("stages", index), f"the stage '{stage}' needs the part '{section}'"
 
 
-@_MAIN.reads("stages", "screening", "decision", "rules")
+@_MAIN.reads("stages", "screening", "decision", "rules", "benefits")
 def _deciders(definition: Definition) -> Found:
     if (
         Stage.SCREENING in definition.stages
@@ -64,8 +64,9 @@ def _deciders(definition: Definition) -> Found:
     ):
         yield ("rules",), "screening goes by rule, but there are no rules for screening"
     by_rule = definition.decision is not None and definition.decision.by == "rule"
-    if Stage.DECISION in definition.stages and by_rule and not definition.rules.approval:
-        yield ("rules",), "the decision goes by rule, but there are no rules for approval"
+    by_nothing = not definition.rules.approval and not definition.benefits
+    if Stage.DECISION in definition.stages and by_rule and by_nothing:
+        yield ("rules",), "the decision goes by rule, but there are no rules for approval, nor benefits"
 
 
 @_MAIN.reads("term", "information", "payment", "planning")
