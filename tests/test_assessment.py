@@ -422,6 +422,49 @@ async def test_a_number_that_was_replaced_meanwhile_is_asked_under_the_new_one(t
     assert "NUMBER_REPLACED" in await dossier.tasks()
 
 
+# ── before anything is decided ────────────────────────────────────────────────────────────────────────
+
+PREPARED = "results { case { status } errors { code message } }"
+
+
+async def test_what_the_sources_said_a_day_ago_is_asked_again_before_a_decision_is_drafted(
+    town: Town,
+) -> None:
+    dossier = await assessed(town, town.somebody())
+    await hears(dossier, "ASSESS")
+    first = await ended(dossier)
+    await time_passes(town, dossier)
+    await town.sql(
+        "UPDATE \"check\" SET ended_at = ended_at - interval '25 hours' WHERE case_id = :id",
+        id=decode_id(dossier.id, "Case"),
+    )
+    before = (await dossier.events()).count("CHECK_ANSWERED")
+    (told,) = (await town.does(HANDLER, "decisionPrepare", PREPARED, caseIds=[dossier.id]))["results"]
+    assert [one["code"] for one in told["errors"]] == ["SYSTEM_UNAVAILABLE"]
+    seen = await dossier.read(fields="status decision { status } checks { kind code }")
+    assert (seen["status"], seen["decision"]) == ("ASSESSMENT", None)
+
+    async def asked_again() -> bool:
+        await dossier.calm()
+        return (await dossier.events()).count("CHECK_ANSWERED") == before + 1
+
+    await until(asked_again)
+    again = await ended(dossier)
+    assert again["status"] == first["status"]
+    assert again["reference"] != first["reference"]
+    (told,) = (await town.does(HANDLER, "decisionPrepare", PREPARED, caseIds=[dossier.id]))["results"]
+    assert (told["case"]["status"], told["errors"]) == ("AWAITING_DECISION", [])
+
+
+async def test_who_says_the_outcome_does_not_wait_for_the_sources(town: Town) -> None:
+    dossier = await assessed(town, town.somebody(), "toelage", "own")
+    await hears(dossier, "ASSESS")
+    await time_passes(town, dossier)
+    wish = {"outcome": "REFUSED", "motivationLegal": "Reglement", "motivationFactual": "Niet voldaan."}
+    payload = await town.does(HANDLER, "decisionPrepare", PREPARED, caseIds=[dossier.id], input=wish)
+    assert [one["case"]["status"] for one in payload["results"]] == ["AWAITING_DECISION"]
+
+
 # ── asking the applicant ──────────────────────────────────────────────────────────────────────────────
 
 
