@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from loket.api import playground
-from loket.app import load_procedures
+from loket.app import SHIPPED, load_procedures
 from loket.forms import validate_answers
 from loket.settings import Settings
 from served import listening, serving
@@ -35,7 +35,7 @@ BUNDLE = Path(playground.__file__).parent / "graphiql"
 ASSETS = re.compile(r"/graphiql/assets/[\w.-]+")
 NAMED = re.compile(r"(?:\./|assets/)([\w.-]+-[\w-]{8}\.(?:js|css|ttf|woff2|svg))\b")
 """How the bundle's files name each other."""
-EXAMPLES: list[dict[str, Any]] = json.loads(Path(playground.__file__).with_name("examples.json").read_text())
+EXAMPLES: list[dict[str, Any]] = json.loads((SHIPPED / "examples.json").read_text())
 
 
 @pytest_asyncio.fixture

@@ -12,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from loket.app import SHIPPED
+
 _BUNDLE = Path(__file__).parent / "graphiql"
-_EXAMPLES = Path(__file__).parent / "examples.json"
+_EXAMPLES = SHIPPED / "examples.json"
 _ASSETS = {file.name.removesuffix(".gz"): file for file in (_BUNDLE / "assets").iterdir()}
 
 CONTENT_SECURITY_POLICY = "; ".join(

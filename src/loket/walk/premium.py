@@ -5,7 +5,7 @@ from typing import Any
 
 from loket.walk import offices
 from loket.walk.citizen import WalkFailed
-from loket.walk.road import PREMIUMS, Road, post_letters, premium_of
+from loket.walk.road import Road, known_premium, post_letters, premium_of
 from loket.walk.scene import LONG_SECONDS, Ending, Scene, Script
 
 Json = dict[str, Any]
@@ -29,7 +29,7 @@ async def granted(scene: Scene) -> list[Ending]:
 
 async def refused(scene: Scene) -> list[Ending]:
     """Does not meet the conditions: refused, by registered post, with the way to appeal."""
-    road = await Road.begin(scene, premium_of(scene).strange, ebox=False)
+    road = await Road.begin(scene, premium_of(scene).none, ebox=False)
     await road.to_decision()
     await road.decide("accepted")
     await road.happens("REJECTED")
@@ -154,7 +154,7 @@ async def modified(scene: Scene) -> list[Ending]:
 async def listed(scene: Scene) -> list[Ending]:
     """Three cases on one agenda item with a closed annex: granted, in part, and refused."""
     premium = premium_of(scene)
-    fitting = [premium.entitled, premium.partly or premium.entitled, premium.strange]
+    fitting = [premium.entitled, premium.partly or premium.entitled, premium.none]
     roads = [await Road.begin(scene, fits) for fits in fitting]
     for road in roads:
         await road.to_assessment()
@@ -349,7 +349,7 @@ STAGES = ("SCREENING", "ASSESSMENT", "DECISION", "PAYOUT")
 
 def variants(procedure: str) -> dict[str, Script]:
     """Those that can happen with this premium; empty where these scripts do not know what to fill in."""
-    premium = PREMIUMS.get(procedure)
+    premium = known_premium(procedure)
     if premium is None:
         return {}
     return {name: one for name, one in VARIANTS.items() if name != "partly" or premium.partly is not None}

@@ -7,72 +7,74 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+from pydantic import TypeAdapter
+
 from loket.walk import offices, premium_queries
 from loket.walk.citizen import PDF, Citizen, WalkFailed
 from loket.walk.client import Client, Refused
 from loket.walk.expectations import promised
-from loket.walk.promises import Moment, Promises
+from loket.walk.promises import FOLDER, Moment, Promises
 from loket.walk.scene import LONG_SECONDS, Ending, Scene
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """Which citizens of the sandbox: those whose number, `times` so much, leaves such a rest when divided."""
+
+    of: int
+    times: int = 1
+    among: tuple[int, ...] | None = None
+    above: int = -1
+    up_to: int | None = None
+
+    def __call__(self, number: int) -> bool:
+        rest = number * self.times % self.of
+        if self.among is not None:
+            return rest in self.among
+        return self.above < rest and (self.up_to is None or rest <= self.up_to)
+
+
+@dataclass(frozen=True)
 class Premium:
-    """What the script knows of a procedure: what to fill in, and for whom what is due."""
+    """What the script knows of a procedure: what to fill in, and for whom what is due.
+
+    It stands in `procedures/walks`. Who is entitled follows from the sandbox's own arithmetic.
+    """
 
     answers: Json
     asked: tuple[str, ...]
     """The benefits that these answers ask for."""
-    entitled: Callable[[int], bool]
-    """Whether a citizen of the sandbox with this number gets all of them."""
-    partly: Callable[[int], bool] | None
-    """Who gets only the first of them; None: nobody."""
-    strange: Callable[[int], bool]
+    entitled: Numbers
+    """Who gets all of them."""
+    none: Numbers
     """Who gets none."""
     main_check: tuple[str, str]
     """The check that each applicant undergoes, and MAGDA's service for it."""
     advisers: tuple[str, ...]
     """Whom the handler asks."""
+    partly: Numbers | None = None
+    """Who gets only the first of them; None: nobody."""
     by_itself: tuple[str, ...] = ()
     """Whom the procedure asks by itself."""
     visum: bool = False
 
 
-# fmt: off
-PREMIUMS = {
-    "social-premium": Premium(
-        answers={"benefits": ["household", "handicap"]},
-        asked=("household", "handicap"),
-        entitled=lambda number: number % 10 == 5,
-        partly=lambda number: number % 2 == 1 and number % 5 != 0,
-        strange=lambda number: number % 2 == 0,
-        main_check=("increased_allowance", "GeefSociaalStatuut"),
-        advisers=("social-work", "welfare-partner", "federal-social-security"),
-    ),
-    "energy-premium": Premium(
-        answers={
-            "situation": {
-                "guidance": "budget_management", "properties": 0, "savings": 500,
-                "social_tariff": False, "variable_contract": True,
-            },
-        },
-        asked=("energy",),
-        entitled=lambda number: number * 613 % 40_000 <= 18_500,
-        partly=None,
-        strange=lambda number: number * 613 % 40_000 > 18_500,
-        main_check=("income", "GeefAanslagbiljetPersonenbelasting"),
-        advisers=(),
-        by_itself=("debt-mediation",),
-        visum=True,
-    ),
-}
-# fmt: on
-"""By key. The sandbox's own arithmetic says who is entitled: see its page of a citizen."""
+def known_premium(procedure: str) -> Premium | None:
+    """What is known of a procedure, by its key."""
+    path = WALKS / f"{procedure}.json"
+    return _PREMIUM.validate_json(path.read_bytes()) if path.is_file() else None
 
 
 def premium_of(scene: Scene) -> Premium:
-    return PREMIUMS[scene.place.procedure["key"]]
+    found = known_premium(scene.place.procedure["key"])
+    assert found is not None
+    return found
+
+
+WALKS = FOLDER / "walks"
+_PREMIUM = TypeAdapter(Premium)
 
 
 @dataclass
@@ -97,10 +99,10 @@ class Road:
         cls, scene: Scene, fits: Callable[[int], bool] | None = None, *, ebox: bool = True
     ) -> "Road":
         """Somebody who has not applied before; without `fits` one who is entitled to all that is asked."""
-        premium = premium_of(scene)
-        citizen = await scene.citizen(fits=fits or premium.entitled)
+        about = premium_of(scene)
+        citizen = await scene.citizen(fits=fits or about.entitled)
         await offices.open_ebox(scene.place.outside, citizen.insz, active=ebox)
-        return cls(scene, citizen, premium, Promises.of(scene.place.procedure["key"]), ebox=ebox)
+        return cls(scene, citizen, about, Promises.of(scene.place.procedure["key"]), ebox=ebox)
 
     @classmethod
     async def at_the_counter(cls, scene: Scene, name: str) -> "Road":
