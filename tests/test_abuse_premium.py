@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from loket.api.naming import decode_id
+from loket.api.naming import decode_id, encode_id
 from loket.forms import is_iban
 from loket.letters import address_lines
 from loket.sandbox import personas
@@ -122,6 +123,24 @@ async def test_who_searches_for_one_person_has_looked_at_that_person(town: Town,
     seen = await town.ask("sofie", query, f={name: wanted[name]})
     assert next(iter(seen.values()))["nodes"]
     assert STAFF["sofie"] in await _looks(town, dossier.who)
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"search": "jan", "handler": "abc"},
+        {"search": "jan", "handler": encode_id("Case", UUID(int=1))},
+        {"search": "x" * 3_000},
+        {"search": "' & ! ( :* \\ <-> %s %(x)s {t} $1"},
+        {"reference": "%(given0)s"},
+        {"search": "jan", "mine": True, "alarm": False, "status": ["SCREENING"], "dueBefore": "2030-01-01"},
+    ],
+)
+@pytest.mark.parametrize("who", [HANDLER, "astrid"])
+async def test_a_strange_search_finds_nobody_and_breaks_nothing(town: Town, who: str, filter: Json) -> None:
+    await admissible(town)
+    asked = "query($f: CaseFilter) { cases(filter: $f) { totalCount } }"
+    assert (await town.ask(who, asked, f=filter))["cases"]["totalCount"] == 0
 
 
 async def test_a_page_of_the_work_queue_is_no_look_at_anybody(town: Town) -> None:

@@ -20,7 +20,7 @@ from graphql import (
 )
 
 from loket.api import plans
-from loket.api.context import Caller, back_office, of_cases
+from loket.api.context import Caller, back_office, counter, of_cases
 from loket.api.documents import Document
 from loket.api.engine import Answer, Running, Schema
 from loket.api.mapping import table_name
@@ -52,11 +52,16 @@ _BY_ID = """
      WHERE id = ANY(%(ids)s::uuid[]) OR application_id = ANY(%(ids)s::uuid[]) OR id IN ({parts})
      UNION ALL
     SELECT id, '', NULL FROM person WHERE id = ANY(%(ids)s::uuid[])
-     UNION
-    SELECT a.person_id, a.procedure_key, NULL FROM application a
-     WHERE a.channel = 'COUNTER' AND a.status = 'DRAFT'
-       AND (a.id = ANY(%(ids)s::uuid[])
-            OR a.id IN (SELECT application_id FROM document WHERE id = ANY(%(ids)s::uuid[])))
+     UNION ALL
+    SELECT a.person_id, a.procedure_key, NULL FROM application a JOIN document d ON d.application_id = a.id
+     WHERE a.channel = 'COUNTER' AND d.case_id IS NULL AND d.id = ANY(%(ids)s::uuid[])
+     UNION ALL
+    SELECT person_id, procedure_key, NULL FROM application
+     WHERE channel = 'COUNTER' AND status = 'DRAFT' AND id = ANY(%(ids)s::uuid[])
+"""
+_BY_DRAFT = """
+    SELECT a.person_id, a.procedure_key, c.id FROM application a LEFT JOIN "case" c ON c.application_id = a.id
+     WHERE a.channel = 'COUNTER' AND a.id = ANY(%(drafts)s::uuid[])
 """
 _SEARCHED = 'SELECT t.person_id, t.procedure_key, t.id FROM "case" t WHERE {conditions} LIMIT {most}'
 _SEARCHES = frozenset({"search", "reference", "applicantName"})
@@ -71,6 +76,7 @@ class _Looks:
 
     words: list[str] = field(default_factory=list)
     ids: list[UUID] = field(default_factory=list)
+    drafts: list[UUID] = field(default_factory=list)
     searches: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, *ids: str) -> None:
@@ -127,14 +133,20 @@ class LoggedSchema(Schema):
                 looks.add(*given.get("ids", [given.get("id", "")]))
             elif name == "tasks" and filter.get("case"):
                 looks.add(filter["case"])
-            elif name.startswith("application") and given.get("id"):  # to read, or to go on with
-                looks.add(given["id"])
+            elif name.startswith("application") and given.get("id") and counter(context.viewer.scope):
+                draft = read_id(given["id"])  # to read, or to go on with
+                if draft is not None and draft.kind == "Application" and isinstance(draft.key, UUID):
+                    looks.drafts.append(draft.key)
         async with context.loket.database.reader() as connection:
-            parameters = {"name": context.viewer.actor.name, "words": looks.words, "ids": looks.ids}
+            parameters = {"name": context.viewer.actor.name} | {
+                "words": looks.words, "ids": looks.ids, "drafts": looks.drafts,
+            }  # fmt: skip
             if looks.words:
                 await connection.execute(self._by_word, parameters)
             if looks.ids:
                 await connection.execute(self._by_id, parameters)
+            if looks.drafts:
+                await connection.execute(_WRITE.format(looked=_BY_DRAFT), parameters)
             for filter in looks.searches:
                 looked, values = self._searched(filter, context.viewer)
                 await connection.execute(_WRITE.format(looked=looked), values | {"name": parameters["name"]})
@@ -151,8 +163,8 @@ class LoggedSchema(Schema):
         for number, (name, given) in enumerate(filter.items()):
             if given is None:
                 continue
-            key = read_id(given) if known[name].by_id else None
-            values[f"given{number}"] = plain(key.key if key else given)
+            wanted = _key(given, known[name].by_id) if known[name].by_id else plain(given)
+            values[f"given{number}"] = wanted
             conditions.append(known[name].sql.format(t="t", value=f"%(given{number})s", viewer=of_viewer))
         return _SEARCHED.format(conditions=" AND ".join(conditions), most=LARGEST_PAGE), values
 
@@ -170,3 +182,10 @@ class LoggedSchema(Schema):
                     yield node.name.value, get_argument_values(definition, node, running.variables)
                 except GraphQLError:
                     continue  # refused before anything is read
+
+
+def _key(id: str, kind: str | None) -> UUID | None:
+    """None for an id that names nothing of this kind: then nothing is found."""
+    found = read_id(id)
+    same = found is not None and found.kind == kind and isinstance(found.key, UUID)
+    return cast("UUID", found.key) if found is not None and same else None
