@@ -1050,6 +1050,44 @@ async def test_a_refund_that_the_bank_refuses_is_ordered_again_once_however_many
     assert (await dossier.entries()).count(("REFUND", "28.00")) == 1
 
 
+async def test_a_refund_by_transfer_that_comes_back_can_be_paid_back_again_and_never_twice(
+    town: Town,
+) -> None:
+    dossier = await town.applies()
+    await dossier.pays()
+    await dossier.until("AWAITING_SLOT")
+    bank = town.served.house.config.urls["worldline"]
+    await town.client.put(f"{bank}/sim/settings", json={"refundSeconds": None})
+    await town.does(dossier.who, "caseWithdraw", id=dossier.id)
+    await until(lambda: _asked_back(town, dossier, 1))
+    await town.client.put(f"{bank}/sim/settings", json={"refundSeconds": REFUND_SECONDS})
+    (asked,) = await _refunds_at_the_bank(town, dossier)
+    await town.order("worldline", f"refunds/{asked['id']}/settle", outcome="rejected")
+    await until(lambda: _refunds_are(dossier, "FAILED"))
+    refund = (await dossier.read())["refunds"][0]["id"]
+    first = await _by_transfer(town, refund)
+    for result, becomes in (("EXECUTED", "DONE"), ("RETURNED", "FAILED")):
+        await town.does(FINANCE, "payoutRecord", id=first, input={"result": result, "reasonCode": "AC04"})
+        assert await _refunds_are(dossier, becomes)
+    assert await dossier.tasks() == ["REFUND_DUE"]
+    second = await _by_transfer(town, refund)
+    for result, becomes in (("REJECTED", "FAILED"), ("EXECUTED", "DONE")):  # it had left after all
+        await town.does(FINANCE, "payoutRecord", id=second, input={"result": result})
+        assert await _refunds_are(dossier, becomes)
+    assert await dossier.tasks() == []
+    refusal = await town.refused(FINANCE, "refundOrder", id=refund)
+    assert refusal["code"] == "TRANSITION_NOT_ALLOWED"
+
+
+async def _by_transfer(town: Town, refund: str) -> str:
+    """A payout that the bank has not carried out yet."""
+    account = {"iban": "BE68 5390 0754 7034", "payee": "An Peeters"}
+    told = await town.does(FINANCE, "refundOrder", "payout { id }", id=refund, input=account)
+    payout: str = told["payout"]["id"]
+    await town.does("farah", "payoutApprove", id=payout)
+    return payout
+
+
 async def test_a_handler_cancels_with_a_reason_that_the_citizen_reads(town: Town) -> None:
     dossier = await town.applies()
     refusal = await town.refused(HANDLER, "caseCancel", id=dossier.id, input={"reason": " "})

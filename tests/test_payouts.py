@@ -20,7 +20,7 @@ def _message(subject: str, body: str) -> Json:
     return {"subject": subject, "body": body, "sms": body}
 
 
-def _plain(told: Json) -> None:
+def plain(told: Json) -> None:
     """Screened by rule, decided by a handler, paid out."""
     told["stages"] = ["screening", "decision", "payout"]
     told["phases"][-1]["stages"] = told["stages"]
@@ -38,14 +38,14 @@ def _plain(told: Json) -> None:
 
 
 def _with_visum(told: Json) -> None:
-    _plain(told)
+    plain(told)
     told["payout"]["visum"] = True
 
 
 @pytest.fixture(scope="module")
 async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     folder = tmp_path_factory.mktemp("procedures")
-    written(folder, "premium", _plain)
+    written(folder, "premium", plain)
     written(folder, "premium-with-visum", _with_visum)
     home = tmp_path_factory.mktemp("town")
     async with opened(module_database_url, home, procedures=str(folder)) as found:

@@ -126,6 +126,16 @@ async def arm_term(work: Work, case: Case) -> None:
     await work.arm(TimerKind.TERM_ALARM, end_of(case.due_on) - timedelta(days=alarm_days), case=case)
 
 
+async def new_term(work: Work, case: Case) -> None:
+    """A case that ended or was decided is to be decided anew: the term begins again, from today."""
+    term = work.definition(case).term
+    case.due_on = add_days(work.today, term.days, term.counting)
+    case.overdue = False
+    today = work.today.isoformat()
+    case.suspensions = [period | {"to": period["to"] or today} for period in case.suspensions]
+    await arm_term(work, case)
+
+
 def stands_still(case: Case) -> bool:
     """Whether the term does not run now."""
     return any(period["to"] is None for period in case.suspensions)

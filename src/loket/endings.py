@@ -17,6 +17,7 @@ from loket import (
     letters,
     orders,
     payouts,
+    recoveries,
     sources,
     withdrawals,
 )
@@ -84,13 +85,15 @@ async def reopen(work: Work, case: Case, stage: str, reason: str) -> None:
     await orders.place(work, case, application.cart)
     await entitlements.claim(work, case)
     await cases.complete_tasks(work, case, "REVIEW_REQUESTED")
-    await cases.arm_term(work, case)
+    await cases.new_term(work, case)
 
 
 async def clean_up(work: Work, case: Case) -> None:
     """After an end: leave nothing open, whatever the case had begun."""
     await work.disarm(case=case)
     await invoices.void_checkouts(work, case)
+    if case.status in (Status.REJECTED, Status.INADMISSIBLE):
+        await recoveries.after_refusal(work, case)
     if case.status is not Status.COMPLETED:
         await invoices.credit(work, case, _why(case))
         await deliveries.cancel(work, case)
@@ -101,10 +104,12 @@ async def clean_up(work: Work, case: Case) -> None:
     await advice.withdraw_all(work, case, _why(case))
     await checks.stop(work, case)
     await sources.let_all_go(work, case.procedure_key, case.id)
-    open_tasks = await work.session.scalars(
+    found = await work.session.scalars(
         select(Task).where(col(Task.case_id) == case.id, col(Task.status) == TaskStatus.OPEN)
     )
-    done = [task.kind for task in open_tasks if task.kind not in _STILL_TO_DO]
+    open_tasks = found.all()
+    stay = _STILL_TO_DO | await payouts.watch(work, case)
+    done = [task.kind for task in open_tasks if task.kind not in stay]
     if done:
         await cases.complete_tasks(work, case, *done, remark=f"the case ended: {case.status}")
     await letters.watch(work, case)

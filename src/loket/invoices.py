@@ -545,9 +545,13 @@ async def _book_refund(work: Work, case: Case, refund: Refund, payment: Payment)
     )  # fmt: skip
 
 
-async def refund_failed(work: Work, case: Case, refund: Refund, reason: str) -> None:
-    """The module will not pay back: a person finds another way."""
+async def refund_failed(
+    work: Work, case: Case, refund: Refund, reason: str, *, came_back: bool = False
+) -> None:
+    """The module will not pay back, or a transfer came back: a person finds another way."""
     step = REFUND.find(refund.status, PartAction.FAIL)
+    if step is None and came_back:
+        step = REFUND.find(refund.status, PartAction.RETURN)
     if step is not None:
         refund.status = step.to
         await cases.open_task(

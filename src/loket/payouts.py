@@ -13,9 +13,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, invoices, sepa
+from loket import accounts, cases, invoices, recoveries, sepa
 from loket.definition import PayoutRules
 from loket.errors import ErrorCode, Refused
+from loket.facts import facts_of
 from loket.lifecycle import (
     FINAL,
     PAYOUT,
@@ -25,6 +26,7 @@ from loket.lifecycle import (
     EventType,
     PartAction,
     PayoutStatus,
+    RefundStatus,
     Stage,
     Status,
     TaskStatus,
@@ -34,14 +36,15 @@ from loket.records import (
     Application,
     Case,
     Decision,
+    Effect,
     EffectKind,
+    EffectState,
     Payout,
     PayoutKind,
     Person,
     Refund,
     Task,
 )
-from loket.sources import read, write
 from loket.terms import end_of
 from loket.work import Work, the_system
 
@@ -54,7 +57,8 @@ UNSENT = frozenset({PayoutStatus.ORDERED, PayoutStatus.APPROVED})
 WRONG_ACCOUNT = frozenset({"AC01", "AC03", "AC04", "AC06", "AC13", "AC14", "BE01", "BE05", "RC01"})
 """ISO 20022 reasons that another account cures."""
 DECEASED = frozenset({"MD07"})
-HOLDS = ("APPLICANT_DECEASED", "NUMBER_REPLACED", "APPLICANT_MOVED")
+UNDER_WAY = frozenset({PayoutStatus.SENT, PayoutStatus.IN_DOUBT})
+HOLDS = ("APPLICANT_DECEASED", "NUMBER_REPLACED", "APPLICANT_MOVED", "PAYOUT_DIFFERS")
 """Tasks that must be settled before money goes out."""
 POLL_FIRST = timedelta(minutes=10)
 POLL_LONGEST = timedelta(hours=6)
@@ -68,18 +72,28 @@ async def due(work: Work, case: Case) -> None:
 
     A case that is reopened because the bank sent the money back waits for another account first.
     """
-    decision = await _granted(work, case)
+    decision = await standing(work, case)
     if decision is None or not decision.amount:
+        await cases.pass_on(work, case)
+        return
+    await cases.complete_tasks(work, case, "PAYOUT_RETURNED", "PAYOUT_REJECTED")
+    owed = await recoveries.owed(work, case, decision)
+    if owed <= 0:
         await cases.pass_on(work, case)
         return
     days = _rules(work, case).within_days
     await work.arm(TimerKind.PAYOUT_END, end_of(work.today + timedelta(days=days)), case=case)
-    await cases.complete_tasks(work, case, "PAYOUT_RETURNED", "PAYOUT_REJECTED")
     last = await _last(work, decision)
-    if last is not None and last.status in BACK and last.reason_code in WRONG_ACCOUNT:
+    if last is not None and last.reason_code in WRONG_ACCOUNT and _went_to(case, last):
         await _ask_account(work, case, last)
     else:
-        await cases.open_task(work, case, "ORDER_PAYOUT", {"amount": str(decision.amount)})
+        await cases.open_task(work, case, "ORDER_PAYOUT", {"amount": str(owed)})
+
+
+def _went_to(case: Case, payout: Payout) -> bool:
+    """Whether a payout failed on the account that is known now."""
+    account = case.facts.get("account") or {}
+    return payout.status in BACK and payout.iban_sealed.hex() == account.get("sealed")
 
 
 async def late(work: Work, case: Case) -> None:
@@ -93,15 +107,12 @@ async def late(work: Work, case: Case) -> None:
 
 def keep_account(work: Work, case: Case, application: Application) -> None:
     """Seal the account number of an application that is handed in; the answers keep its masked form."""
-    rules = work.definition(case).payout
-    if rules is None:
-        return
-    pointer = rules.account_field.strip("/").split("/")
-    given = read(application.answers, pointer)
-    if not isinstance(given, str) or not given.strip():
+    definition = work.definition(case)
+    given = accounts.given_in(definition, accounts.opened_in(definition, work.vault, application.answers))
+    if not given.strip():
         return
     iban = sepa.check_iban(given)
-    application.answers = write(application.answers, pointer, sepa.masked_iban(iban))
+    application.answers = accounts.with_account(definition, application.answers, sepa.masked_iban(iban))
     _set_account(work, case, iban)
 
 
@@ -124,9 +135,10 @@ async def correct_account(work: Work, case: Case, iban: str) -> None:
     _set_account(work, case, checked)
     await work.disarm(TimerKind.ANSWER, TimerKind.ANSWER_REMINDER, case=case)
     await cases.complete_tasks(work, case, "PAYOUT_REJECTED", "PAYOUT_RETURNED", "ANSWER_LAPSED")
-    decision = await _granted(work, case)
+    decision = await standing(work, case)
     if decision is not None:
-        await cases.open_task(work, case, "ORDER_PAYOUT", {"amount": str(decision.amount)})
+        owed = await recoveries.owed(work, case, decision)
+        await cases.open_task(work, case, "ORDER_PAYOUT", {"amount": str(owed)})
 
 
 # --- ordering and approving -------------------------------------------------------------------
@@ -137,12 +149,17 @@ async def order(work: Work, case: Case) -> Payout:
 
     Raises:
         Refused: TRANSITION_NOT_ALLOWED when nothing is to be paid out, or a payout of it lives already;
-            RULE_NOT_MET while something about the applicant must be settled first, or no account is known.
+            RULE_NOT_MET while something about the applicant must be settled first, no account is known, or
+            another case has by now what was granted once a year.
     """
-    decision = await _granted(work, case)
+    decision = await standing(work, case)
     await _nothing_holds(work, case)
     if decision is None or not decision.amount or await live(work, case) is not None:
         raise cases.not_allowed(work, case)
+    owed = await recoveries.owed(work, case, decision)
+    if owed <= 0:
+        raise cases.not_allowed(work, case)
+    await _nobody_else_has_it(work, case, decision)
     account = case.facts.get("account")
     if account is None:
         reason = "Er is geen rekeningnummer." if work.actor.language == "nl" else "No account is known."
@@ -155,7 +172,7 @@ async def order(work: Work, case: Case) -> Payout:
         round=case.round,
         decision_id=decision.id,
         kind=PayoutKind.PREMIUM,
-        amount=decision.amount,
+        amount=owed,
         payee=payee,
         iban_sealed=bytes.fromhex(account["sealed"]),
         iban_masked=account["masked"],
@@ -188,6 +205,7 @@ async def order_refund(work: Work, case: Case, refund: Refund, *, iban: str, pay
     if step is None or not step.by & work.actor.roles:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=refund.status)
     refund.status, refund.ordered_at = step.to, work.now
+    refund.provider_refund_id = None  # what the payment module still says is of the refund that it refused
     payout = Payout(
         case_id=case.id,
         round=case.round,
@@ -213,9 +231,14 @@ async def approve(work: Work, case: Case, payout: Payout) -> None:
     """A second person agrees; where the procedure asks a visum, the first to agree gives that.
 
     Raises:
-        Refused: NOT_ALLOWED for whoever ordered it or gave the visum; TRANSITION_NOT_ALLOWED unless it waits.
+        Refused: NOT_ALLOWED for whoever ordered it or gave the visum; TRANSITION_NOT_ALLOWED unless it waits,
+            and for a refund that was paid back in another way meanwhile.
     """
     await _nothing_holds(work, case)
+    if payout.refund_id is not None:
+        refund = await work.session.get_one(Refund, payout.refund_id, populate_existing=True)
+        if refund.status is not RefundStatus.ORDERED:
+            raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=refund.status)
     if work.actor.id is None or work.actor.id in (payout.ordered_by_id, payout.visum_by_id):
         raise Refused(ErrorCode.NOT_ALLOWED)
     needs_visum = (
@@ -322,12 +345,9 @@ async def heard(work: Work, payout_id: UUID, fact: Fact) -> Payout | None:
     await work.session.refresh(payout, with_for_update={"key_share": True})
     step = PAYOUT.find(payout.status, fact.action)
     if step is None:
-        overtaken = (payout.status, fact.action) == (PayoutStatus.RETURNED, PartAction.EXECUTE)
-        if overtaken:  # it left before it came back, and we hear it the other way round
-            payout.executed_on = payout.executed_on or fact.on
-        elif payout.status is not _OF[fact.action] and fact.action is not PartAction.SEND:
-            told = {"payout": str(payout.id), "status": payout.status, "told": fact.action}
-            await cases.open_task(work, case, "PAYOUT_DIFFERS", told)
+        await _told_otherwise(work, case, payout, fact)
+        return payout
+    if fact.action is PartAction.EXECUTE and not await _stands_alone(work, case, payout, fact):
         return payout
     was = payout.status
     payout.status = step.to
@@ -336,6 +356,7 @@ async def heard(work: Work, payout_id: UUID, fact: Fact) -> Payout | None:
     match fact.action:
         case PartAction.SEND:
             payout.sent_at = payout.sent_at or work.now
+            await cases.complete_tasks(work, case, "PAYOUT_IN_DOUBT")
             await cases.record(work, case, EventType.PAYOUT_SENT, data=_said(payout))
             await _look_again(work, case, payout, 1)
         case PartAction.DOUBT:
@@ -350,7 +371,55 @@ async def heard(work: Work, payout_id: UUID, fact: Fact) -> Payout | None:
             await _failed(work, case, payout, EventType.PAYOUT_RETURNED)
         case _:
             raise ValueError(f"no bank does {fact.action}")
+    if fact.amount not in (None, payout.amount):
+        told = {"payout": str(payout.id), "amount": str(payout.amount), "told": str(fact.amount)}
+        await cases.open_task(work, case, "PAYOUT_DIFFERS", told)
     return payout
+
+
+async def _told_otherwise(work: Work, case: Case, payout: Payout, fact: Fact) -> None:
+    """What does not go with what was heard before is a person's to see, where money may have moved."""
+    if (payout.status, fact.action) == (PayoutStatus.RETURNED, PartAction.EXECUTE):
+        # it left before it came back, and we hear it the other way round
+        payout.executed_on = payout.executed_on or fact.on
+        return
+    never_left = (payout.status, fact.action) == (PayoutStatus.CANCELLED, PartAction.REJECT)
+    says_little = fact.action in (PartAction.SEND, PartAction.DOUBT) or never_left
+    if payout.status is not _OF[fact.action] and not says_little:
+        told = {"payout": str(payout.id), "status": payout.status, "told": fact.action}
+        await cases.open_task(work, case, "PAYOUT_DIFFERS", told)
+
+
+async def _stands_alone(work: Work, case: Case, payout: Payout, fact: Fact) -> bool:
+    """Whether what left after all is the one payment: another order of the same makes way for it.
+
+    Where that one left too, the money went twice: this one is written down, and must come back.
+    """
+    same = (
+        col(Payout.decision_id) == payout.decision_id
+        if payout.refund_id is None
+        else col(Payout.refund_id) == payout.refund_id
+    )
+    found = await work.session.scalars(
+        select(Payout)
+        .where(same, col(Payout.id) != payout.id, col(Payout.status).not_in(ENDED))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    other = found.one_or_none()
+    if other is None:
+        return True
+    if other.status in UNSENT:
+        await _cancel(work.as_actor(the_system()), case, other, "an earlier order was carried out after all")
+        await cases.record(work, case, EventType.PAYOUT_CANCELLED, data=_said(other))
+        await work.session.flush()
+        return True
+    if payout.executed_on is None:
+        payout.executed_on = fact.on or work.today
+        data = _said(payout) | {"paid_on": payout.executed_on.isoformat()}
+        await cases.record(work, case, EventType.PAID_OUT, data=data)
+        await recoveries.ask_back(work, case, payout.amount, "paid twice")
+    return False
 
 
 _OF = {
@@ -370,15 +439,32 @@ async def _executed(work: Work, case: Case, payout: Payout, fact: Fact, was: Pay
     data = _said(payout) | {"paid_on": payout.executed_on.isoformat()}
     if payout.refund_id is not None:
         await cases.record(work, case, EventType.PAID_OUT, data=data)
-        refund = await work.session.get_one(Refund, payout.refund_id)
-        await invoices.refund_done(work, case, refund)
+        await _refunded(work, case, payout.refund_id)
         return
-    expected = was is not PayoutStatus.CANCELLED and case.round == payout.round
-    if expected and cases.machine(work.definition(case)).find((case.stage, case.status), Action.PAY_OUT):
+    if await _is_due(work, case, payout, was):
         await cases.advance(work.as_actor(the_system(work.actor.name)), case, Action.PAY_OUT, data=data)
         return
     await cases.record(work, case, EventType.PAID_OUT, data=data)
-    await cases.open_task(work, case, "RECOVERY", {"payout": str(payout.id), "amount": str(payout.amount)})
+    await recoveries.ask_back(work, case, payout.amount, "paid after it was taken back")
+
+
+async def _refunded(work: Work, case: Case, refund_id: UUID) -> None:
+    refund = await work.session.get_one(Refund, refund_id, populate_existing=True)
+    if refund.status is RefundStatus.DONE:
+        await recoveries.ask_back(work, case, refund.amount, "paid back twice")
+        return
+    if step := REFUND.find(refund.status, PartAction.ORDER):  # given up, and it left after all
+        refund.status = step.to
+    await invoices.refund_done(work, case, refund)
+
+
+async def _is_due(work: Work, case: Case, payout: Payout, was: PayoutStatus) -> bool:
+    """Whether the case waits for this money: also what was taken back too late, if it is granted still."""
+    if cases.machine(work.definition(case)).find((case.stage, case.status), Action.PAY_OUT) is None:
+        return False
+    decision = await standing(work, case)
+    granted = decision is not None and decision.id == payout.decision_id
+    return granted or (was in UNDER_WAY | {PayoutStatus.APPROVED} and case.round == payout.round)
 
 
 async def _failed(work: Work, case: Case, payout: Payout, event: EventType) -> None:
@@ -387,16 +473,34 @@ async def _failed(work: Work, case: Case, payout: Payout, event: EventType) -> N
     said = _said(payout) | {"code": payout.reason_code, "reason": payout.reason}
     await cases.record(work, case, event, data=said)
     if payout.refund_id is not None:
-        refund = await work.session.get_one(Refund, payout.refund_id)
-        await invoices.refund_failed(work, case, refund, payout.reason or payout.reason_code)
+        refund = await work.session.get_one(Refund, payout.refund_id, populate_existing=True)
+        await invoices.refund_failed(work, case, refund, payout.reason or payout.reason_code, came_back=True)
     if payout.reason_code in DECEASED:
         await cases.open_task(work, case, "APPLICANT_DECEASED")
+    if payout.refund_id is not None:
+        return
+    if await _is_withdrawn(work, payout):
+        await _nothing_to_pay(work, case)
+        return
     waits = (case.stage, case.status) == (Stage.PAYOUT, Status.AWAITING_PAYOUT)
-    if payout.kind is PayoutKind.PREMIUM and waits and payout.reason_code in WRONG_ACCOUNT:
+    if waits and payout.reason_code in WRONG_ACCOUNT:
         await _ask_account(work, case, payout)
         return
     kind = "PAYOUT_RETURNED" if event is EventType.PAYOUT_RETURNED else "PAYOUT_REJECTED"
     await cases.open_task(work, case, kind, {"payout": str(payout.id), "code": payout.reason_code})
+
+
+async def _is_withdrawn(work: Work, payout: Payout) -> bool:
+    decision = await work.session.get(Decision, payout.decision_id, populate_existing=True)
+    return decision is not None and decision.status is DecisionStatus.WITHDRAWN
+
+
+async def _nothing_to_pay(work: Work, case: Case) -> None:
+    """The money is ours still, and its decision holds no more: the case goes back to the decision."""
+    await cases.complete_tasks(work, case, "RECOVERY", remark="the money did not arrive, or came back")
+    if cases.machine(work.definition(case)).find((case.stage, case.status), Action.REVOKE):
+        await cases.advance(work.as_actor(the_system()), case, Action.REVOKE)
+        await cases.new_term(work, case)
 
 
 async def _ask_account(work: Work, case: Case, payout: Payout) -> None:
@@ -419,8 +523,34 @@ async def poll(work: Work, payout_id: UUID, number: int) -> None:
     if payout.status not in (PayoutStatus.SENT, PayoutStatus.IN_DOUBT):
         return
     case = await work.session.get_one(Case, payout.case_id)
-    await work.leave(EffectKind.PAYOUT_READ, {"payout_id": str(payout.id)}, case=case)
     await _look_again(work, case, payout, number + 1)
+    asked = await work.session.scalar(
+        select(col(Effect.id)).where(
+            col(Effect.case_id) == case.id,
+            col(Effect.kind) == EffectKind.PAYOUT_READ,
+            col(Effect.state) == EffectState.PENDING,
+            col(Effect.payload)["payout_id"].astext == str(payout.id),
+        )
+    )
+    if asked is None:
+        await work.leave(EffectKind.PAYOUT_READ, {"payout_id": str(payout.id)}, case=case)
+
+
+async def watch(work: Work, case: Case) -> frozenset[str]:
+    """The case ended, refunds by transfer are followed still; answers the kinds of task that stay open."""
+    found = await work.session.scalars(
+        select(Payout).where(
+            col(Payout.case_id) == case.id, col(Payout.status).in_((PayoutStatus.ORDERED, *UNDER_WAY))
+        )
+    )
+    stay = set[str]()
+    for payout in found.all():
+        if payout.status is PayoutStatus.ORDERED:
+            stay.add("APPROVE_PAYOUT")
+        else:
+            await _look_again(work, case, payout, 1)
+            stay.add("PAYOUT_IN_DOUBT")
+    return frozenset(stay)
 
 
 async def _look_again(work: Work, case: Case, payout: Payout, number: int) -> None:
@@ -461,7 +591,7 @@ async def get_locked(work: Work, payout_id: UUID) -> tuple[Case, Payout]:
     return case, payout
 
 
-async def _granted(work: Work, case: Case) -> Decision | None:
+async def standing(work: Work, case: Case) -> Decision | None:
     """The decision that is to be paid; where a case was reopened at its payout, that of the round before."""
     found = await work.session.scalars(
         select(Decision)
@@ -483,6 +613,19 @@ async def _last(work: Work, decision: Decision) -> Payout | None:
         .limit(1)
     )
     return found.one_or_none()
+
+
+async def _nobody_else_has_it(work: Work, case: Case, decision: Decision) -> None:
+    """Raises `Refused` RULE_NOT_MET where a case that ended let go of its claim, and finds it taken now."""
+    claims = (await facts_of(work, case)).claims
+    taken = [one["key"] for one in decision.benefits if one["granted"] and claims.get(one["key"]) == "TAKEN"]
+    if taken:
+        said = {
+            "nl": "Een ander dossier heeft deze toelage intussen voor dit jaar.",
+            "en": "Another case has this allowance for this year by now.",
+        }
+        reason = said.get(work.actor.language, said["en"])
+        raise Refused(ErrorCode.RULE_NOT_MET, extra={"rule": taken[0]}, reason=reason)
 
 
 async def _nothing_holds(work: Work, case: Case) -> None:

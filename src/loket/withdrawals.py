@@ -1,6 +1,6 @@
 """A decision taken back: a draft from its agenda, or what was granted already (intrekking)."""
 
-from loket import agenda, cases, decisions, letters, payouts
+from loket import agenda, cases, decisions, entitlements, letters, payouts
 from loket.lifecycle import DECISION, FINAL, Action, EventType, PartAction, Stage
 from loket.proposals import GRANTING
 from loket.records import Case, Decision
@@ -15,6 +15,8 @@ async def withdraw(work: Work, case: Case, reason: str) -> Decision:
     """
     why = cases.said(reason, "reason")
     decision = await decisions.of(work, case)
+    if decision is None and case.stage is Stage.PAYOUT:  # reopened to be paid: the round before decided
+        decision = await payouts.standing(work, case)
     if decision is None or DECISION.find(decision.status, PartAction.WITHDRAW) is None:
         raise cases.not_allowed(work, case)
     if decision.status in GRANTING:
@@ -42,9 +44,11 @@ async def _revoke(work: Work, case: Case, decision: Decision, why: str) -> None:
         await payouts.cancel_live(work, case, why)
         await cases.complete_tasks(work, case, "ORDER_PAYOUT", "APPROVE_PAYOUT", "PAYOUT_LATE")
         await cases.advance(work, case, Action.REVOKE, data={"reasons": [why]})
-        await cases.arm_term(work, case)
+        await cases.new_term(work, case)
         return
     await cases.record(work, case, EventType.DECISION_WITHDRAWN, data={"reasons": [why]})
+    if case.status in FINAL:  # another application may have it
+        await entitlements.release(work, case)
     if sent:
         amount = str(decision.amount) if decision.amount else None
         await cases.open_task(work, case, "RECOVERY", {"amount": amount, "why": why})

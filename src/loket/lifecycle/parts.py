@@ -222,6 +222,8 @@ REFUND = Machine[RefundStatus, PartAction]("refund", (
     Step(RefundStatus.ORDERED, PartAction.COMPLETE, RefundStatus.DONE,    MONEY),
     Step(RefundStatus.ORDERED, PartAction.FAIL,     RefundStatus.FAILED,  SYSTEM),
     Step(RefundStatus.FAILED,  PartAction.ORDER,    RefundStatus.ORDERED, MONEY),
+    # Sent by transfer, it came back.
+    Step(RefundStatus.DONE,    PartAction.RETURN,   RefundStatus.FAILED,  MONEY),
 ))
 
 DELIVERY = Machine[DeliveryStatus, PartAction]("delivery", (
@@ -344,7 +346,7 @@ PAYOUT = Machine[PayoutStatus, PartAction]("payout", (
     *(
         Step(gone, action, to, MONEY)
         # what the bank did is a fact, whatever we thought of the order before
-        for gone in (X.APPROVED, X.SENT, X.IN_DOUBT, X.CANCELLED)
+        for gone in (X.APPROVED, X.SENT, X.IN_DOUBT, X.CANCELLED, X.REJECTED)
         for action, to in ((P.EXECUTE, X.EXECUTED),)
     ),
     Step(X.SENT,     P.REJECT, X.REJECTED, MONEY),
