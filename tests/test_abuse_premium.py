@@ -220,3 +220,39 @@ async def test_an_account_that_no_transfer_reaches_is_refused_in_the_form(iban: 
 async def test_what_the_form_takes_for_an_account_can_be_paid_to(iban: str) -> None:
     assert is_iban(iban)
     assert check_iban(iban)
+
+
+async def test_an_account_stands_nowhere_in_the_open_not_in_a_draft_either(town: Town) -> None:
+    who, iban = town.somebody(), "BE68539007547034"
+    payload = await town.does(who, "applicationStart", "application { id }", procedure="social-premium")
+    draft = payload["application"]["id"]
+    shown = await town.does(
+        who, "applicationSetAnswers", "application { answers issues { path } }", id=draft,
+        input={"payout": {"iban": iban, "holder": "Mijn Naam"}},
+    )  # fmt: skip
+    assert shown["application"]["answers"]["payout"]["iban"] == iban
+    assert not [one for one in shown["application"]["issues"] if "iban" in one["path"]]
+    again = await town.does(
+        who, "applicationSetAnswers", "application { answers }", id=draft, input={"benefits": ["household"]}
+    )
+    assert again["application"]["answers"]["payout"]["iban"] == iban
+    declared = {"informed": True, "changes": True, "correct": True}
+    assert not await _in_the_open(town, iban)
+    await town.does(who, "applicationSetAnswers", id=draft, input={"declaration": declared, "contact": {}})
+    await town.does(who, "applicationSubmit", "case { id }", id=draft)
+    assert not await _in_the_open(town, iban)
+    read = "query($i: ID!) { application(id: $i) { answers case { account } } }"
+    seen = (await town.ask(who, read, i=draft))["application"]
+    assert seen["answers"]["payout"]["iban"] == seen["case"]["account"] == "BE68 **** **** 7034"
+
+
+async def _in_the_open(town: Town, text: str) -> list[str]:
+    """The tables in which a text stands."""
+    tables = await town.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+    return [
+        name
+        for (name,) in tables
+        if await town.sql(
+            f"SELECT FROM \"{name}\" t WHERE t::text LIKE '%' || :text || '%' LIMIT 1", text=text
+        )
+    ]

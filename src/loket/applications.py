@@ -10,7 +10,7 @@ from sqlalchemy import case as sql_case
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from loket import cases, entitlements, forms, orders, payouts, people, pricing, sources
+from loket import accounts, cases, entitlements, forms, orders, payouts, people, pricing, sources
 from loket.channels.sms import e164
 from loket.definition import Definition
 from loket.errors import ErrorCode, ManyRefused, Refused
@@ -154,13 +154,18 @@ async def set_answers(work: Work, application: Application, patch: object) -> No
     too_large = forms.validate_answers(definition, patch, work.actor.language, complete=False)
     if any(fault.code is ErrorCode.TOO_LARGE for fault in too_large):
         raise refusals(too_large, "input")
-    answers = merge(application.answers, patch)
+    answers = merge(given_in(work, application), patch)
     faults = forms.validate_answers(definition, answers, work.actor.language, complete=False)
     faults += _locked_fields(application, answers, work.actor.language)
     if faults:
         raise refusals(faults, "input")
-    application.answers = answers
+    application.answers = accounts.sealed_in(definition, work.vault, answers)
     _touch(work, application)
+
+
+def given_in(work: Work, application: Application) -> Json:
+    """The answers as they were given; the account number is kept sealed."""
+    return accounts.opened_in(definition_of(work, application), work.vault, application.answers)
 
 
 async def set_cart(work: Work, application: Application, cart: list[Json]) -> None:
@@ -197,7 +202,8 @@ async def submit(work: Work, application: Application) -> Case:
         ManyRefused: every fault of the form and the cart, each with its path.
     """
     definition = definition_of(work, application)
-    faults = faults_in(definition, application.answers, application.cart, work.today, work.actor.language)
+    answers = given_in(work, application)
+    faults = faults_in(definition, answers, application.cart, work.today, work.actor.language)
     if faults:
         raise refusals(faults)
     person = await work.session.get_one(Person, application.person_id, with_for_update={"key_share": True})

@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from loket import applications
+from loket import accounts, applications
 from loket.app import Loket
 from loket.definition import Definition
 from loket.errors import ErrorCode, Refused
@@ -101,6 +101,10 @@ class Caller:
         """A short-lived address for a file that this viewer may see."""
         token = self.loket.vault.link("document", document_id, datetime.now(UTC) + FILE_LIFE)
         return f"{self.loket.settings.public_url}/files/{token}"
+
+    def answers_of(self, definition: Definition, kept: Json) -> Json:
+        """The answers of an application as they were given."""
+        return accounts.opened_in(definition, self.loket.vault, kept)
 
     def faults_of(self, definition: Definition, answers: Json, cart: list[Json]) -> list[FieldFault]:
         """What still stands in the way of handing an application in."""

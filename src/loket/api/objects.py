@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import cast
 from uuid import UUID
 
 from strawberry import ID
@@ -186,7 +187,6 @@ class Application(Node):
     )
     status: ApplicationStatus = column("Where it stands.")
     version: int = column("Raised by every change.")
-    answers: JSON = column("What was filled in, in the shape of the form.")
     started_at: datetime = column("When it was begun.")
     updated_at: datetime = column("When it was last changed.")
     submitted_at: datetime | None = column("When it was handed in.")
@@ -206,6 +206,11 @@ class Application(Node):
     case: "Case | None" = one(
         "The case that it became.", where="{t}.application_id = {parent}.id", order="{t}.id"
     )
+
+    @computed("procedure_key", "procedure_version", "answers")
+    def answers(row: Row, viewer: Caller) -> JSON:  # noqa: N805  # no self
+        """What was filled in, in the shape of the form."""
+        return cast("JSON", viewer.answers_of(definition_of(row, viewer), row["answers"]))
 
     @computed("procedure_key", "procedure_version")
     def procedure(row: Row, viewer: Caller) -> Procedure:  # noqa: N805  # no self
@@ -229,7 +234,8 @@ class Application(Node):
         """All that still stands in the way of handing it in; empty when nothing does."""
         if row["status"] != ApplicationStatus.DRAFT:
             return []
-        faults = viewer.faults_of(definition_of(row, viewer), row["answers"], row["cart"])
+        definition = definition_of(row, viewer)
+        faults = viewer.faults_of(definition, viewer.answers_of(definition, row["answers"]), row["cart"])
         return [Issue(path=fault.path, code=fault.code, message=fault.message) for fault in faults]
 
 
