@@ -2,17 +2,22 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import itertools
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
-from loket import agenda, timers
+from loket import agenda, cases, decisions, sittings, stages, timers
 from loket.api.naming import decode_id
 from loket.sandbox import personas
-from loket.systems.minutes_item import Meeting
+from loket.sittings import Heard, Signatory
+from loket.systems.minutes_item import Meeting, Outcome
+from loket.work import the_system
 from premiums import Json, rule, written
 from town import FINANCE, HANDLER, OPERATOR, Dossier, Town, opened, until
 
@@ -235,6 +240,57 @@ async def test_the_same_decision_heard_three_times_is_one(town: Town) -> None:
     assert len(rows) == 1
 
 
+class _Undone(Exception):
+    """Rolls a transaction back: the next order of words begins where this one did."""
+
+
+async def test_asked_told_and_recorded_in_any_order_and_twice_are_one_decision(town: Town) -> None:
+    dossier = await _prepared(town)
+    await _sent(town, dossier)
+    uid = (await _decision(dossier))["agendaItem"]["itemUid"]
+    on, sha256 = date(2026, 11, 20), hashlib.sha256(PAPER).hexdigest()
+    two = tuple(Signatory(one["name"], one["function"], on) for one in SIGNED)
+    accepted = Heard(Outcome.ACCEPTED, on, item_uid=uid, signatories=two, content=PAPER, sha256=sha256)
+    words = (
+        replace(accepted, state="accepted", signatories=(), content=None, sha256=""),
+        replace(accepted, state="accepted"),
+        accepted,
+        Heard(Outcome.ACCEPTED, on, signatories=two),
+        Heard(Outcome.OPEN, on, item_uid=uid, state="itempublished"),
+    )
+    for order in itertools.permutations(words):
+        heard = await _heard_in_order(town, dossier, [word for word in order for _ in range(2)])
+        assert heard == ("GRANTED", sha256, 2, 1, 1, {"ORDER_PAYOUT"}), order
+
+
+async def _heard_in_order(town: Town, dossier: Dossier, words: list[Heard]) -> tuple[object, ...]:
+    """Decision, hash, signatories, approvals, letters and open tasks; nothing of it is kept."""
+    end: tuple[object, ...] = ()
+    with contextlib.suppress(_Undone):
+        async with town.served.loket.work(the_system("Minutes")) as work:
+            case = await cases.get(work, decode_id(dossier.id, "Case"))
+            decision = await decisions.of(work, case)
+            assert decision is not None
+            assert decision.agenda_item_id is not None
+            for word in words:
+                await sittings.heard(work, decision.agenda_item_id, word)
+                await stages.settle(work)
+            connection = await work.session.connection()
+
+            async def column(statement: str) -> list[str]:
+                found = await connection.execute(text(statement), {"id": case.id})
+                return [row[0] for row in found]
+
+            approved = await column("SELECT type FROM event WHERE case_id = :id AND type = 'APPROVED'")
+            letters = await column("SELECT id FROM letter WHERE case_id = :id")
+            tasks = await column("SELECT kind FROM task WHERE case_id = :id AND status = 'OPEN'")
+            signed = len(decision.signatories)
+            counts = signed, len(approved), len(letters)
+            end = (decision.status, decision.document_sha256, *counts, set(tasks))
+            raise _Undone
+    return end
+
+
 async def test_what_nobody_tells_is_asked(town: Town) -> None:
     dossier = await _prepared(town)
     meeting = await _sent(town, dossier)
@@ -278,7 +334,7 @@ async def test_a_list_is_one_item_and_names_stand_in_its_closed_annex_alone(town
     assert (await granted.until("AWAITING_PAYOUT"))["decision"]["status"] == "GRANTED"
     assert (await partly.until("AWAITING_PAYOUT"))["decision"]["status"] == "PARTLY_GRANTED"
     assert (await refused.until("REJECTED"))["decision"]["status"] == "REFUSED"
-    assert await refused.timers() <= {"NOTIFY_END"}
+    assert await refused.timers() <= {"NOTIFY_END", "EBOX_POLL"}, "its letter alone is followed"
     benefits = (await _decision(partly))["benefits"]
     assert {one["key"]: one["granted"] for one in benefits} == {"home": False, "own": True}
 
@@ -517,6 +573,51 @@ async def test_a_withdrawn_case_leaves_the_agenda_and_a_decision_after_it_is_kep
     decision = await _decision(dossier)
     assert (decision["status"], len(decision["signatories"])) == ("WITHDRAWN", 2)
     assert (await dossier.read(fields="status"))["status"] == "WITHDRAWN"
+
+
+async def test_a_decision_on_a_proposal_that_another_replaced_is_a_persons_to_see(town: Town) -> None:
+    anew, again = await _prepared(town), await _prepared(town)
+    items = []
+    for dossier in (anew, again):
+        await _sent(town, dossier)
+        items.append((await _decision(dossier))["agendaItem"]["externalIdentifier"])
+    await town.does(HANDLER, "decisionWithdraw", caseId=anew.id, input={"reason": "Er ontbreekt een stuk."})
+    await town.does(HANDLER, "decisionPrepare", caseIds=[anew.id])
+    await town.does(again.who, "caseWithdraw", id=again.id)
+    back = {"stage": "ASSESSMENT", "reason": "Toch wel."}
+    await town.does(HANDLER, "caseReopen", id=again.id, input=back)
+    for dossier, identifier in zip((anew, again), items, strict=True):
+        await town.does(SECRETARIAT, "decisionRecord", externalIdentifier=identifier, input=ACCEPTED)
+        assert "DECISION_AFTER_WITHDRAWAL" in await dossier.tasks()
+    assert await _is(anew, "DRAFT")
+
+
+async def test_of_a_list_a_case_that_waits_for_its_applicant_stays_behind(town: Town) -> None:
+    waits, goes = await _prepared(town), await _prepared(town)
+    await town.does(HANDLER, "caseRequestInformation", id=waits.id, input={"question": "Waarom?"})
+    meeting = await _convened(town)
+    told = await town.does(
+        HANDLER,
+        "decisionSendToMinutes",
+        "results { errors { code } }",
+        caseIds=[waits.id, goes.id],
+        meetingUid=meeting["UID"],
+    )
+    assert [one["errors"] for one in told["results"]] == [[{"code": "TRANSITION_NOT_ALLOWED"}], []]
+    await until(lambda: _is(goes, "ON_AGENDA"))
+
+
+async def test_what_a_body_took_is_not_drafted_anew_before_the_second_signature(town: Town) -> None:
+    dossier = await _prepared(town)
+    half = ACCEPTED | {"signatories": SIGNED[:1]}
+    await town.does(SECRETARIAT, "decisionRecord", caseId=dossier.id, input=half)
+    more = {"outcome": "GRANTED", "amount": "900.00"}
+    refusal = await town.refused(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=more)
+    assert refusal["code"] == "TRANSITION_NOT_ALLOWED"
+    again = {"name": " leen  VERHAEGEN", "function": "burgemeester", "signedOn": "2026-11-20"}
+    twice = ACCEPTED | {"signatories": [SIGNED[0], again]}
+    await town.does(SECRETARIAT, "decisionRecord", caseId=dossier.id, input=twice)
+    assert (await dossier.read(fields="status"))["status"] == "AWAITING_DECISION", "one person is one"
 
 
 async def test_a_draft_is_taken_from_its_agenda_and_goes_there_anew(town: Town) -> None:

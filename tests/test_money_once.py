@@ -59,6 +59,13 @@ async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactor
 
 
 async def _granted(town: Town, who: str | None = None, *asked: str) -> Dossier:
+    dossier = await _weighed(town, who, *asked)
+    await _grants(dossier)
+    return dossier
+
+
+async def _weighed(town: Town, who: str | None = None, *asked: str) -> Dossier:
+    """A case that its handler can decide on."""
     who = who or town.somebody()
     payload = await town.does(who, "applicationStart", "application { id }", procedure="premium")
     draft = payload["application"]["id"]
@@ -67,7 +74,6 @@ async def _granted(town: Town, who: str | None = None, *asked: str) -> Dossier:
     payload = await town.does(who, "applicationSubmit", "case { id reference }", id=draft)
     dossier = Dossier(town, who, payload["case"]["id"], payload["case"]["reference"])
     await dossier.until("AWAITING_DECISION")
-    await _grants(dossier)
     return dossier
 
 
@@ -205,6 +211,22 @@ async def test_what_is_paid_already_is_not_to_be_ordered_after_reopening(town: T
     await _hears(town, await _approved(dossier), SENT, EXECUTED)
     await _reopens(dossier, "PAYOUT")
     assert (await _status(dossier), await dossier.tasks()) == ("COMPLETED", [])
+
+
+async def test_what_was_let_go_and_is_granted_after_all_is_claimed_again(town: Town) -> None:
+    dossier = await _weighed(town, None, "home", "own")
+    partly = {
+        "benefits": [{"key": "home", "granted": False}],
+        "motivationLegal": "Artikel 2",
+        "motivationFactual": "Niet waar.",
+    }
+    await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=partly)
+    await _grants(dossier)
+    await town.does(HANDLER, "decisionWithdraw", caseId=dossier.id, input=WHY)
+    await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id], input={"outcome": "GRANTED"})
+    held = "SELECT benefit FROM entitlement WHERE case_id = :id"
+    rows = await town.sql(held, id=decode_id(dossier.id, "Case"))
+    assert {row.benefit for row in rows} == {"home", "own"}
 
 
 async def test_what_another_case_has_by_now_is_not_paid_to_this_one(town: Town) -> None:

@@ -49,6 +49,8 @@ async def ready(work: Work, case: Case) -> Decision:
     decision = await decisions.of(work, case)
     if decision is None or decision.status is not DecisionStatus.DRAFT or decisions.is_away(decision):
         raise cases.not_allowed(work, case)
+    if cases.machine(work.definition(case)).find((case.stage, case.status), Action.SEND_TO_MINUTES) is None:
+        raise cases.not_allowed(work, case)
     return decision
 
 
@@ -133,9 +135,17 @@ async def find(work: Work, external_identifier: str, item_uid: str | None = None
         named |= col(AgendaItem.item_uid) == item_uid
     found = await work.session.scalars(select(AgendaItem).where(named).limit(2))
     items = found.all()
-    return next((one for one in items if one.external_identifier == external_identifier), None) or next(
-        iter(items), None
-    )
+    return items[0] if len(items) == 1 else None  # two: who names them mixes them up
+
+
+async def left_it(work: Work, item: AgendaItem) -> Case | None:
+    """The first case that was put on the item, locked: what is heard of an empty one is told there.
+
+    Its reference is part of the item's name.
+    """
+    reference = item.external_identifier.rpartition("-")[0]
+    case_id = await work.session.scalar(select(col(Case.id)).where(col(Case.reference) == reference))
+    return await cases.get(work, case_id) if case_id is not None else None
 
 
 async def a_case_of(work: Work, item: AgendaItem) -> Case | None:
@@ -206,8 +216,10 @@ async def stays_on_agenda(work: Work, item_id: UUID, reason: str) -> None:
     found = await work.session.scalars(
         select(col(Decision.case_id)).where(col(Decision.agenda_item_id) == item_id)
     )
-    for case_id in sorted(found):
-        case = await cases.get(work, case_id)
+    concerned = [await cases.get(work, case_id) for case_id in sorted(found)]
+    if not concerned and (first := await left_it(work, item)):
+        concerned = [first]
+    for case in concerned:
         told = {"item": item.external_identifier, "reason": reason}
         await cases.open_task(work, case, "AGENDA_ITEM_TO_CORRECT", told)
 

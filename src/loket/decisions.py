@@ -53,6 +53,7 @@ async def decide(work: Work, case: Case) -> None:
         return
     by_rule = definition.decision is not None and definition.decision.by == "rule"
     proposal, doubts = None, list[str]()
+    await entitlements.claim(work, case)
     try:
         proposal = proposals.propose(work, case, await facts_of(work, case))
     except Doubt as doubt:
@@ -85,7 +86,9 @@ async def prepare(work: Work, case: Case, wish: Wish) -> Decision | None:
         raise cases.not_allowed(work, case)
     decision = await of(work, case)
     if decision is not None and (
-        DECISION.find(decision.status, PartAction.PREPARE) is None or is_away(decision)
+        DECISION.find(decision.status, PartAction.PREPARE) is None
+        or is_away(decision)
+        or (decision.status is DecisionStatus.DRAFT and decision.signatories)  # its body took it already
     ):
         raise Refused(
             ErrorCode.TRANSITION_NOT_ALLOWED, status=decision.status, extra={"status": decision.status}
@@ -229,7 +232,8 @@ async def conclude(
 
 def is_signed(decision: Decision) -> bool:
     """Whether two people signed: only then a body's decision is one."""
-    return len({one["name"] for one in decision.signatories if one.get("signed_on")}) >= SIGNATORIES
+    signed = [one["name"] for one in decision.signatories if one.get("signed_on")]
+    return len({" ".join(name.split()).casefold() for name in signed}) >= SIGNATORIES
 
 
 def is_away(decision: Decision) -> bool:
@@ -277,6 +281,7 @@ def as_proposed(work: Work, case: Case, decision: Decision) -> dict[str, Any]:
 
 
 async def _proposed(work: Work, case: Case, wish: Wish) -> Proposal:
+    await entitlements.claim(work, case)  # what was let go, by this case or another, can be had
     try:
         return proposals.propose(work, case, await facts_of(work, case), wish)
     except Doubt as doubt:

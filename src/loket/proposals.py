@@ -373,9 +373,10 @@ async def listed_on(work: Work, item: AgendaItem) -> list[Proposed]:
         .where(col(Decision.agenda_item_id) == item.id, col(Decision.status) != DecisionStatus.WITHDRAWN)
         .order_by(col(Case.reference))
     )
-    return [
-        Proposed(case, person, decision, await _advices_of(work, case)) for decision, case, person in found
-    ]
+    listed = [Proposed(case, person, decision) for decision, case, person in found]
+    if len(listed) == 1:  # the text of a list names no advice
+        listed = [replace(listed[0], advices=await _advices_of(work, listed[0].case))]
+    return listed
 
 
 async def _advices_of(work: Work, case: Case) -> list[Advice]:

@@ -73,23 +73,51 @@ async def heard(work: Work, item_id: UUID, facts: Heard, *, only: UUID | None = 
         wanted = wanted.where(col(Decision.case_id) == only)
     case_ids = await work.session.scalars(wanted.order_by(col(Decision.case_id)))
     concerned = [await cases.get(work, case_id) for case_id in case_ids]
+    if not concerned:
+        return await _left_by_all(work, item_id, facts)
     item = await work.session.get_one(
         AgendaItem, item_id, with_for_update={"key_share": True}, populate_existing=True
     )
-    if not concerned or _is_old_news(item, facts):
+    if _is_old_news(item, facts):
         return concerned
     if await _is_another_document(work, concerned, facts):
         return concerned
     facts = await _noted(work, item, facts)
     document = await _document(work, item, concerned[0], facts)
     for case in concerned:
-        decision = await decisions.of(work, case)
-        if decision is not None and decision.agenda_item_id == item.id:
+        decision = await _on_item(work, item, case)
+        if decision is not None:
             await _apply(work, item, case, decision, facts, document)
         if facts.warnings and case.status not in FINAL:
             await cases.open_task(work, case, "MINUTES_WARNING", {"warnings": list(facts.warnings)})
     await agenda.close(work, item)
     return concerned
+
+
+async def _on_item(work: Work, item: AgendaItem, case: Case) -> Decision | None:
+    """The decision that was put before the body, of whichever round; behind the lock of its case."""
+    found = await work.session.scalars(
+        select(Decision)
+        .where(col(Decision.case_id) == case.id, col(Decision.agenda_item_id) == item.id)
+        .order_by(col(Decision.round).desc())
+        .limit(1)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return found.one_or_none()
+
+
+async def _left_by_all(work: Work, item_id: UUID, facts: Heard) -> list[Case]:
+    """A body decided on what was taken back and drafted anew since: somebody must know."""
+    if facts.result not in _SAYS_YES_OR_NO:
+        return []
+    item = await work.session.get_one(AgendaItem, item_id)
+    case = await agenda.left_it(work, item)
+    if case is None:
+        return []
+    told = _told(facts) | {"item": item.external_identifier}
+    await cases.open_task(work, case, "DECISION_AFTER_WITHDRAWAL", told)
+    return [case]
 
 
 async def recorded(work: Work, case: Case, facts: Heard) -> None:
@@ -326,7 +354,7 @@ async def _stop_waiting(work: Work, case: Case) -> None:
 def _fill(work: Work, decision: Decision, facts: Heard, document: Document | None) -> None:
     """What is known now of a decision; what was known stays."""
     decision.decided_on = facts.meeting_on or decision.decided_on or work.today
-    if facts.signatories:
+    if facts.signatories and len(facts.signatories) >= len(decision.signatories):
         decision.signatories = [
             {
                 "name": one.name,
