@@ -176,6 +176,9 @@ async def test_what_is_declined_or_taken_back_can_be_ordered_again(town: Town) -
     payload = await town.does(HANDLER, "payoutOrder", "payout { id }", caseId=dossier.id)
     seen = await dossier.read(fields="payouts { id status reason }")
     assert [one["status"] for one in seen["payouts"]] == ["DECLINED", "CANCELLED", "ORDERED"]
+    assert seen["payouts"][0]["reason"] == "verkeerd bedrag"
+    shown = await dossier.read(dossier.who, "payouts { reason }")
+    assert {one["reason"] for one in shown["payouts"]} == {""}  # a colleague's words
     assert len({first, second, payload["payout"]["id"]}) == 3
 
 

@@ -375,8 +375,12 @@ class Payout(Node):
     executed_on: date | None = column("The day on which the money left.")
     ended_at: datetime | None = column("When it ended.")
     reason_code: str = column("The bank's reason (ISO 20022), where there is one.")
-    reason: str = column("Why it ended so, in words.")
     case: "Case" = one("Of which case.", on="case_id", with_parent=True)
+
+    @computed("reason")
+    def reason(row: Row, viewer: Caller) -> str:  # noqa: N805  # no self
+        """Why it ended so, in words; a colleague's words are for staff alone."""
+        return str(row["reason"]) if viewer.scope.is_staff else ""
 
 
 # --- deliveries -------------------------------------------------------------------------------
