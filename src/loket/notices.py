@@ -295,9 +295,7 @@ async def _values(
         "answer_by": _day(data.get("answer_by")),
         "adviser": adviser.title.get(person.language) if adviser else None,
     }
-    values |= {
-        name: link(work, case, name) for name in ("link_case", "link_slots", "link_answer", "link_review")
-    }
+    values |= {name: link(work, case, name) for name in _PAGES if name != "link_pay"}
     if invoice is not None:
         values |= {"amount": invoice.amount, "invoice_number": invoice.number, "due_on": invoice.due_on}
         values |= {"paid": invoice.paid or None}
@@ -441,6 +439,7 @@ _PAGES = {
     "link_slots": "/levering",
     "link_answer": "/antwoord",
     "link_review": "/herziening",
+    "link_account": "/rekening",
 }
 
 
