@@ -19,9 +19,12 @@ from sqlmodel import col
 
 from loket import cases, lanes, worker
 from loket.api.naming import decode_id, encode_id
+from loket.effects import CARRY_OUT
 from loket.errors import Unavailable
+from loket.lifecycle import TimerKind
 from loket.records import Effect, EffectKind
 from loket.settings import Settings
+from loket.timers import ON_TIME
 from loket.work import the_system
 from loket.worker import Worker, wait_before_retry
 from served import served
@@ -224,6 +227,11 @@ async def under_way(town: Town, system: str, number: int = 1) -> None:
 
 
 # ── with the transition ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_kind_of_effect_and_of_deadline_has_its_function() -> None:
+    assert set(CARRY_OUT) == set(EffectKind)
+    assert set(ON_TIME) == set(TimerKind)
 
 
 async def test_what_is_rolled_back_is_told_to_nobody(town: Town, settled: list[Dossier]) -> None:

@@ -54,7 +54,6 @@ SYSTEM_OF: dict[EffectKind, str] = {
     EffectKind.MINUTES_CREATE: "minutes",
     EffectKind.MINUTES_READ: "minutes",
     EffectKind.MINUTES_WITHDRAW: "minutes",
-    EffectKind.DECISION_PDF: "paper",
     EffectKind.LETTER_PDF: "paper",
     EffectKind.LETTER_EBOX: "ebox",
     EffectKind.EBOX_READ: "ebox",

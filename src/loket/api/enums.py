@@ -476,7 +476,6 @@ enumeration(
         "MINUTES_CREATE": "An item for the minutes system.",
         "MINUTES_READ": "Asking the minutes system what became of an item.",
         "MINUTES_WITHDRAW": "Taking an item back from the minutes system.",
-        "DECISION_PDF": "Making a decision's PDF.",
         "LETTER_PDF": "Making a letter's PDF.",
         "LETTER_EBOX": "A letter for the eBox.",
         "EBOX_READ": "Asking the eBox what became of a letter.",
