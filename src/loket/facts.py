@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from loket import orders
-from loket.definition import Definition, Window
+from loket.definition import Definition
 from loket.lifecycle import AdviceStatus, CheckStatus, Stage
 from loket.records import Advice, Application, Case, Check, Entitlement, Json
 from loket.rules import Address, Applicant, Child, Facts, Household, Municipality, Quota
@@ -41,7 +41,7 @@ async def facts_of(work: Work, case: Case) -> Facts:
         quota=Quota(sourced=bool(quota), within_maximum=quota.get("within_maximum")),
         sources_complete=all(fresh(case.facts, part, work.now) for part in ("person", "household")),
         reference_date=reference,
-        window_open=_is_open(definition.window, handed_in_on) if definition.window else None,
+        window_open=definition.window.holds(handed_in_on) if definition.window else None,
         tables={key: float(value) for key, value in definition.figures(reference).items()},
         checks=await _checks(work, case, definition),
         advices=await _advices(work, case),
@@ -102,14 +102,6 @@ def _dependants(children: list[Child] | None) -> float | None:
     if ages is None or None in ages:
         return None
     return float(sum(0 <= one < DEPENDENT_YEARS for one in ages if one is not None))
-
-
-def _is_open(window: Window, day: date) -> bool:
-    """A window may go over the turn of the year."""
-    today = f"{day:%m-%d}"
-    if window.opens <= window.closes:
-        return window.opens <= today <= window.closes
-    return today >= window.opens or today <= window.closes
 
 
 def _day(text: str | None) -> date | None:
