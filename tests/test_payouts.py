@@ -203,6 +203,27 @@ async def test_a_refused_account_goes_back_to_the_applicant_and_is_paid_once_aft
     assert len(executed) == 1
 
 
+async def test_an_account_can_still_be_given_after_silence_but_not_while_a_payout_is_under_way(
+    town: Town,
+) -> None:
+    dossier, payout = await _sent(town)
+    refusal = await town.refused(
+        dossier.who, "payoutCorrectAccount", caseId=dossier.id, input={"iban": OTHER}
+    )
+    assert refusal["code"] == "TRANSITION_NOT_ALLOWED"
+    assert "PAYOUT_CORRECT_ACCOUNT" not in await dossier.actions(dossier.who)
+    await _bank_does(town, payout, "reject", reasonCode="AC04")
+    await dossier.until("AWAITING_APPLICANT")
+    await dossier.fires("ANSWER")
+    await dossier.until("AWAITING_PAYOUT")
+    assert "ANSWER_LAPSED" in await dossier.tasks()
+    assert "PAYOUT_CORRECT_ACCOUNT" in await dossier.actions(dossier.who)
+    await town.does(dossier.who, "payoutCorrectAccount", caseId=dossier.id, input={"iban": OTHER})
+    assert await dossier.tasks() == ["ORDER_PAYOUT"]
+    again = await town.does(HANDLER, "payoutOrder", "payout { account }", caseId=dossier.id)
+    assert again["payout"]["account"].startswith("BE71")
+
+
 @pytest.mark.parametrize("by", ["json", "pain002"])
 async def test_the_bank_tells_in_either_form_and_twice_is_once(town: Town, by: str) -> None:
     dossier, payout = await _sent(town)

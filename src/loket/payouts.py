@@ -122,15 +122,18 @@ def _set_account(work: Work, case: Case, iban: str) -> None:
 
 
 async def correct_account(work: Work, case: Case, iban: str) -> None:
-    """Another account of the applicant, after the bank refused the first.
+    """Another account of the applicant: after the bank refused the first, or before anything is ordered.
 
     Raises:
-        Refused: VALIDATION for what is no IBAN of the SEPA zone; TRANSITION_NOT_ALLOWED when none is asked.
+        Refused: VALIDATION for what is no IBAN of the SEPA zone; TRANSITION_NOT_ALLOWED outside of the
+            payout, and while one is under way.
     """
     try:
         checked = sepa.check_iban(iban)
     except ValueError as fault:
         raise Refused(ErrorCode.VALIDATION, path=["input", "iban"], reason=str(fault)) from fault
+    if await live(work, case) is not None:
+        raise cases.not_allowed(work, case)
     await cases.advance(work, case, Action.CORRECT_ACCOUNT, data={"account": sepa.masked_iban(checked)})
     _set_account(work, case, checked)
     await work.disarm(TimerKind.ANSWER, TimerKind.ANSWER_REMINDER, case=case)

@@ -369,10 +369,11 @@ def _of_payout(seen: _Seen) -> Iterator[Offer]:
         return
     found = seen.row["payout"]
     status = PayoutStatus(found["status"]) if found else None
+    live = status is not None and status not in NOTHING_MOVES
     if seen.roles & {Role.APPLICANT, Role.HANDLER}:
-        yield Offer(CaseAction.PAYOUT_CORRECT_ACCOUNT, _why_not(seen, Action.CORRECT_ACCOUNT))
+        why_not = _why_not(seen, Action.CORRECT_ACCOUNT) or (Why.PAYING_ALREADY if live else None)
+        yield Offer(CaseAction.PAYOUT_CORRECT_ACCOUNT, why_not)
     if seen.roles & {Role.HANDLER, Role.FINANCE}:
-        live = status is not None and status not in NOTHING_MOVES
         why_not = _why_not(seen, Action.ORDER_PAYOUT) or (Why.PAYING_ALREADY if live else None)
         yield Offer(CaseAction.PAYOUT_ORDER, why_not)
         yield Offer(CaseAction.PAYOUT_CANCEL, _why_no_payout(status, PartAction.CANCEL))

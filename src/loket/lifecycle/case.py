@@ -130,6 +130,7 @@ _ROWS: dict[Stage, tuple[_Row, ...]] = {
         _Row(S.AWAITING_PAYOUT,    A.PAY_OUT,              NEXT,                 MONEY,       E.PAID_OUT),
         _Row(S.AWAITING_PAYOUT,    A.PASS,                 NEXT,                 SYSTEM,      E.STAGE_PASSED),
         _Row(S.AWAITING_PAYOUT,    A.REVOKE,               _To.DECISION,         BODIES,      E.DECISION_WITHDRAWN),
+        _Row(S.AWAITING_PAYOUT,    A.CORRECT_ACCOUNT,      SAME,                 APPLICANTS,  E.ACCOUNT_CORRECTED),
         _Row(S.AWAITING_APPLICANT, A.CORRECT_ACCOUNT,      S.AWAITING_PAYOUT,    APPLICANTS,  E.ACCOUNT_CORRECTED),
         _Row(S.AWAITING_APPLICANT, A.STOP_WAITING,         S.AWAITING_PAYOUT,    RULES,       E.ACCOUNT_LAPSED),
         _Row(S.AWAITING_APPLICANT, A.PAY_OUT,              NEXT,                 MONEY,       E.PAID_OUT),

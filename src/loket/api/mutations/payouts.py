@@ -135,7 +135,7 @@ class Payouts:
         idempotency_key: str,
         expected_version: int | None = None,
     ) -> PayoutPayload:
-        """Give another account, after the bank refused the first."""
+        """Give another account: after the bank refused the first, or before a payout is ordered."""
         case = await locked_case(work, case_id, expected_version)
         await payouts.correct_account(work, case, input.iban)
         return _answer(case, None)
