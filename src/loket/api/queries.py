@@ -21,28 +21,17 @@ from loket.api.context import (
     staff,
 )
 from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects import (
-    CASE_ORDER,
-    ROLE_OF_TASK,
-    Advice,
-    AdviceFilter,
-    Application,
-    Case,
-    CaseEvent,
-    CaseFilter,
-    Decision,
-    Delivery,
-    Effect,
-    Invoice,
-    LetterBatch,
-    Message,
-    MessageFilter,
-    Payment,
-    Payout,
-    Slot,
-    Task,
-    Viewer,
-)
+from loket.api.objects.advice import Advice, AdviceFilter
+from loket.api.objects.applications import Application
+from loket.api.objects.cases import CASE_ORDER, Case, CaseFilter
+from loket.api.objects.casework import ROLE_OF_TASK, Task
+from loket.api.objects.decisions import Decision
+from loket.api.objects.deliveries import Delivery, Slot
+from loket.api.objects.events import CaseEvent, Effect
+from loket.api.objects.letters import LetterBatch
+from loket.api.objects.messages import Message, MessageFilter
+from loket.api.objects.money import Invoice, Payment, Payout
+from loket.api.objects.viewers import Viewer
 from loket.api.outside import AdviceRequest, request_of
 from loket.api.payloads import root
 from loket.api.procedures import Procedure, present

@@ -12,7 +12,8 @@ from loket import advice, advice_links
 from loket.api.context import Caller, adviser, handler
 from loket.api.mutations.shared import CaseId, ReasonInput, locked_case
 from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects import Advice, Case
+from loket.api.objects.advice import Advice
+from loket.api.objects.cases import Case
 from loket.api.payloads import Payload, kept_whole, mutation, once
 from loket.api.reads import anyone
 from loket.errors import ErrorCode, Refused

@@ -18,11 +18,9 @@ from loket.api.context import (
     citizen,
 )
 from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects import (
-    Application,
-    Case,
-    Document,
-)
+from loket.api.objects.applications import Application
+from loket.api.objects.cases import Case
+from loket.api.objects.documents import Document
 from loket.api.payloads import Payload, kept_whole, mutation
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import PartAction

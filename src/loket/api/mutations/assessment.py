@@ -8,7 +8,8 @@ from strawberry import ID
 from loket import cases, checks, records
 from loket.api.context import handler, staff
 from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects import Case, Check
+from loket.api.objects.cases import Case
+from loket.api.objects.checks import Check
 from loket.api.payloads import Payload, mutation
 from loket.errors import ErrorCode, Refused
 from loket.work import Work

@@ -21,11 +21,8 @@ from loket.api.context import (
 )
 from loket.api.mutations.shared import CaseId, CasePayload, ReasonInput, locked_case
 from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects import (
-    Case,
-    Note,
-    Task,
-)
+from loket.api.objects.cases import Case
+from loket.api.objects.casework import Note, Task
 from loket.api.payloads import Payload, kept_whole, mutation
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import Stage

@@ -23,7 +23,8 @@ from loket.api.naming import (
     output,
     read_id,
 )
-from loket.api.objects import AgendaItem, Case
+from loket.api.objects.cases import Case
+from loket.api.objects.decisions import AgendaItem
 from loket.api.payloads import Payload, mutation
 from loket.errors import ErrorCode, ManyRefused, Refused
 from loket.lifecycle import DecisionStatus

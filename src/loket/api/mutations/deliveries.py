@@ -16,11 +16,8 @@ from loket.api.context import (
 )
 from loket.api.mutations.shared import CaseId, ReasonInput, locked_case
 from loket.api.naming import decode_id, described, described_argument, output
-from loket.api.objects import (
-    Booking,
-    Case,
-    Delivery,
-)
+from loket.api.objects.cases import Case
+from loket.api.objects.deliveries import Booking, Delivery
 from loket.api.payloads import Payload, mutation
 from loket.work import Work
 

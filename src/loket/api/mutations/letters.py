@@ -8,7 +8,7 @@ from strawberry import ID
 from loket import batches
 from loket.api.context import mailing
 from loket.api.naming import decode_id, described, described_argument, output
-from loket.api.objects import LetterBatch
+from loket.api.objects.letters import LetterBatch
 from loket.api.payloads import Payload, mutation
 from loket.work import Work
 

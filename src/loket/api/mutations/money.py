@@ -20,12 +20,7 @@ from loket.api.context import (
     signed_in,
 )
 from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects import (
-    Invoice,
-    Payment,
-    Payout,
-    Refund,
-)
+from loket.api.objects.money import Invoice, Payment, Payout, Refund
 from loket.api.payloads import Payload, kept_whole, mutation, request_hash
 from loket.api.scalars import IBAN
 from loket.errors import Declined, ErrorCode, Refused, Unavailable

@@ -18,7 +18,8 @@ from loket.api.naming import (
     input_type,
     output,
 )
-from loket.api.objects import Case, Payout
+from loket.api.objects.cases import Case
+from loket.api.objects.money import Payout
 from loket.api.payloads import Payload, mutation
 from loket.api.scalars import IBAN
 from loket.errors import ErrorCode, Refused

@@ -9,9 +9,7 @@ from loket import (
     records,
 )
 from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects import (
-    Case,
-)
+from loket.api.objects.cases import Case
 from loket.api.payloads import Payload
 from loket.work import Work
 

@@ -22,13 +22,10 @@ from loket.api.context import (
 )
 from loket.api.mutations.shared import CaseId, CasePayload, ReasonInput, locked_case
 from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects import (
-    Case,
-    ContactPreferences,
-    Effect,
-    Message,
-    preferences_of,
-)
+from loket.api.objects.cases import Case
+from loket.api.objects.events import Effect
+from loket.api.objects.messages import Message
+from loket.api.objects.viewers import ContactPreferences, preferences_of
 from loket.api.payloads import Payload, kept_whole, mutation, user_errors
 from loket.api.scalars import EmailAddress, PhoneNumber
 from loket.errors import ErrorCode, Refused

@@ -1,0 +1,162 @@
+"""What is owed, what came in, and what goes out: invoices, payments, refunds and payouts."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from loket import lifecycle, paper, records
+from loket.api.context import Caller, of_case, of_person
+from loket.api.naming import Field, described, output
+from loket.api.objects.documents import Document
+from loket.api.objects.links import ItsCase
+from loket.api.objects.people import StaffMember
+from loket.api.procedures import Row
+from loket.api.reads import Node, column, computed, entity, expression, listed, one, part, parts
+from loket.api.scalars import Money
+from loket.lifecycle import InvoiceStatus, PaymentStatus, PayoutStatus, RefundStatus
+from loket.records import PaymentMethod, PayoutKind
+
+
+def _euro(text: str, name: str) -> Field:
+    """A column of whole cents that is never empty, as Money."""
+    return part(text, {"amount": f"{{t}}.{name}", "currency": "'EUR'"})
+
+
+@output
+class InvoiceLine:
+    """A line of an invoice."""
+
+    description: str = described("What for.")
+    quantity: int = described("How many.")
+    unit_amount: Decimal = described("Each, in EUR, VAT included.")
+    amount: Decimal = described("Together, in EUR; below zero for a discount.")
+
+
+@output
+class Payee:
+    """The account to which a transfer goes."""
+
+    name: str = described("Its holder.")
+    iban: str = described("IBAN, without spaces.")
+    bic: str = described("BIC of its bank; empty where none is needed.")
+
+
+_PAYABLE = ", ".join(
+    f"'{one}'" for one in InvoiceStatus if lifecycle.INVOICE.find(one, lifecycle.PartAction.PAY_FULL)
+)
+
+
+@entity(records.Payment, policy=of_case)
+class Payment(Node):
+    """What came in, or an attempt at it (betaling)."""
+
+    status: PaymentStatus = column("Where it stands.")
+    method: PaymentMethod = column("How the money came.")
+    amount: Money = _euro("How much.", "amount")
+    value_date: date | None = column("The day on which it counts.", "value_on")
+    started_at: datetime = column("When it was begun.")
+    ended_at: datetime | None = column("When it was settled.")
+    invoice: "Invoice" = one("What it pays.", on="invoice_id", with_parent=True)
+
+
+@entity(records.Refund, policy=of_case)
+class Refund(Node):
+    """Money that goes back."""
+
+    status: RefundStatus = column("Where it stands.")
+    amount: Money = _euro("How much.", "amount")
+    reason: str = column("Why.")
+    ordered_at: datetime | None = column("When it was ordered.")
+    ended_at: datetime | None = column("When it was done.")
+
+
+@entity(records.Invoice, policy=of_person())
+class Invoice(Node):
+    """What a citizen owes (factuur)."""
+
+    number: str = column("Its number, without gaps per journal and year.")
+    status: InvoiceStatus = column("Where it stands.")
+    version: int = column("Raised by every change.")
+    amount: Money = _euro("What is due, VAT included.", "amount")
+    paid: Money = _euro("What came in on it.", "paid")
+    outstanding: Money = part(
+        "What is still to be paid.",
+        {"amount": "greatest({t}.amount - {t}.paid, 0)", "currency": "'EUR'"},
+    )
+    structured_reference: str = expression(
+        "The structured communication, printed.",
+        "'+++' || substr({t}.reference, 1, 3) || '/' || substr({t}.reference, 4, 4) || '/'"
+        " || substr({t}.reference, 8) || '+++'",
+    )
+    issued_on: date = column("The day of issue.")
+    due_on: date = column("The last day to pay.")
+    lines: list[InvoiceLine] = parts(
+        "What for.",
+        "{t}.lines",
+        {
+            "description": "{t} ->> 'description'",
+            "quantity": "({t} ->> 'quantity')::int",
+            "unit_amount": "({t} ->> 'unit_amount')::numeric",
+            "amount": "({t} ->> 'amount')::numeric",
+        },
+    )
+    document: Document | None = one("The PDF.", on="document_id", with_parent=True)
+
+    @computed()
+    def payee(row: Row, viewer: Caller) -> Payee:  # noqa: N805  # no self
+        """To whom it is paid by transfer."""
+        municipality = viewer.loket.settings.municipality
+        return Payee(name=municipality.name, iban=municipality.iban, bic=municipality.bic)
+
+    @computed(
+        "reference",
+        due="greatest({t}.amount - {t}.paid, 0)::text",
+        payable=f"{{t}}.status IN ({_PAYABLE})",
+    )
+    def epc_text(row: Row, viewer: Caller) -> str | None:  # noqa: N805  # no self
+        """What a QR code holds that banking apps pay from (EPC069-12); null when nothing is due."""
+        due = Decimal(row["due"])
+        if not row["payable"] or due == 0:
+            return None
+        municipality = viewer.loket.settings.municipality
+        return paper.epc_qr_payload(
+            name=municipality.name,
+            iban=municipality.iban,
+            bic=municipality.bic,
+            amount=due,
+            reference=row["reference"],
+            line=municipality.reference_line,
+        )
+
+    payments: list[Payment] = listed(
+        "What came in.", where="{t}.invoice_id = {parent}.id", order="{t}.id", with_parent=True
+    )
+    case: ItsCase = one("Of which case.", on="case_id", with_parent=True)
+
+
+@entity(records.Payout, policy=of_case)
+class Payout(Node):
+    """Money that goes to a citizen's account (uitbetaling); each attempt is one of its own."""
+
+    kind: PayoutKind = column("What it is.")
+    status: PayoutStatus = column("Where it stands.")
+    version: int = column("Raised by every change.")
+    amount: Money = _euro("How much.", "amount")
+    payee: str = column("Holder of the account.")
+    account: str = column("The account, masked.", "iban_masked")
+    remittance: str = column("What stands on the account statement.")
+    ordered_by: StaffMember | None = one("Who ordered it.", on="ordered_by_id")
+    ordered_at: datetime = column("When it was ordered.")
+    visum_by: StaffMember | None = one("Who gave the visum, where one is asked.", on="visum_by_id")
+    visum_at: datetime | None = column("When the visum was given.")
+    approved_by: StaffMember | None = one("Who approved it.", on="approved_by_id")
+    approved_at: datetime | None = column("When it was approved.")
+    sent_at: datetime | None = column("When accounting had it.")
+    executed_on: date | None = column("The day on which the money left.")
+    ended_at: datetime | None = column("When it ended.")
+    reason_code: str = column("The bank's reason (ISO 20022), where there is one.")
+    case: ItsCase = one("Of which case.", on="case_id", with_parent=True)
+
+    @computed("reason")
+    def reason(row: Row, viewer: Caller) -> str:  # noqa: N805  # no self
+        """Why it ended so, in words; a colleague's words are for staff alone."""
+        return str(row["reason"]) if viewer.scope.is_staff else ""
