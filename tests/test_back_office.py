@@ -10,8 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from loket.api.actions import STEPS
-from loket.api.enums import CaseAction
+from loket.api.actions import STEPS, CaseAction
 from loket.api.naming import decode_id
 from loket.handling import TASKS, WITH_TERM, role_of
 from loket.lifecycle import FINAL, Action, Role, Stage, Status, case_machine

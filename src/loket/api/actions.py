@@ -1,9 +1,69 @@
-"""Which steps of the case's own table each mutation takes: what the tables call it, as clients name it."""
+"""The mutations that move a case, and which steps of its own table each takes: as clients name them."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 
-from loket.api.enums import CaseAction
+from loket.api.naming import enumeration
 from loket.lifecycle import Action
+
+
+class CaseAction(StrEnum):
+    """A mutation that moves a case or a part of it; see `Case.viewerAvailableActions`."""
+
+    CASE_ASSIGN = "CASE_ASSIGN"
+    CASE_RELEASE = "CASE_RELEASE"
+    CASE_DECLARE_ADMISSIBLE = "CASE_DECLARE_ADMISSIBLE"
+    CASE_DECLARE_INADMISSIBLE = "CASE_DECLARE_INADMISSIBLE"
+    CASE_REQUEST_INFORMATION = "CASE_REQUEST_INFORMATION"
+    CASE_SUPPLY_INFORMATION = "CASE_SUPPLY_INFORMATION"
+    CASE_SUSPEND = "CASE_SUSPEND"
+    CASE_RESUME = "CASE_RESUME"
+    CASE_EXTEND_TERM = "CASE_EXTEND_TERM"
+    CASE_WITHDRAW = "CASE_WITHDRAW"
+    CASE_CANCEL = "CASE_CANCEL"
+    CASE_REOPEN = "CASE_REOPEN"
+    CASE_REQUEST_REVIEW = "CASE_REQUEST_REVIEW"
+    CASE_ADD_NOTE = "CASE_ADD_NOTE"
+    DECISION_TAKE = "DECISION_TAKE"
+    PAYMENT_START = "PAYMENT_START"
+    PAYMENT_REGISTER = "PAYMENT_REGISTER"
+    DELIVERY_HOLD_SLOT = "DELIVERY_HOLD_SLOT"
+    DELIVERY_BOOK_SLOT = "DELIVERY_BOOK_SLOT"
+    DELIVERY_RESCHEDULE = "DELIVERY_RESCHEDULE"
+    DELIVERY_CONFIRM = "DELIVERY_CONFIRM"
+    DELIVERY_REPORT_MISSED = "DELIVERY_REPORT_MISSED"
+    DELIVERY_CANCEL = "DELIVERY_CANCEL"
+    REFUND_ORDER = "REFUND_ORDER"
+    TASK_COMPLETE = "TASK_COMPLETE"
+    MESSAGE_RESEND = "MESSAGE_RESEND"
+    CHECK_REPEAT = "CHECK_REPEAT"
+    CHECK_REPLACE_BY_DOCUMENT = "CHECK_REPLACE_BY_DOCUMENT"
+    ADVICE_REQUEST = "ADVICE_REQUEST"
+    ADVICE_GIVE = "ADVICE_GIVE"
+    ADVICE_WITHDRAW = "ADVICE_WITHDRAW"
+    DECISION_PREPARE = "DECISION_PREPARE"
+    DECISION_SEND_TO_MINUTES = "DECISION_SEND_TO_MINUTES"
+    DECISION_RECORD = "DECISION_RECORD"
+    DECISION_CONFIRM = "DECISION_CONFIRM"
+    DECISION_WITHDRAW = "DECISION_WITHDRAW"
+    PAYOUT_ORDER = "PAYOUT_ORDER"
+    PAYOUT_APPROVE = "PAYOUT_APPROVE"
+    PAYOUT_DECLINE = "PAYOUT_DECLINE"
+    PAYOUT_CANCEL = "PAYOUT_CANCEL"
+    PAYOUT_CORRECT_ACCOUNT = "PAYOUT_CORRECT_ACCOUNT"
+    PAYOUT_RECORD = "PAYOUT_RECORD"
+
+
+def _field(action: CaseAction) -> str:
+    """CASE_ADD_NOTE → caseAddNote."""
+    first, *rest = action.lower().split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+enumeration(
+    CaseAction,
+    {member.name: f"Mutation `{_field(member)}`." for member in CaseAction},
+)
 
 STEPS: dict[CaseAction, tuple[Action, ...]] = {
     CaseAction.CASE_ASSIGN: (Action.ASSIGN,),

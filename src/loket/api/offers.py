@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from loket.api.actions import STEPS
+from loket.api.actions import STEPS, CaseAction
 from loket.api.context import ASKED_OF_ME, Caller
-from loket.api.enums import CaseAction
 from loket.definition import Definition
 from loket.handling import WITH_TERM, may_settle
 from loket.lifecycle import (

@@ -28,8 +28,7 @@ from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgumentAnnotation
 
 from loket import database
-from loket.api.actions import named
-from loket.api.enums import CaseAction
+from loket.api.actions import CaseAction, named
 from loket.api.naming import (
     Field,
     described,

@@ -5,8 +5,9 @@ from datetime import date, datetime
 from strawberry import ID
 
 from loket import records
+from loket.api.actions import CaseAction
 from loket.api.context import Caller, of_cases, signed_in, staff
-from loket.api.enums import CaseAction, PhaseState
+from loket.api.enums.cases import PhaseState
 from loket.api.naming import described, input_type, output
 from loket.api.objects.advice import Advice
 from loket.api.objects.applications import Application

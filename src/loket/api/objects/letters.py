@@ -5,7 +5,7 @@ from uuid import UUID
 
 from loket import records
 from loket.api.context import Caller, of_case, staff_only
-from loket.api.enums import LegalValue
+from loket.api.enums.messages import LegalValue
 from loket.api.objects.documents import Document
 from loket.api.objects.links import ItsCase
 from loket.api.procedures import Row

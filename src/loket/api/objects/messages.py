@@ -4,7 +4,7 @@ from datetime import datetime
 
 from loket import records
 from loket.api.context import of_person
-from loket.api.enums import LegalValue
+from loket.api.enums.messages import LegalValue
 from loket.api.naming import input_type
 from loket.api.objects.links import ItsCase
 from loket.api.reads import Node, column, condition, entity, expression, one

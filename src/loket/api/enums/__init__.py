@@ -1,0 +1,10 @@
+"""The enums of the schema, each value described."""
+
+from loket.api.enums import (  # noqa: F401  # each describes its own when it is imported
+    cases,
+    deliveries,
+    events,
+    judgement,
+    messages,
+    money,
+)
