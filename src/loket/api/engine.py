@@ -40,9 +40,9 @@ from loket.api.documents import Document, Documents, Operation
 from loket.api.faults import formatted, input_fault, presentable, wrong_kind
 from loket.api.kept import Kept
 from loket.api.limits import Limits, check_values, too_complex
-from loket.api.pieces import KIND, plain
 from loket.api.plans import Bound, ByName, Compiler, Plan
 from loket.api.reads import Ref
+from loket.api.rendering import KIND, plain
 from loket.api.scalars import SCALARS
 
 _is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)

@@ -6,15 +6,14 @@ from typing import Any
 
 from loket.api import cursors
 from loket.api.mapping import quote
-from loket.api.pieces import (
+from loket.api.pieces import Object, Piece
+from loket.api.reads import DEFAULT_PAGE, LARGEST_PAGE, Many
+from loket.api.rendering import (
     BadArgument,
     Binding,
     Finishing,
-    Object,
-    Piece,
     Rendering,
     Row,
-    Rows,
     Shape,
     Site,
     build_object,
@@ -22,7 +21,7 @@ from loket.api.pieces import (
     parameter,
     select,
 )
-from loket.api.reads import DEFAULT_PAGE, LARGEST_PAGE, Many
+from loket.api.rows import Rows
 
 ROW, FETCHED = '"#"', '"##"'
 """Columns of a page: a row's number, and how many were fetched (one more than asked tells of a next page)."""

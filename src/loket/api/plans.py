@@ -46,29 +46,7 @@ from loket.api.mapping import (
     wire,
 )
 from loket.api.pages import Page, PageFacts, PageParts
-from loket.api.pieces import (
-    Binding,
-    ByKeys,
-    Elements,
-    Finishing,
-    Fixed,
-    Found,
-    ListOf,
-    Made,
-    Number,
-    Object,
-    OneOf,
-    PartOf,
-    Piece,
-    Rendering,
-    Row,
-    Rows,
-    Shape,
-    Site,
-    Template,
-    build_object,
-    plain,
-)
+from loket.api.pieces import Elements, Fixed, Made, Number, Object, PartOf, Piece, Template
 from loket.api.reads import (
     EVERYBODY,
     NOBODY,
@@ -85,6 +63,8 @@ from loket.api.reads import (
     Part,
     Parts,
 )
+from loket.api.rendering import Binding, Finishing, Rendering, Row, Shape, Site, build_object, plain
+from loket.api.rows import ByKeys, Found, ListOf, OneOf, Rows
 
 STATEMENTS = 5_000
 STATEMENT_CHARACTERS = 20_000_000

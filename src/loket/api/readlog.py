@@ -25,8 +25,8 @@ from loket.api.documents import Document
 from loket.api.engine import Answer, Running, Schema
 from loket.api.mapping import table_name
 from loket.api.naming import read_id
-from loket.api.pieces import plain
 from loket.api.reads import LARGEST_PAGE
+from loket.api.rendering import plain
 
 _WRITE = """
     INSERT INTO accesslog
