@@ -35,12 +35,13 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
-from loket.api import mapping, plans
+from loket.api import mapping, plans, selections
+from loket.api.compiler import ByName, Compiler
 from loket.api.documents import Document, Documents, Operation
 from loket.api.faults import formatted, input_fault, presentable, wrong_kind
 from loket.api.kept import Kept
 from loket.api.limits import Limits, check_values, too_complex
-from loket.api.plans import Bound, ByName, Compiler, Plan
+from loket.api.plans import Bound, Plan
 from loket.api.reads import Ref
 from loket.api.rendering import KIND, plain
 from loket.api.scalars import SCALARS
@@ -300,7 +301,7 @@ class Schema(strawberry.Schema):
         found = self._plans.get(key)
         if found is not None and found[0] is node:
             return found[1]
-        plan = make(Compiler(self.map, plans.Document(running.document.fragments, flags), scope))
+        plan = make(Compiler(self.map, selections.Document(running.document.fragments, flags), scope))
         self._plans.put(key, (node, plan))
         return plan
 
@@ -350,7 +351,7 @@ class Schema(strawberry.Schema):
         )
         assert isinstance(executor, Executor)
         kind = cast("GraphQLObjectType", self._schema.subscription_type)
-        selected = plans.Document(document.fragments, running.flags).collect(
+        selected = selections.Document(document.fragments, running.flags).collect(
             self._schema, kind, [running.operation.node.selection_set]
         )
         key, nodes = next(iter(selected.items()))

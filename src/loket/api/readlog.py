@@ -19,7 +19,7 @@ from graphql import (
     get_argument_values,
 )
 
-from loket.api import plans
+from loket.api import selections
 from loket.api.context import Caller, back_office, counter, of_cases
 from loket.api.documents import Document
 from loket.api.engine import Answer, Running, Schema
@@ -171,7 +171,7 @@ class LoggedSchema(Schema):
     def _asked(self, running: Running) -> Iterator[tuple[str, dict[str, Any]]]:
         """The root fields that are really read, wherever in the document they stand, with their arguments."""
         root = cast("GraphQLObjectType", self._schema.get_root_type(running.operation.kind))
-        selected = plans.Document(running.document.fragments, running.flags).collect(
+        selected = selections.Document(running.document.fragments, running.flags).collect(
             self._schema, root, [running.operation.node.selection_set]
         )
         for nodes in selected.values():
