@@ -8,10 +8,12 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     Identity,
     Index,
     PrimaryKeyConstraint,
     Sequence,
+    String,
     UniqueConstraint,
     text,
 )
@@ -20,6 +22,7 @@ from uuid_utils.compat import uuid7
 
 from loket.lifecycle import CheckStatus, DecisionStatus, EventType, Stage, Status, TaskStatus
 from loket.records.kinds import ActorKind, Bytes, Channel, Instant, Json, Money, Xid8, json_column, one_of
+from loket.records.people import key_of
 
 case_number = Sequence("case_number")
 """What case references are made from; gaps are fine, nobody waits for another."""
@@ -54,6 +57,14 @@ class Case(SQLModel, table=True):
     round: int = 1
     """Raised by a reopening; outcomes are kept per round."""
     department: str = ""
+    """As the procedure names it in Dutch."""
+    department_key: str | None = Field(
+        default=None,
+        sa_column=Column(
+            String, Computed(key_of("department").replace(":", "\\:"), persisted=True), nullable=False
+        ),
+    )
+    """The same in one word, by which the roles of staff name it: `Sociale dienst` is `socialedienst`."""
     handler_id: UUID | None = Field(default=None, foreign_key="staff.id")
     submitted_at: datetime = Field(sa_type=Instant)
     due_on: date

@@ -17,6 +17,11 @@ def folded(text: str) -> str:
     return rf"regexp_replace({bare}, '[!-/:-@\u005b-\u0060\u007b-\u007e[:space:]]+', ' ', 'g')"
 
 
+def key_of(department: str) -> str:
+    """A department's words without anything between them, in SQL; in Python: `departments.key_of`."""
+    return f"replace({folded(department)}, ' ', '')"
+
+
 _NAME = "given_name || ' ' || family_name"
 NAMES = f"to_tsvector('simple', {folded(_NAME)})"
 """The words of a person's name, to search by."""
@@ -43,6 +48,8 @@ class Person(SQLModel, table=True):
     language: str = "nl"
     by_email: bool = True
     by_sms: bool = False
+    by_letter: bool = False
+    """Asked for letters in the place of e-mails and text messages."""
     deceased_on: date | None = None
     created_at: datetime = Field(sa_type=Instant)
 
