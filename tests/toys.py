@@ -41,7 +41,7 @@ from uuid_utils.compat import uuid7
 from loket.api.engine import Schema
 from loket.api.limits import Limits
 from loket.api.naming import decode_id, described, described_argument, enumeration, input_type, output
-from loket.api.payloads import USER_ERRORS, Payload, mutation, root, subscription
+from loket.api.payloads import USER_ERRORS, Payload
 from loket.api.reads import (
     EVERYBODY,
     NOBODY,
@@ -66,6 +66,7 @@ from loket.api.reads import (
     orders,
     parts,
 )
+from loket.api.roots import mutation, root, subscription
 from loket.api.scalars import Cursor, Money
 from loket.database import Database
 from loket.errors import ErrorCode, ManyRefused, Refused, Unavailable

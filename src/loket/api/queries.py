@@ -33,7 +33,6 @@ from loket.api.objects.messages import Message, MessageFilter
 from loket.api.objects.money import Invoice, Payment, Payout
 from loket.api.objects.viewers import Viewer
 from loket.api.outside import AdviceRequest, request_of
-from loket.api.payloads import root
 from loket.api.procedures import Procedure, present
 from loket.api.reads import (
     Connection,
@@ -50,6 +49,7 @@ from loket.api.reads import (
     one,
     orders,
 )
+from loket.api.roots import root
 from loket.api.scalars import Cursor
 from loket.definition import DecidingBody
 from loket.errors import ErrorCode, Failed, Refused

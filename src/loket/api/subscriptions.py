@@ -11,7 +11,7 @@ from sqlmodel import col
 from loket.api.context import ABOUT_ADVICE, back_office, citizen, signed_in
 from loket.api.naming import described, described_argument, input_type
 from loket.api.objects.events import CaseEvent
-from loket.api.payloads import subscription
+from loket.api.roots import subscription
 from loket.api.scalars import Cursor as CursorText
 from loket.errors import ErrorCode, Refused
 from loket.feed import Cursor, Feed, Happening, Interest

@@ -21,7 +21,8 @@ from loket.api.naming import decode_id, described, described_argument, input_typ
 from loket.api.objects.applications import Application
 from loket.api.objects.cases import Case
 from loket.api.objects.documents import Document
-from loket.api.payloads import Payload, kept_whole, mutation
+from loket.api.payloads import Payload
+from loket.api.roots import kept_whole, mutation
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import PartAction
 from loket.work import Work

@@ -10,7 +10,8 @@ from loket.api.context import handler, staff
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects.cases import Case
 from loket.api.objects.checks import Check
-from loket.api.payloads import Payload, mutation
+from loket.api.payloads import Payload
+from loket.api.roots import mutation
 from loket.errors import ErrorCode, Refused
 from loket.work import Work
 

@@ -23,7 +23,8 @@ from loket.api.mutations.shared import CaseId, CasePayload, ReasonInput, locked_
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects.cases import Case
 from loket.api.objects.casework import Note, Task
-from loket.api.payloads import Payload, kept_whole, mutation
+from loket.api.payloads import Payload
+from loket.api.roots import kept_whole, mutation
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import Stage
 from loket.work import Work

@@ -10,7 +10,7 @@ from loket.api.context import counter as at_the_counter
 from loket.api.mutations.applications import ApplicationPayload
 from loket.api.naming import described, described_argument, input_type
 from loket.api.objects.applications import Application
-from loket.api.payloads import kept_whole, mutation
+from loket.api.roots import kept_whole, mutation
 from loket.api.scalars import EmailAddress, PhoneNumber
 from loket.counter import Visitor
 

@@ -25,7 +25,8 @@ from loket.api.naming import (
 )
 from loket.api.objects.cases import Case
 from loket.api.objects.decisions import AgendaItem
-from loket.api.payloads import Payload, mutation
+from loket.api.payloads import Payload
+from loket.api.roots import mutation
 from loket.errors import ErrorCode, ManyRefused, Refused
 from loket.lifecycle import DecisionStatus
 from loket.proposals import Wish

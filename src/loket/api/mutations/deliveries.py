@@ -18,7 +18,8 @@ from loket.api.mutations.shared import CaseId, ReasonInput, locked_case
 from loket.api.naming import decode_id, described, described_argument, output
 from loket.api.objects.cases import Case
 from loket.api.objects.deliveries import Booking, Delivery
-from loket.api.payloads import Payload, mutation
+from loket.api.payloads import Payload
+from loket.api.roots import mutation
 from loket.work import Work
 
 

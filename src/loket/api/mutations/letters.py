@@ -9,7 +9,8 @@ from loket import batches
 from loket.api.context import mailing
 from loket.api.naming import decode_id, described, described_argument, output
 from loket.api.objects.letters import LetterBatch
-from loket.api.payloads import Payload, mutation
+from loket.api.payloads import Payload
+from loket.api.roots import mutation
 from loket.work import Work
 
 

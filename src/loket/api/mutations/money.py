@@ -19,9 +19,11 @@ from loket.api.context import (
     bookkeeper,
     signed_in,
 )
+from loket.api.idempotency import request_hash
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects.money import Invoice, Payment, Payout, Refund
-from loket.api.payloads import Payload, kept_whole, mutation, request_hash
+from loket.api.payloads import Payload
+from loket.api.roots import kept_whole, mutation
 from loket.api.scalars import IBAN
 from loket.errors import Declined, ErrorCode, Refused, Unavailable
 from loket.records import PaymentMethod

@@ -20,7 +20,8 @@ from loket.api.naming import (
 )
 from loket.api.objects.cases import Case
 from loket.api.objects.money import Payout
-from loket.api.payloads import Payload, mutation
+from loket.api.payloads import Payload
+from loket.api.roots import mutation
 from loket.api.scalars import IBAN
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import PartAction

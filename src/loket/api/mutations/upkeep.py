@@ -26,7 +26,8 @@ from loket.api.objects.cases import Case
 from loket.api.objects.events import Effect
 from loket.api.objects.messages import Message
 from loket.api.objects.viewers import ContactPreferences, preferences_of
-from loket.api.payloads import Payload, kept_whole, mutation, user_errors
+from loket.api.payloads import Payload, user_errors
+from loket.api.roots import kept_whole, mutation
 from loket.api.scalars import EmailAddress, PhoneNumber
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import TimerKind
