@@ -1,6 +1,5 @@
 """The root fields that read; each with its policy."""
 
-from datetime import date, datetime
 from typing import Annotated
 
 import strawberry
@@ -20,17 +19,27 @@ from loket.api.context import (
     signed_in,
     staff,
 )
-from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects.advice import Advice, AdviceFilter
-from loket.api.objects.applications import Application
+from loket.api.naming import decode_id, described_argument
+from loket.api.objects.advice import ADVICE_ORDER, Advice, AdviceFilter
+from loket.api.objects.applications import APPLICATIONS_ORDER, Application, ApplicationFilter
 from loket.api.objects.cases import CASE_ORDER, Case, CaseFilter
-from loket.api.objects.casework import ROLE_OF_TASK, Task
-from loket.api.objects.decisions import Decision
-from loket.api.objects.deliveries import Delivery, Slot
-from loket.api.objects.events import CaseEvent, Effect
-from loket.api.objects.letters import LetterBatch
-from loket.api.objects.messages import Message, MessageFilter
-from loket.api.objects.money import Invoice, Payment, Payout
+from loket.api.objects.casework import TASK_ORDER, Task, TaskFilter
+from loket.api.objects.decisions import DECISION_ORDER, Decision, DecisionFilter, Meeting
+from loket.api.objects.deliveries import DELIVERY_ORDER, Delivery, DeliveryFilter, Slot
+from loket.api.objects.events import CaseEvent, Effect, EffectFilter
+from loket.api.objects.letters import LETTER_BATCH_ORDER, LetterBatch
+from loket.api.objects.messages import MESSAGE_ORDER, Message, MessageFilter
+from loket.api.objects.money import (
+    INVOICE_ORDER,
+    PAYMENT_ORDER,
+    PAYOUT_ORDER,
+    Invoice,
+    InvoiceFilter,
+    Payment,
+    PaymentFilter,
+    Payout,
+    PayoutFilter,
+)
 from loket.api.objects.viewers import Viewer
 from loket.api.outside import AdviceRequest, request_of
 from loket.api.procedures import Procedure, present
@@ -40,129 +49,17 @@ from loket.api.reads import (
     anyone,
     by_column,
     by_id,
-    condition,
     many,
-    newest,
     object_by_id,
     objects_by_id,
-    oldest,
     one,
-    orders,
 )
 from loket.api.roots import root
 from loket.api.scalars import Cursor
 from loket.definition import DecidingBody
 from loket.errors import ErrorCode, Failed, Refused
 from loket.feed import Cursor as FeedCursor
-from loket.lifecycle import (
-    ApplicationStatus,
-    DecisionStatus,
-    DeliveryStatus,
-    InvoiceStatus,
-    PaymentStatus,
-    PayoutStatus,
-    Role,
-    TaskStatus,
-)
-from loket.records import EffectState, PayoutKind
 from loket.work import the_system
-
-
-@input_type
-class ApplicationFilter:
-    """Which applications."""
-
-    status: list[ApplicationStatus] | None = condition(
-        "In one of these.", "{t}.status = ANY({value}::text[])"
-    )
-    procedure: str | None = condition("Of this procedure.", "{t}.procedure_key = {value}")
-
-
-@input_type
-class InvoiceFilter:
-    """Which invoices."""
-
-    status: list[InvoiceStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
-    reference: str | None = condition(
-        "With this structured communication, 12 digits.", "{t}.reference = {value}"
-    )
-    due_before: date | None = condition("Due before this day.", "{t}.due_on < {value}")
-
-
-@input_type
-class PaymentFilter:
-    """Which payments."""
-
-    status: list[PaymentStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
-
-
-@input_type
-class PayoutFilter:
-    """Which payouts."""
-
-    status: list[PayoutStatus] | None = condition(
-        "In one of these states.", "{t}.status = ANY({value}::text[])"
-    )
-    kind: PayoutKind | None = condition("Of this kind.", "{t}.kind = {value}")
-
-
-@input_type
-class DeliveryFilter:
-    """Which deliveries."""
-
-    status: list[DeliveryStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
-    on: date | None = condition(
-        "On this day in Belgium.", "({t}.starts_at AT TIME ZONE 'Europe/Brussels')::date = {value}"
-    )
-    postal_code: str | None = condition(
-        "In this part of the municipality.", "{t}.address ->> 'postal_code' = {value}"
-    )
-
-
-@input_type
-class DecisionFilter:
-    """Which decisions."""
-
-    status: list[DecisionStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
-    body: DecidingBody | None = condition("Of this body.", "{t}.body = {value}")
-    on_agenda: bool | None = condition(
-        "That were sent to the minutes system, or not.", "({t}.agenda_item_id IS NOT NULL) = {value}"
-    )
-    meeting_on: date | None = condition(
-        "Of the meeting of this day.",
-        "{t}.agenda_item_id IN (SELECT a.id FROM agendaitem a WHERE a.meeting_on = {value})",
-    )
-    procedure: str | None = condition(
-        "Of this procedure.", '{t}.case_id IN (SELECT c.id FROM "case" c WHERE c.procedure_key = {value})'
-    )
-
-
-@input_type
-class TaskFilter:
-    """Which tasks."""
-
-    status: TaskStatus | None = condition("Open or done.", "{t}.status = {value}")
-    kind: str | None = condition("About this.", "{t}.kind = {value}")
-    role: Role | None = condition("Of this role.", f"{ROLE_OF_TASK} = {{value}}")
-    case: ID | None = condition("On this case.", "{t}.case_id = {value}", by_id="Case")
-
-
-@input_type
-class EffectFilter:
-    """Which effects."""
-
-    system: str | None = condition("For this system.", "{t}.system = {value}")
-    state: EffectState | None = condition("In this state.", "{t}.state = {value}")
-
-
-@output
-class Meeting:
-    """A meeting of a body that takes items still."""
-
-    uid: str = described("The minutes system's own name for it.")
-    title: str = described("Its title.")
-    starts_at: datetime = described("When it begins.")
-    accepts_until: datetime | None = described("Until when items can come, where it says.")
 
 
 @strawberry.type(description="What can be read.")
@@ -189,11 +86,7 @@ class Query:
     applications: Connection[Application] = many(
         "Your applications; for handlers those that were begun at the counter.",
         filter=ApplicationFilter,
-        orders=orders(
-            "ApplicationsOrder",
-            "In which order applications come.",
-            NEWEST=(newest("started_at"), "Last begun first."),
-        ),
+        orders=APPLICATIONS_ORDER,
         policy=applying,
     )
     invoice: Invoice | None = one(
@@ -202,87 +95,54 @@ class Query:
     invoices: Connection[Invoice] = many(
         "Invoices, last issued first.",
         filter=InvoiceFilter,
-        orders=orders(
-            "InvoiceOrder",
-            "In which order invoices come.",
-            NEWEST=(newest("issued_on"), "Last issued first."),
-            DUE=(oldest("due_on"), "First due first."),
-        ),
+        orders=INVOICE_ORDER,
         policy=signed_in,
     )
     payments: Connection[Payment] = many(
         "Payments, last begun first.",
         filter=PaymentFilter,
-        orders=orders(
-            "PaymentOrder",
-            "In which order payments come.",
-            NEWEST=(newest("started_at"), "Last begun first."),
-        ),
+        orders=PAYMENT_ORDER,
         policy=finance,
     )
     payouts: Connection[Payout] = many(
         "Payouts, last ordered first.",
         filter=PayoutFilter,
-        orders=orders(
-            "PayoutOrder",
-            "In which order payouts come.",
-            NEWEST=(newest("ordered_at"), "Last ordered first."),
-            OLDEST=(oldest("ordered_at"), "First ordered first."),
-        ),
+        orders=PAYOUT_ORDER,
         policy=finance,
     )
     deliveries: Connection[Delivery] = many(
         "Deliveries: the field team's list.",
         filter=DeliveryFilter,
-        orders=orders(
-            "DeliveryOrder",
-            "In which order deliveries come.",
-            ROUTE=(oldest("route"), "Street by street."),
-        ),
+        orders=DELIVERY_ORDER,
         policy=field_team,
     )
     advices: Connection[Advice] = many(
         "Advice that was asked: the work list of advisers.",
         filter=AdviceFilter,
-        orders=orders(
-            "AdviceOrder",
-            "In which order advice comes.",
-            DUE=(oldest("due_on"), "First due first."),
-            NEWEST=(newest("requested_at"), "Last asked first."),
-        ),
+        orders=ADVICE_ORDER,
         policy=back_office,
     )
     decisions: Connection[Decision] = many(
         "Decisions: what the secretariat and the handlers work on.",
         filter=DecisionFilter,
-        orders=orders(
-            "DecisionOrder", "In which order decisions come.", NEWEST=(newest("id"), "Last first.")
-        ),
+        orders=DECISION_ORDER,
         policy=deciding,
     )
     letter_batches: Connection[LetterBatch] = many(
         "Batches of letters, last first.",
-        orders=orders(
-            "LetterBatchOrder",
-            "In which order batches come.",
-            NEWEST=(newest("created_at"), "Last made first."),
-        ),
+        orders=LETTER_BATCH_ORDER,
         policy=mailing,
     )
     tasks: Connection[Task] = many(
         "What people have to settle, longest waiting first.",
         filter=TaskFilter,
-        orders=orders(
-            "TaskOrder", "In which order tasks come.", OLDEST=(oldest("opened_at"), "Longest waiting first.")
-        ),
+        orders=TASK_ORDER,
         policy=staff,
     )
     messages: Connection[Message] = many(
         "What was said, last first.",
         filter=MessageFilter,
-        orders=orders(
-            "MessageOrder", "In which order messages come.", NEWEST=(newest("queued_at"), "Last first.")
-        ),
+        orders=MESSAGE_ORDER,
         policy=signed_in,
     )
     failed_effects: Connection[Effect] = many(

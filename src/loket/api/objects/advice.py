@@ -7,11 +7,24 @@ from loket.advice import Opinion
 from loket.api.context import ASKED_OF_ME, Caller, back_office, of_advice, staff
 from loket.api.naming import input_type
 from loket.api.objects.checks import Check
+from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
 from loket.api.procedures import Row, definition_of
-from loket.api.reads import Node, column, computed, condition, entity, expression, listed, one
+from loket.api.reads import (
+    Node,
+    column,
+    computed,
+    condition,
+    entity,
+    expression,
+    listed,
+    newest,
+    oldest,
+    one,
+    orders,
+)
 from loket.lifecycle import AdviceStatus
 from loket.records import AdviserKind
 
@@ -67,7 +80,7 @@ class AdviceFilter:
     mine: bool | None = condition(
         "That is asked of you: of your own service, as an adviser.", f"({ASKED_OF_ME}) = {{value}}"
     )
-    status: list[AdviceStatus] | None = condition("In one of these.", "{t}.status = ANY({value}::text[])")
+    status: list[AdviceStatus] | None = among("In one of these.", "status")
     open: bool | None = condition(
         "That is awaited still, or not any more.", "({t}.status IN ('REQUESTED', 'REMINDED')) = {value}"
     )
@@ -77,5 +90,13 @@ class AdviceFilter:
         " < (now() AT TIME ZONE 'Europe/Brussels')::date) = {value}",
     )
     due_before: date | None = condition("To be answered before this day.", "{t}.due_on < {value}")
-    kind: AdviserKind | None = condition("Of this kind of adviser.", "{t}.kind = {value}")
-    adviser: str | None = condition("Of this adviser of the procedure.", "{t}.adviser = {value}")
+    kind: AdviserKind | None = equal("Of this kind of adviser.", "kind")
+    adviser: str | None = equal("Of this adviser of the procedure.", "adviser")
+
+
+ADVICE_ORDER = orders(
+    "AdviceOrder",
+    "In which order advice comes.",
+    DUE=(oldest("due_on"), "First due first."),
+    NEWEST=(newest("requested_at"), "Last asked first."),
+)

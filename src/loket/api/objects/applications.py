@@ -8,12 +8,13 @@ from strawberry.scalars import JSON
 from loket import records
 from loket.api.carts import ORDERED, SETTLED, Allowance, Cart, allowances_of, cart_of
 from loket.api.context import Caller, of_application
-from loket.api.naming import described, output
+from loket.api.naming import described, input_type, output
+from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
 from loket.api.procedures import Procedure, Row, definition_of, present
-from loket.api.reads import Node, column, computed, entity, listed, one, parts
+from loket.api.reads import Node, column, computed, entity, listed, newest, one, orders, parts
 from loket.lifecycle import ApplicationStatus
 from loket.records import Channel
 
@@ -98,3 +99,18 @@ class Application(Node):
         definition = definition_of(row, viewer)
         faults = viewer.faults_of(definition, viewer.answers_of(definition, row["answers"]), row["cart"])
         return [Issue(path=fault.path, code=fault.code, message=fault.message) for fault in faults]
+
+
+@input_type
+class ApplicationFilter:
+    """Which applications."""
+
+    status: list[ApplicationStatus] | None = among("In one of these.", "status")
+    procedure: str | None = equal("Of this procedure.", "procedure_key")
+
+
+APPLICATIONS_ORDER = orders(
+    "ApplicationsOrder",
+    "In which order applications come.",
+    NEWEST=(newest("started_at"), "Last begun first."),
+)

@@ -13,6 +13,7 @@ from loket.api.objects.advice import Advice
 from loket.api.objects.applications import Application
 from loket.api.objects.casework import Note, Task
 from loket.api.objects.checks import Check
+from loket.api.objects.conditions import among, equal
 from loket.api.objects.decisions import Decision
 from loket.api.objects.deliveries import Delivery
 from loket.api.objects.documents import Document
@@ -291,11 +292,11 @@ _SEARCH = (
 class CaseFilter:
     """Which cases; all conditions together."""
 
-    status: list[Status] | None = condition("In one of these statuses.", "{t}.status = ANY({value}::text[])")
-    procedure: str | None = condition("Of this procedure.", "{t}.procedure_key = {value}")
-    stage: list[Stage] | None = condition("In one of these stages.", "{t}.stage = ANY({value}::text[])")
-    department: str | None = condition("Of this department.", "{t}.department = {value}")
-    channel: Channel | None = condition("That came in this way.", "{t}.channel = {value}")
+    status: list[Status] | None = among("In one of these statuses.", "status")
+    procedure: str | None = equal("Of this procedure.", "procedure_key")
+    stage: list[Stage] | None = among("In one of these stages.", "stage")
+    department: str | None = equal("Of this department.", "department")
+    channel: Channel | None = equal("That came in this way.", "channel")
     unassigned: bool | None = condition(
         "Without a handler, or with one.", "({t}.handler_id IS NULL) = {value}"
     )
@@ -305,7 +306,7 @@ class CaseFilter:
         "That you handle.", "({t}.handler_id = {viewer.staff_id}) IS NOT DISTINCT FROM {value}"
     )
     open: bool | None = condition("That have not ended, or have.", "({t}.closed_at IS NULL) = {value}")
-    overdue: bool | None = condition("Whose term has lapsed.", "{t}.overdue = {value}")
+    overdue: bool | None = equal("Whose term has lapsed.", "overdue")
     alarm: bool | None = condition(
         "Whose term is about to lapse.",
         "(NOT {t}.overdue AND EXISTS (SELECT FROM task k WHERE k.case_id = {t}.id"

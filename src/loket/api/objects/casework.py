@@ -2,13 +2,16 @@
 
 from datetime import datetime
 
+from strawberry import ID
 from strawberry.scalars import JSON
 
 from loket import handling, lifecycle, records
 from loket.api.context import staff_only
+from loket.api.naming import input_type
+from loket.api.objects.conditions import equal
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
-from loket.api.reads import Node, column, entity, expression, one
+from loket.api.reads import Node, column, condition, entity, expression, oldest, one, orders
 from loket.lifecycle import TaskStatus
 
 
@@ -44,3 +47,18 @@ class Note(Node):
     text: str = column("The words.")
     created_at: datetime = column("When.")
     author: StaffMember = one("Whose.", on="staff_id", with_parent=True)
+
+
+@input_type
+class TaskFilter:
+    """Which tasks."""
+
+    status: TaskStatus | None = equal("Open or done.", "status")
+    kind: str | None = equal("About this.", "kind")
+    role: lifecycle.Role | None = condition("Of this role.", f"{ROLE_OF_TASK} = {{value}}")
+    case: ID | None = condition("On this case.", "{t}.case_id = {value}", by_id="Case")
+
+
+TASK_ORDER = orders(
+    "TaskOrder", "In which order tasks come.", OLDEST=(oldest("opened_at"), "Longest waiting first.")
+)

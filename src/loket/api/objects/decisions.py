@@ -5,12 +5,25 @@ from decimal import Decimal
 
 from loket import records
 from loket.api.context import of_case, staff_only
-from loket.api.naming import described, output
+from loket.api.naming import described, input_type, output
+from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
 from loket.api.objects.letters import Letter
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
-from loket.api.reads import Node, column, entity, expression, listed, one, part, parts
+from loket.api.reads import (
+    Node,
+    column,
+    condition,
+    entity,
+    expression,
+    listed,
+    newest,
+    one,
+    orders,
+    part,
+    parts,
+)
 from loket.api.scalars import Money
 from loket.definition import DecidingBody
 from loket.lifecycle import DecisionStatus
@@ -126,3 +139,36 @@ class Decision(Node):
         with_parent=True,
     )
     case: ItsCase = one("On which case.", on="case_id", with_parent=True)
+
+
+@input_type
+class DecisionFilter:
+    """Which decisions."""
+
+    status: list[DecisionStatus] | None = among("In one of these.", "status")
+    body: DecidingBody | None = equal("Of this body.", "body")
+    on_agenda: bool | None = condition(
+        "That were sent to the minutes system, or not.", "({t}.agenda_item_id IS NOT NULL) = {value}"
+    )
+    meeting_on: date | None = condition(
+        "Of the meeting of this day.",
+        "{t}.agenda_item_id IN (SELECT a.id FROM agendaitem a WHERE a.meeting_on = {value})",
+    )
+    procedure: str | None = condition(
+        "Of this procedure.", '{t}.case_id IN (SELECT c.id FROM "case" c WHERE c.procedure_key = {value})'
+    )
+
+
+DECISION_ORDER = orders(
+    "DecisionOrder", "In which order decisions come.", NEWEST=(newest("id"), "Last first.")
+)
+
+
+@output
+class Meeting:
+    """A meeting of a body that takes items still."""
+
+    uid: str = described("The minutes system's own name for it.")
+    title: str = described("Its title.")
+    starts_at: datetime = described("When it begins.")
+    accepts_until: datetime | None = described("Until when items can come, where it says.")

@@ -1,12 +1,13 @@
 """The hand-over of goods, and the slots for it."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from loket import records
 from loket.api.context import of_case
-from loket.api.naming import described, output
+from loket.api.naming import described, input_type, output
+from loket.api.objects.conditions import among
 from loket.api.objects.links import ItsCase
-from loket.api.reads import Node, column, entity, expression, one, part, parts
+from loket.api.reads import Node, column, condition, entity, expression, oldest, one, orders, part, parts
 from loket.lifecycle import DeliveryStatus, SlotStatus
 from loket.records import CalendarState
 
@@ -80,3 +81,23 @@ class Delivery(Node):
         with_parent=True,
     )
     case: ItsCase = one("Of which case.", on="case_id", with_parent=True)
+
+
+@input_type
+class DeliveryFilter:
+    """Which deliveries."""
+
+    status: list[DeliveryStatus] | None = among("In one of these.", "status")
+    on: date | None = condition(
+        "On this day in Belgium.", "({t}.starts_at AT TIME ZONE 'Europe/Brussels')::date = {value}"
+    )
+    postal_code: str | None = condition(
+        "In this part of the municipality.", "{t}.address ->> 'postal_code' = {value}"
+    )
+
+
+DELIVERY_ORDER = orders(
+    "DeliveryOrder",
+    "In which order deliveries come.",
+    ROUTE=(oldest("route"), "Street by street."),
+)

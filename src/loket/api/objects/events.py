@@ -5,6 +5,8 @@ from datetime import datetime
 from loket import lifecycle, records, summaries
 from loket.api.context import Caller, of_case, of_events, signed_in, staff_only
 from loket.api.mapping import base64url
+from loket.api.naming import input_type
+from loket.api.objects.conditions import equal
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import Actor
 from loket.api.procedures import Row
@@ -109,3 +111,11 @@ TIMELINE_ORDER = orders(
     NEWEST=(newest("seq"), "Last first."),
 )
 EVENTS_OF_THE_CASE = "{t}.case_id = {parent}.id AND {t}.case_version IS NOT NULL"
+
+
+@input_type
+class EffectFilter:
+    """Which effects."""
+
+    system: str | None = equal("For this system.", "system")
+    state: EffectState | None = equal("In this state.", "state")

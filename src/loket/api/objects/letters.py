@@ -9,7 +9,7 @@ from loket.api.enums.messages import LegalValue
 from loket.api.objects.documents import Document
 from loket.api.objects.links import ItsCase
 from loket.api.procedures import Row
-from loket.api.reads import Node, column, computed, entity, expression, listed, one
+from loket.api.reads import Node, column, computed, entity, expression, listed, newest, one, orders
 from loket.records import LetterStatus, LetterWay
 
 
@@ -51,3 +51,10 @@ class LetterBatch(Node):
     def url(row: Row, viewer: Caller) -> str:  # noqa: N805  # no self
         """Where to get the file with all of them, for a quarter of an hour."""
         return viewer.file_link(UUID(row["document_id"]))
+
+
+LETTER_BATCH_ORDER = orders(
+    "LetterBatchOrder",
+    "In which order batches come.",
+    NEWEST=(newest("created_at"), "Last made first."),
+)

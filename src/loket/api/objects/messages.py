@@ -6,8 +6,9 @@ from loket import records
 from loket.api.context import of_person
 from loket.api.enums.messages import LegalValue
 from loket.api.naming import input_type
+from loket.api.objects.conditions import equal
 from loket.api.objects.links import ItsCase
-from loket.api.reads import Node, column, condition, entity, expression, one
+from loket.api.reads import Node, column, entity, expression, newest, one, orders
 from loket.lifecycle import MessageStatus
 from loket.records import MessageChannel
 
@@ -37,5 +38,10 @@ class Message(Node):
 class MessageFilter:
     """Which messages."""
 
-    channel: MessageChannel | None = condition("Over this channel.", "{t}.channel = {value}")
-    status: MessageStatus | None = condition("With this fate.", "{t}.status = {value}")
+    channel: MessageChannel | None = equal("Over this channel.", "channel")
+    status: MessageStatus | None = equal("With this fate.", "status")
+
+
+MESSAGE_ORDER = orders(
+    "MessageOrder", "In which order messages come.", NEWEST=(newest("queued_at"), "Last first.")
+)

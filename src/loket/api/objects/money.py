@@ -5,12 +5,27 @@ from decimal import Decimal
 
 from loket import lifecycle, paper, records
 from loket.api.context import Caller, of_case, of_person
-from loket.api.naming import Field, described, output
+from loket.api.naming import Field, described, input_type, output
+from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
 from loket.api.procedures import Row
-from loket.api.reads import Node, column, computed, entity, expression, listed, one, part, parts
+from loket.api.reads import (
+    Node,
+    column,
+    computed,
+    condition,
+    entity,
+    expression,
+    listed,
+    newest,
+    oldest,
+    one,
+    orders,
+    part,
+    parts,
+)
 from loket.api.scalars import Money
 from loket.lifecycle import InvoiceStatus, PaymentStatus, PayoutStatus, RefundStatus
 from loket.records import PaymentMethod, PayoutKind
@@ -160,3 +175,50 @@ class Payout(Node):
     def reason(row: Row, viewer: Caller) -> str:  # noqa: N805  # no self
         """Why it ended so, in words; a colleague's words are for staff alone."""
         return str(row["reason"]) if viewer.scope.is_staff else ""
+
+
+@input_type
+class InvoiceFilter:
+    """Which invoices."""
+
+    status: list[InvoiceStatus] | None = among("In one of these.", "status")
+    reference: str | None = equal("With this structured communication, 12 digits.", "reference")
+    due_before: date | None = condition("Due before this day.", "{t}.due_on < {value}")
+
+
+INVOICE_ORDER = orders(
+    "InvoiceOrder",
+    "In which order invoices come.",
+    NEWEST=(newest("issued_on"), "Last issued first."),
+    DUE=(oldest("due_on"), "First due first."),
+)
+
+
+@input_type
+class PaymentFilter:
+    """Which payments."""
+
+    status: list[PaymentStatus] | None = among("In one of these.", "status")
+
+
+PAYMENT_ORDER = orders(
+    "PaymentOrder",
+    "In which order payments come.",
+    NEWEST=(newest("started_at"), "Last begun first."),
+)
+
+
+@input_type
+class PayoutFilter:
+    """Which payouts."""
+
+    status: list[PayoutStatus] | None = among("In one of these states.", "status")
+    kind: PayoutKind | None = equal("Of this kind.", "kind")
+
+
+PAYOUT_ORDER = orders(
+    "PayoutOrder",
+    "In which order payouts come.",
+    NEWEST=(newest("ordered_at"), "Last ordered first."),
+    OLDEST=(oldest("ordered_at"), "First ordered first."),
+)
