@@ -10,7 +10,7 @@ from sqlalchemy import case as sql_case
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from loket import accounts, cases, entitlements, forms, orders, payouts, people, pricing, sources
+from loket import accounts, cases, entitlements, forms, orders, payout_accounts, people, pricing, sources
 from loket.channels.sms import e164
 from loket.definition import Definition
 from loket.errors import ErrorCode, ManyRefused, Refused
@@ -207,12 +207,11 @@ async def submit(work: Work, application: Application) -> Case:
     if faults:
         raise refusals(faults)
     person = await work.session.get_one(Person, application.person_id, with_for_update={"key_share": True})
-    _move(application, PartAction.SUBMIT)
-    application.submitted_at = work.now
-    _touch(work, application)
+    cases.move(work, APPLICATION, application, PartAction.SUBMIT)
+    application.submitted_at = application.updated_at = work.now
     _learn_contact(definition, application, person)
     case = await cases.open_for(work, application, definition)
-    payouts.keep_account(work, case, application)
+    payout_accounts.keep(work, case, application)
     await _take_documents(work, application, case)
     await work.disarm(TimerKind.DRAFT_END, subject=application.id)
     await sources.want(work, person, definition.key, case.id)
@@ -227,10 +226,10 @@ async def submit(work: Work, application: Application) -> Case:
 
 async def end_draft(work: Work, application: Application, action: PartAction) -> None:
     """Throw a draft away, by its citizen (DISCARD) or after its time (EXPIRE): its content goes at once."""
-    _move(application, action)
+    cases.move(work, APPLICATION, application, action)
     application.answers, application.prefill, application.cart, application.facts = {}, [], [], {}
     application.household_index = None
-    _touch(work, application)
+    application.updated_at = work.now
     documents = select(col(Document.id)).where(col(Document.application_id) == application.id)
     await work.session.execute(delete(DocumentContent).where(col(DocumentContent.document_id).in_(documents)))
     await work.session.execute(delete(Document).where(col(Document.application_id) == application.id))
@@ -479,13 +478,6 @@ def _learn_contact(definition: Definition, application: Application, person: Per
     if not person.family_name:
         name = sources.read(application.answers, ["applicant", "name"])
         person.family_name = name if isinstance(name, str) else ""
-
-
-def _move(application: Application, action: PartAction) -> None:
-    step = APPLICATION.find(application.status, action)
-    if step is None:
-        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=application.status)
-    application.status = step.to
 
 
 def _touch(work: Work, application: Application) -> None:

@@ -201,7 +201,7 @@ async def record(work: Work, case: Case, type: EventType, *, data: dict[str, Any
 
 
 def move(work: Work, machine: Machine[Any, PartAction], part: Any, action: PartAction) -> None:  # noqa: ANN401  # any part of a case
-    """Move a part of a case along its published table.
+    """Move a part of a case along its published table; one that counts its versions is a new one after it.
 
     Raises:
         Refused: TRANSITION_NOT_ALLOWED when the table has no such step from its state, or not for this actor.
@@ -210,6 +210,8 @@ def move(work: Work, machine: Machine[Any, PartAction], part: Any, action: PartA
     if step is None or not step.by & work.actor.roles:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=part.status)
     part.status = step.to
+    if hasattr(part, "version"):
+        part.version += 1
 
 
 async def open_task(work: Work, case: Case, kind: str, data: dict[str, Any] | None = None) -> Task:

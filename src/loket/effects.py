@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from pydantic import TypeAdapter
 from sqlmodel import SQLModel
 
 from loket import (
@@ -20,9 +19,11 @@ from loket import (
     checks,
     deliveries,
     documents,
-    invoices,
+    entries,
     messages,
     paperwork,
+    payments,
+    refunds,
     screening,
     sources,
     staffmail,
@@ -43,7 +44,7 @@ from loket.records import (
     Person,
     Refund,
 )
-from loket.systems import accounting, dosis
+from loket.systems import dosis
 from loket.systems.contract import Address
 from loket.systems.payments import CheckoutState, CheckoutStatus, RefundState, RefundStatus
 from loket.systems.planning import Contact, Item, SlotFull, SlotGone
@@ -153,13 +154,6 @@ async def _unregister(loket: Loket, effect: Effect) -> Done:
     return Done()
 
 
-async def _book_entry(loket: Loket, effect: Effect) -> Done:
-    booked = await loket.systems.accounting.book(_ENTRY.validate_python(effect.payload), key=effect.id)
-    if booked.status is accounting.EntryStatus.REJECTED:
-        raise Declined("accounting", booked.reason or "rejected without a reason")
-    return Done({"voucher": booked.voucher})
-
-
 async def _book_place(loket: Loket, effect: Effect) -> Done:
     said = effect.payload
     delivery_id = UUID(said["delivery_id"])
@@ -207,7 +201,7 @@ async def _poll_payment(loket: Loket, effect: Effect) -> Done:
         state = CheckoutState(CheckoutStatus.EXPIRED, None, None, refusal.reason)
 
     async def write(work: Work) -> None:
-        await invoices.heard(work, payment.id, state, number=effect.payload["number"])
+        await payments.heard(work, payment.id, state, number=effect.payload["number"])
 
     return Done({"status": state.raw_status}, write)
 
@@ -230,7 +224,7 @@ async def _refund(loket: Loket, effect: Effect) -> Done:
         raise Unavailable("payments", f"the refund is not through yet: {state.raw_status}")
 
     async def write(work: Work) -> None:
-        await invoices.refund_heard(work, refund.id, state)
+        await refunds.heard(work, refund.id, state)
         if state.status is RefundStatus.PENDING:
             case = await work.session.get_one(Case, refund.case_id)
             await work.leave(EffectKind.PAYMENT_REFUND, effect.payload, case=case)
@@ -243,8 +237,6 @@ async def _make_invoice_pdf(loket: Loket, effect: Effect) -> Done:
     return Done({"document": str(document_id)})
 
 
-_ENTRY = TypeAdapter(accounting.Entry)
-
 CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.DOSIS_STATUS: _report_status,
     EffectKind.MESSAGE_MBP: messages.send_to_mbp,
@@ -253,7 +245,7 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.CONTACT_CODE: messages.send_code,
     EffectKind.MAGDA_CHECK: _check_sources,
     EffectKind.MAGDA_UNREGISTER: _unregister,
-    EffectKind.ACCOUNTING_ENTRY: _book_entry,
+    EffectKind.ACCOUNTING_ENTRY: entries.send,
     EffectKind.PLANNING_BOOK: _book_place,
     EffectKind.PLANNING_CANCEL: _cancel_place,
     EffectKind.PAYMENT_POLL: _poll_payment,
@@ -280,6 +272,9 @@ GIVEN_UP: dict[EffectKind, Callable[[Work, Case, Effect], Awaitable[None]]] = {
     EffectKind.LETTER_PDF: paperwork.letter_given_up,
     EffectKind.LETTER_EBOX: paperwork.ebox_given_up,
     EffectKind.ADVICE_EMAIL: _adviser_not_reached,
+    EffectKind.ACCOUNTING_ENTRY: entries.given_up,
+    EffectKind.PAYOUT_SEND: transfers.not_sent,
+    EffectKind.PAYOUT_RECALL: transfers.not_recalled,
 }
 """What a case must know when an effect of it was parked: so that it waits for a person, not for nothing."""
 

@@ -11,11 +11,13 @@ from loket import (
     advice,
     cases,
     checks,
+    credits,
     deliveries,
     entitlements,
-    invoices,
     letters,
     orders,
+    payments,
+    payout_facts,
     payouts,
     recoveries,
     sources,
@@ -91,11 +93,11 @@ async def reopen(work: Work, case: Case, stage: str, reason: str) -> None:
 async def clean_up(work: Work, case: Case) -> None:
     """After an end: leave nothing open, whatever the case had begun."""
     await work.disarm(case=case)
-    await invoices.void_checkouts(work, case)
+    await payments.void_checkouts(work, case)
     if case.status in (Status.REJECTED, Status.INADMISSIBLE):
         await recoveries.after_refusal(work, case)
     if case.status is not Status.COMPLETED:
-        await invoices.credit(work, case, _why(case))
+        await credits.of_ended_case(work, case, _why(case))
         await deliveries.cancel(work, case)
         await payouts.cancel_live(work, case, _why(case))
         await withdrawals.let_go(work, case, _why(case))
@@ -108,7 +110,7 @@ async def clean_up(work: Work, case: Case) -> None:
         select(Task).where(col(Task.case_id) == case.id, col(Task.status) == TaskStatus.OPEN)
     )
     open_tasks = found.all()
-    stay = _STILL_TO_DO | await payouts.watch(work, case)
+    stay = _STILL_TO_DO | await payout_facts.watch(work, case)
     done = [task.kind for task in open_tasks if task.kind not in stay]
     if done:
         await cases.complete_tasks(work, case, *done, remark=f"the case ended: {case.status}")

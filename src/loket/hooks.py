@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
-from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import select
@@ -24,14 +23,35 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from loket import agenda, cases, deliveries, inbox, invoices, messages, payouts, transfers
+from loket import (
+    agenda,
+    cases,
+    deliveries,
+    entries,
+    inbox,
+    messages,
+    payments,
+    payout_facts,
+    refunds,
+    transfers,
+)
 from loket.app import Loket
 from loket.channels.sms import SmsStatus
 from loket.errors import BadNotice, BadSignature, Failed, Refused
 from loket.identity import safe_return
-from loket.lifecycle import REFUND, PartAction, PaymentStatus
+from loket.lifecycle import PaymentStatus
 from loket.numbers import find_references
-from loket.records import Case, CreditNote, EffectKind, Inbox, Invoice, Payment, PaymentMethod, Refund
+from loket.records import (
+    Case,
+    EffectKind,
+    Inbox,
+    Invoice,
+    JournalEntry,
+    LedgerAccount,
+    Payment,
+    PaymentMethod,
+    Refund,
+)
 from loket.systems import accounting, payout_orders, planning
 from loket.systems.minutes import DecisionRecorded
 from loket.systems.payments import CheckoutState, CheckoutStatus, PaymentNotice, RefundState
@@ -122,9 +142,9 @@ async def _payment(work: Work, notice: PaymentNotice, state: CheckoutState) -> O
         payment.checkout_id = notice.checkout_id
     if state.status in _ENDS_AN_ATTEMPT and payment.checkout_id is not None:
         # a card was refused; on the same page the citizen may try another one: ask what became of the page
-        await invoices.poll(work, payment.id, 1)
+        await payments.poll(work, payment.id, 1)
     else:
-        await invoices.heard(work, payment.id, state)
+        await payments.heard(work, payment.id, state)
     return {"payment": str(payment.id), "status": state.raw_status}
 
 
@@ -179,7 +199,7 @@ async def _refund(work: Work, state: RefundState) -> Outcome:
     refund = found.one_or_none()
     if refund is None:
         return {"unmatched": True, "refund": state.id, "status": state.raw_status}
-    await invoices.refund_heard(work, refund.id, state)
+    await refunds.heard(work, refund.id, state)
     return {"refund": str(refund.id), "status": state.raw_status}
 
 
@@ -216,7 +236,7 @@ async def _ask_and_hear(loket: Loket, payment: Payment) -> None:
         async with asyncio.timeout(ASK_SECONDS):
             state = await loket.systems.payments.checkout(payment.checkout_id or "")
         async with loket.work(the_system("Worldline")) as work:
-            await invoices.heard(work, payment.id, state)
+            await payments.heard(work, payment.id, state)
     except (TimeoutError, Failed, Refused) as fault:
         logger.warning("payment %s could not be looked at on return: %s", payment.id, fault)
 
@@ -288,15 +308,18 @@ async def _transfer(work: Work, transfer: accounting.PaymentRegistered) -> Outco
             "reference": transfer.reference,
             "remittance": transfer.remittance,
         }
-    payment = await invoices.register(
+    payment = await payments.register(
         work,
         candidates[0],
-        amount=transfer.amount,
-        method=PaymentMethod.TRANSFER,
-        module="accounting",
-        provider_payment_id=transfer.payment_id,
-        value_on=transfer.value_date,
-        payer_name=transfer.payer_name or "",
+        payments.Received(
+            source=payments.ACCOUNTING,
+            name=transfer.payment_id,
+            amount=transfer.amount,
+            method=PaymentMethod.TRANSFER,
+            value_on=transfer.value_date,
+            payer_name=transfer.payer_name or "",
+            payer_iban=transfer.payer_iban or "",
+        ),
     )
     return {"payment": str(payment.id), "invoice": candidates[0].number}
 
@@ -306,36 +329,19 @@ async def _paid_out(work: Work, told: transfers.PayoutTold) -> Outcome:
     heard: list[str] = []
     unknown: list[str] = []
     for payout_id, fact in transfers.facts_told(told):
-        payout = await payouts.heard(work, payout_id, fact)
+        payout = await payout_facts.heard(work, payout_id, fact)
         (heard if payout else unknown).append(str(payout_id))
     return {"payouts": heard, "unmatched": unknown}
 
 
 async def _rejected(work: Work, rejected: accounting.EntryRejected) -> Outcome:
     """The books will not have an entry: the financial service must look."""
-    case_id = await _case_of_entry(work, rejected.entry_id)
-    if case_id is None:
+    entry = await work.session.get(JournalEntry, rejected.entry_id)
+    if entry is None:
         return {"unmatched": True, "entry": str(rejected.entry_id)}
-    case = await cases.get(work, case_id)
-    task = await cases.open_task(work, case, "ENTRY_REJECTED", {"entries": []})
-    told = {"entry": str(rejected.entry_id), "reason": rejected.reason}
-    task.data = {"entries": [*task.data.get("entries", []), told]}
+    case = await cases.get(work, entry.case_id)
+    await entries.refused(work, case, entry.id, rejected.reason)
     return {"case": case.reference, "entry": str(rejected.entry_id)}
-
-
-async def _case_of_entry(work: Work, entry_id: UUID) -> UUID | None:
-    """An entry has the id of what it books."""
-    credited = select(col(Invoice.case_id)).join(CreditNote, col(CreditNote.invoice_id) == col(Invoice.id))
-    for query in (
-        select(col(Invoice.case_id)).where(col(Invoice.id) == entry_id),
-        select(col(Payment.case_id)).where(col(Payment.id) == entry_id),
-        select(col(Refund.case_id)).where(col(Refund.id) == entry_id),
-        credited.where(col(CreditNote.id) == entry_id),
-    ):
-        case_id: UUID | None = await work.session.scalar(query)
-        if case_id is not None:
-            return case_id
-    return None
 
 
 async def _executed(work: Work, executed: accounting.RefundExecuted) -> Outcome:
@@ -345,10 +351,8 @@ async def _executed(work: Work, executed: accounting.RefundExecuted) -> Outcome:
         return {"unmatched": True, "entry": str(executed.entry_id), "amount": _plain(executed.amount)}
     case = await cases.get(work, refund.case_id)
     await work.session.refresh(refund, with_for_update={"key_share": True})
-    step = REFUND.find(refund.status, PartAction.ORDER)
-    if step is not None:  # the money is there, whether we ordered it or a person did
-        refund.status, refund.ordered_at = step.to, work.now
-    await invoices.refund_done(work, case, refund)
+    # the money is there, whether we ordered it or a person did
+    await refunds.done(work, case, refund, out_of=LedgerAccount.BANK, known=True)
     return {"refund": str(refund.id), "amount": _plain(executed.amount)}
 
 

@@ -5,6 +5,11 @@ Each carries check characters, so that a mistyped one is noticed before anybody 
 
 import hmac
 import re
+from collections.abc import Hashable, Mapping
+from decimal import ROUND_FLOOR, Decimal
+from typing import TypeVar
+
+Part = TypeVar("Part", bound=Hashable)
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: no I, L, O or U, so nothing is misread or spells a word by accident."""
@@ -15,6 +20,7 @@ _VALUES = {one: at for at, one in enumerate(_BASE32)} | {one: at for at, one in 
 _GF32 = 0b100101
 """x⁵ + x² + 1, primitive: the first 31 powers of x are all different."""
 _CASE = re.compile(rf"([A-Z]{{2,4}})-([0-9]{{4}})-([{_BASE32}]{{6}})-([{_BASE32}])")
+_CENT = Decimal("0.01")
 _IN_TEXT = re.compile(r"(?<!\d)[0-9]{3}[/ .]?[0-9]{4}[/ .]?[0-9]{5}(?!\d)")
 
 
@@ -89,3 +95,24 @@ def _check_character(text: str) -> str:
         total = (total ^ _VALUES[one]) << 1
         total = total ^ _GF32 if total & 32 else total
     return _BASE32[total]
+
+
+def shared(total: Decimal, weights: Mapping[Part, Decimal]) -> dict[Part, Decimal]:
+    """`total` (EUR) in proportion to `weights`, in whole cents: what is left goes to the largest remainders.
+
+    Of equal remainders the one that stands first gets more. Who gets nothing is left out; weights below zero
+    count for nothing.
+
+    Raises:
+        ValueError: no weight is above zero.
+    """
+    used = {part: weight for part, weight in weights.items() if weight > 0}
+    if not used:
+        raise ValueError("nothing to share by")
+    whole = sum(used.values())
+    exact = {part: total * weight / whole for part, weight in used.items()}
+    cents = {part: share.quantize(_CENT, ROUND_FLOOR) for part, share in exact.items()}
+    left = int((total - sum(cents.values())) / _CENT)
+    for part in sorted(used, key=lambda one: cents[one] - exact[one])[:left]:
+        cents[part] += _CENT
+    return {part: share for part, share in cents.items() if share}

@@ -4,8 +4,9 @@ Asking it back (terugvordering) is a person's work.
 """
 
 from decimal import Decimal
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlmodel import col
 
 from loket import cases
@@ -45,23 +46,38 @@ async def ask_back(work: Work, case: Case, amount: Decimal, why: str) -> None:
     await cases.open_task(work, case, "RECOVERY", {"amount": str(amount), "why": why})
 
 
+async def paid_before(work: Work, case: Case, decision: Decision) -> list[UUID]:
+    """The payouts of earlier decisions that count for what `decision` grants."""
+    found = await work.session.scalars(
+        select(col(Payout.id)).where(_executed(case), _of_others(case, decision))
+    )
+    return list(found)
+
+
 async def _before(work: Work, case: Case, decision: Decision | None) -> Decimal:
+    return await _paid(work, case, _of_others(case, decision))
+
+
+async def _paid(work: Work, case: Case, of: ColumnElement[bool]) -> Decimal:
+    paid: Decimal | None = await work.session.scalar(
+        select(func.sum(col(Payout.amount))).where(_executed(case), of)
+    )
+    return paid or Decimal(0)
+
+
+def _executed(case: Case) -> ColumnElement[bool]:
+    return and_(
+        col(Payout.case_id) == case.id,
+        col(Payout.kind) == PayoutKind.PREMIUM,
+        col(Payout.status) == PayoutStatus.EXECUTED,
+    )
+
+
+def _of_others(case: Case, decision: Decision | None) -> ColumnElement[bool]:
     """Of other decisions on the case; what those paid that were withdrawn is asked back apart."""
     found = select(col(Decision.id)).where(
         col(Decision.case_id) == case.id, col(Decision.status) != DecisionStatus.WITHDRAWN
     )
     if decision is not None:
         found = found.where(col(Decision.id) != decision.id)
-    return await _paid(work, case, col(Payout.decision_id).in_(found))
-
-
-async def _paid(work: Work, case: Case, of: ColumnElement[bool]) -> Decimal:
-    paid: Decimal | None = await work.session.scalar(
-        select(func.sum(col(Payout.amount))).where(
-            col(Payout.case_id) == case.id,
-            col(Payout.kind) == PayoutKind.PREMIUM,
-            col(Payout.status) == PayoutStatus.EXECUTED,
-            of,
-        )
-    )
-    return paid or Decimal(0)
+    return col(Payout.decision_id).in_(found)

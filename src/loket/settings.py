@@ -32,6 +32,15 @@ class ReferenceLine(StrEnum):
     TEXT = "text"
 
 
+class PaymentModule(StrEnum):
+    """Each keeps the contract of `systems.payments`."""
+
+    WORLDLINE = "worldline"
+    """Worldline Direct."""
+    SIPS = "sips"
+    """Worldline Sips 2.0 Paypage (formerly ATOS)."""
+
+
 class Mailboxes(str):
     """Where departments hear of new work: `Sociale dienst=sociaal@stad.example; *=onthaal@stad.example`.
 
@@ -149,6 +158,17 @@ class Worldline:
 
 
 @dataclass(frozen=True)
+class Sips:
+    """Worldline Sips 2.0, Paypage JSON. `office_url`: where refunds are asked."""
+
+    url: str = ""
+    office_url: str = ""
+    merchant_id: str = ""
+    key_version: str = "1"
+    secret_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class Accounting:
     """Our published REST contract (systems/contracts/accounting.openapi.yaml)."""
 
@@ -226,6 +246,8 @@ class Settings:
     port: int = 8000
     procedures: str = ""
     """A folder of definition files beside the shipped ones."""
+    payment_module: PaymentModule = PaymentModule.WORLDLINE
+    """Over which module citizens pay online."""
     scanner: str = ""
     """`clamd://host:3310` looks for malware in uploads. Empty: nobody looks, something else must."""
     department_mailboxes: Mailboxes = Mailboxes()  # noqa: RUF009  # a text: it cannot change
@@ -239,6 +261,7 @@ class Settings:
     notificaties: Notificaties = field(default_factory=Notificaties)
     ebox: Ebox = field(default_factory=Ebox)
     worldline: Worldline = field(default_factory=Worldline)
+    sips: Sips = field(default_factory=Sips)
     accounting: Accounting = field(default_factory=Accounting)
     planning: Planning = field(default_factory=Planning)
     minutes: Minutes = field(default_factory=Minutes)

@@ -50,5 +50,6 @@ async def settle(work: Work) -> None:
             await endings.clean_up(by_itself, case)
         else:
             await ON_ENTRY[case.stage](by_itself, case)
+    await payouts.stop_held(by_itself)
     await newwork.tell(work)
     await notices.tell(work)

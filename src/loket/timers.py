@@ -15,9 +15,11 @@ from loket import (
     batches,
     cases,
     deliveries,
+    dunning,
     information,
-    invoices,
     letters,
+    payments,
+    payout_facts,
     payouts,
     timetable,
 )
@@ -149,15 +151,15 @@ async def _term_alarm(work: Work, case: Case, timer: Timer) -> None:
 
 
 async def _payment_reminder(work: Work, case: Case, timer: Timer) -> None:
-    await invoices.remind(work, case, timer.number)
+    await dunning.remind(work, case, timer.number)
 
 
 async def _payment_end(work: Work, case: Case, _: Timer) -> None:
-    await invoices.end_unpaid(work, case)
+    await dunning.end_unpaid(work, case)
 
 
 async def _checkout_poll(work: Work, _: Case, timer: Timer) -> None:
-    await invoices.poll(work, timer.subject_id, timer.number)
+    await payments.poll(work, timer.subject_id, timer.number)
 
 
 async def _slot_reminder(work: Work, case: Case, _: Timer) -> None:
@@ -177,7 +179,7 @@ async def _unconfirmed(work: Work, case: Case, _: Timer) -> None:
 
 
 async def _payout_poll(work: Work, _: Case, timer: Timer) -> None:
-    await payouts.poll(work, timer.subject_id, timer.number)
+    await payout_facts.poll(work, timer.subject_id, timer.number)
 
 
 async def _minutes_poll(work: Work, case: Case, _: Timer) -> None:

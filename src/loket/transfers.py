@@ -2,14 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from uuid import UUID
 
-from loket import pain, payouts
+from loket import pain, payout_book, payout_facts, payouts
 from loket.app import Loket
 from loket.errors import InDoubt
 from loket.lifecycle import PartAction, PayoutStatus
 from loket.outcome import Done
-from loket.records import Case, Decision, Effect, Payout, PayoutKind, Staff
+from loket.records import Case, Effect, Json, Payout, PayoutKind, Staff
 from loket.systems import payout_orders
 from loket.systems.accounting import TooLate
 from loket.systems.payout_orders import (
@@ -17,20 +18,19 @@ from loket.systems.payout_orders import (
     Creditor,
     PaymentFile,
     PayoutExecuted,
+    PayoutLine,
     PayoutOrder,
     PayoutRejected,
     PayoutReport,
     PayoutReturned,
     PayoutState,
     PayoutUnderway,
-    payout_facts,
+    facts_in,
 )
 from loket.terms import BRUSSELS
-from loket.work import Work
+from loket.work import Work, the_system
 
 PayoutTold = PayoutExecuted | PayoutRejected | PayoutReturned | PayoutReport
-REFUND_BUDGET = {"account": "499", "policyItem": "0020-00"}
-"""Where a refund is booked: a waiting account (MAR 499), as the payment that it takes back was."""
 SOCIAL_BENEFIT = "SSBE"
 """ISO 20022 purpose of a premium."""
 
@@ -38,16 +38,18 @@ SOCIAL_BENEFIT = "SSBE"
 async def send(loket: Loket, effect: Effect) -> Done:
     """Order an approved payout at accounting, with its payment file.
 
+    What must be settled before money goes out is looked at once more, behind the lock of the case. What comes
+    up after that look finds the payout APPROVED: it is taken back, and its recall leaves behind this order.
     Silence becomes IN_DOUBT, never a repeat.
     """
     payout_id = UUID(effect.payload["payout_id"])
-    order = await _order(loket, payout_id)
+    order = await _leaving(loket, payout_id, effect.payload["lines"])
     if order is None:
         return Done({"skipped": "the payout was taken back"})
     try:
         fact = fact_of(await loket.systems.accounting.order_payout(order, key=effect.id))
     except InDoubt as silence:
-        fact = payouts.Fact(PartAction.DOUBT, reason=silence.reason)
+        fact = payout_facts.Fact(PartAction.DOUBT, reason=silence.reason)
     return Done({"told": fact.action, "reason": fact.reason}, _writing(payout_id, fact))
 
 
@@ -66,59 +68,83 @@ async def recall(loket: Loket, effect: Effect) -> Done:
     try:
         state = await loket.systems.accounting.recall_payout(payout_id, key=effect.id)
     except TooLate as executed:
-        return Done({"too late": executed.reason}, _writing(payout_id, payouts.Fact(PartAction.EXECUTE)))
-    return Done({"status": state.status if state else "unknown to accounting"})
+        return Done({"too late": executed.reason}, _writing(payout_id, payout_facts.Fact(PartAction.EXECUTE)))
+
+    async def write(work: Work) -> None:
+        await payout_facts.recalled(work, payout_id)
+
+    return Done({"status": state.status if state else "unknown to accounting"}, write)
 
 
-def fact_of(state: PayoutState) -> payouts.Fact:
+async def not_sent(work: Work, case: Case, effect: Effect) -> None:
+    """An order was given up: somebody of finance must know."""
+    await payout_facts.not_sent(work, case, UUID(effect.payload["payout_id"]), await _why(work, effect))
+
+
+async def not_recalled(work: Work, case: Case, effect: Effect) -> None:
+    """A recall was given up."""
+    await payout_facts.not_recalled(work, case, UUID(effect.payload["payout_id"]), await _why(work, effect))
+
+
+async def _why(work: Work, effect: Effect) -> str:
+    """What the other side said at the last attempt, as it was written down just now."""
+    return (await work.session.get_one(Effect, effect.id, populate_existing=True)).last_error
+
+
+def fact_of(state: PayoutState) -> payout_facts.Fact:
     """What accounting's answer means for our payout."""
     code, reason = state.reason_code or "", state.reason or ""
     match state.status:
         case payout_orders.PayoutStatus.ACCEPTED:
-            return payouts.Fact(PartAction.SEND)
+            return payout_facts.Fact(PartAction.SEND)
         case payout_orders.PayoutStatus.EXECUTED:
-            return payouts.Fact(PartAction.EXECUTE, on=state.executed_on, amount=state.amount)
+            return payout_facts.Fact(PartAction.EXECUTE, on=state.executed_on, amount=state.amount)
         case payout_orders.PayoutStatus.RETURNED:
             on, amount = state.returned_on, state.returned_amount
-            return payouts.Fact(PartAction.RETURN, on=on, amount=amount, code=code, reason=reason)
+            return payout_facts.Fact(PartAction.RETURN, on=on, amount=amount, code=code, reason=reason)
         case payout_orders.PayoutStatus.REJECTED | payout_orders.PayoutStatus.CANCELLED:
-            return payouts.Fact(PartAction.REJECT, on=state.rejected_on, code=code, reason=reason)
+            return payout_facts.Fact(PartAction.REJECT, on=state.rejected_on, code=code, reason=reason)
 
 
-def facts_told(told: PayoutTold) -> Iterator[tuple[UUID, payouts.Fact]]:
+def facts_told(told: PayoutTold) -> Iterator[tuple[UUID, payout_facts.Fact]]:
     """What a notice of accounting says of payouts; what is not an end yet is left out."""
     if isinstance(told, PayoutReport):
-        for one in payout_facts(told):
+        for one in facts_in(told):
             if not isinstance(one, PayoutUnderway):
                 yield from facts_told(one)
     else:
         yield told.payout_id, _fact(told)
 
 
-def _fact(told: PayoutExecuted | PayoutRejected | PayoutReturned) -> payouts.Fact:
+def _fact(told: PayoutExecuted | PayoutRejected | PayoutReturned) -> payout_facts.Fact:
     if isinstance(told, PayoutExecuted):
-        return payouts.Fact(PartAction.EXECUTE, on=told.executed_on, amount=told.amount)
+        return payout_facts.Fact(PartAction.EXECUTE, on=told.executed_on, amount=told.amount)
     code, reason = told.reason_code or "", told.reason or ""
     if isinstance(told, PayoutRejected):
-        return payouts.Fact(PartAction.REJECT, code=code, reason=reason)
-    return payouts.Fact(PartAction.RETURN, on=told.returned_on, amount=told.amount, code=code, reason=reason)
+        return payout_facts.Fact(PartAction.REJECT, code=code, reason=reason)
+    return payout_facts.Fact(
+        PartAction.RETURN, on=told.returned_on, amount=told.amount, code=code, reason=reason
+    )
 
 
-def _writing(payout_id: UUID, fact: payouts.Fact) -> Callable[[Work], Awaitable[None]]:
+def _writing(payout_id: UUID, fact: payout_facts.Fact) -> Callable[[Work], Awaitable[None]]:
     async def write(work: Work) -> None:
-        await payouts.heard(work, payout_id, fact)
+        await payout_facts.heard(work, payout_id, fact)
 
     return write
 
 
-async def _order(loket: Loket, payout_id: UUID) -> PayoutOrder | None:
-    """The order as it goes out; the same each time. None when the payout waits for nothing any more."""
-    async with loket.database.transaction() as session:
-        payout = await session.get_one(Payout, payout_id)
-        case = await session.get_one(Case, payout.case_id)
-        decision = await session.get(Decision, payout.decision_id) if payout.decision_id else None
+async def _leaving(loket: Loket, payout_id: UUID, lines: list[Json]) -> PayoutOrder | None:
+    """The order as it goes out; the same each time. None when the payout may not leave (any more)."""
+    async with loket.work(the_system("Accounting")) as work:
+        case, payout = await payout_book.get_locked(work, payout_id)
+        if payout.status is not PayoutStatus.APPROVED or payout.approved_at is None:
+            return None
+        if kind := await payout_book.held_by(work, case):
+            await payouts.stop(work, case, payout, f"held: {kind}")
+            return None
         approvals = [
-            (await session.get(Staff, staff_id), role, at)
+            (await work.session.get_one(Staff, staff_id), role, at)
             for staff_id, role, at in (
                 (payout.ordered_by_id, "order", payout.ordered_at),
                 (payout.visum_by_id, "visum", payout.visum_at),
@@ -126,8 +152,6 @@ async def _order(loket: Loket, payout_id: UUID) -> PayoutOrder | None:
             )
             if staff_id is not None and at is not None
         ]
-    if payout.status is not PayoutStatus.APPROVED or payout.approved_at is None:
-        return None
     iban = loket.vault.open(payout.iban_sealed)
     return PayoutOrder(
         id=payout.id,
@@ -135,13 +159,12 @@ async def _order(loket: Loket, payout_id: UUID) -> PayoutOrder | None:
         end_to_end_id=pain.end_to_end_id(payout.id),
         amount=payout.amount,
         creditor=Creditor(payout.payee[:140], iban),
-        budget_key=_budget_key(loket, case, decision),
+        lines=tuple(PayoutLine(one["budget_key"], Decimal(one["amount"])) for one in lines),
         requested_on=payout.approved_at.astimezone(BRUSSELS).date(),
         case_reference=case.reference,
         approvals=tuple(
             Approval(f"{who.given_name} {who.family_name}".strip() or who.subject, role, at.astimezone(UTC))
             for who, role, at in approvals
-            if who is not None
         ),
         pain001=PaymentFile(pain.Version.V09, _file(loket, payout, iban, payout.approved_at)),
         remittance=payout.remittance[:140] or case.reference,
@@ -172,19 +195,3 @@ def _file(loket: Loket, payout: Payout, iban: str, approved_at: datetime) -> byt
             transfers=(transfer,),
         )
     )
-
-
-def _budget_key(loket: Loket, case: Case, decision: Decision | None) -> dict[str, str]:
-    """Of the first benefit that was granted; a refund goes over the waiting account."""
-    definition = loket.procedures[case.procedure_key, case.procedure_version]
-    granted = [one["key"] for one in decision.benefits if one.get("granted")] if decision else []
-    key = next((one.budget_key for one in definition.benefits if one.key in granted), None)
-    if key is None:
-        return REFUND_BUDGET
-    told = {
-        "account": key.account,
-        "policyItem": key.policy_item,
-        "action": key.action,
-        "estimate": key.estimate,
-    }
-    return {name: value for name, value in told.items() if value}

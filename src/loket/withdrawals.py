@@ -1,6 +1,6 @@
 """A decision taken back: a draft from its agenda, or what was granted already (intrekking)."""
 
-from loket import agenda, cases, decisions, entitlements, letters, payouts
+from loket import agenda, cases, decisions, entitlements, letters, payout_book, payouts
 from loket.lifecycle import DECISION, FINAL, Action, EventType, PartAction, Stage
 from loket.proposals import GRANTING
 from loket.records import Case, Decision
@@ -16,7 +16,7 @@ async def withdraw(work: Work, case: Case, reason: str) -> Decision:
     why = cases.said(reason, "reason")
     decision = await decisions.of(work, case)
     if decision is None and case.stage is Stage.PAYOUT:  # reopened to be paid: the round before decided
-        decision = await payouts.standing(work, case)
+        decision = await payout_book.standing(work, case)
     if decision is None or DECISION.find(decision.status, PartAction.WITHDRAW) is None:
         raise cases.not_allowed(work, case)
     if decision.status in GRANTING:
@@ -37,7 +37,6 @@ async def _revoke(work: Work, case: Case, decision: Decision, why: str) -> None:
     if not pays_out or not (sent or revocable or case.status in FINAL):
         raise cases.not_allowed(work, case)  # goods are stopped in other ways
     cases.move(work, DECISION, decision, PartAction.WITHDRAW)
-    decision.version += 1
     decision.withdrawn_at, decision.withdrawn_reason = work.now, why
     await letters.hold_back(work, decision)
     if not sent and revocable:

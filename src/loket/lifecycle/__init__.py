@@ -12,6 +12,7 @@ from loket.lifecycle.machine import Machine, Step, TableError, Wait
 from loket.lifecycle.parts import (
     ADVICE,
     APPLICATION,
+    BANK_ENTRY,
     CHECK,
     DECISION,
     DELIVERY,
@@ -24,6 +25,7 @@ from loket.lifecycle.parts import (
     SLOT,
     AdviceStatus,
     ApplicationStatus,
+    BankEntryStatus,
     CheckStatus,
     DecisionStatus,
     DeliveryStatus,
@@ -40,6 +42,7 @@ from loket.lifecycle.parts import (
 __all__ = [
     "ADVICE",
     "APPLICATION",
+    "BANK_ENTRY",
     "CHECK",
     "DECISION",
     "DELIVERY",
@@ -56,6 +59,7 @@ __all__ = [
     "Action",
     "AdviceStatus",
     "ApplicationStatus",
+    "BankEntryStatus",
     "CaseMachine",
     "CaseState",
     "CaseStep",

@@ -94,6 +94,14 @@ class PayoutStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class BankEntryStatus(StrEnum):
+    """What is known of a movement on the municipality's account."""
+
+    OPEN = "OPEN"
+    MATCHED = "MATCHED"
+    SET_ASIDE = "SET_ASIDE"
+
+
 class SlotStatus(StrEnum):
     HELD = "HELD"
     BOOKED = "BOOKED"
@@ -130,6 +138,10 @@ class PartAction(StrEnum):
     PAY_PART = "PAY_PART"
     PAY_FULL = "PAY_FULL"
     CREDIT = "CREDIT"
+    CREDIT_PART = "CREDIT_PART"
+    CHARGE_BACK = "CHARGE_BACK"
+    MATCH = "MATCH"
+    SET_ASIDE = "SET_ASIDE"
     HAND_OVER = "HAND_OVER"
     WRITE_OFF = "WRITE_OFF"
     WAIT = "WAIT"
@@ -184,23 +196,42 @@ APPLICATION = Machine[ApplicationStatus, PartAction]("application", (
 ))
 
 INVOICE = Machine[InvoiceStatus, PartAction]("invoice", (
-    Step(InvoiceStatus.ISSUED,      PartAction.PAY_PART,  InvoiceStatus.PARTLY_PAID, MONEY),
-    Step(InvoiceStatus.ISSUED,      PartAction.PAY_FULL,  InvoiceStatus.PAID,        MONEY),
-    Step(InvoiceStatus.ISSUED,      PartAction.CREDIT,    InvoiceStatus.CREDITED,    MONEY),
-    Step(InvoiceStatus.ISSUED,      PartAction.HAND_OVER, InvoiceStatus.HANDED_OVER, MONEY),
-    Step(InvoiceStatus.ISSUED,      PartAction.WRITE_OFF, InvoiceStatus.WRITTEN_OFF, MONEY),
-    Step(InvoiceStatus.PARTLY_PAID, PartAction.PAY_PART,  InvoiceStatus.PARTLY_PAID, MONEY),
-    Step(InvoiceStatus.PARTLY_PAID, PartAction.PAY_FULL,  InvoiceStatus.PAID,        MONEY),
-    Step(InvoiceStatus.PARTLY_PAID, PartAction.CREDIT,    InvoiceStatus.CREDITED,    MONEY),
-    Step(InvoiceStatus.PARTLY_PAID, PartAction.HAND_OVER, InvoiceStatus.HANDED_OVER, MONEY),
-    Step(InvoiceStatus.PARTLY_PAID, PartAction.WRITE_OFF, InvoiceStatus.WRITTEN_OFF, MONEY),
-    Step(InvoiceStatus.PAID,        PartAction.CREDIT,    InvoiceStatus.CREDITED,    MONEY),
-    Step(InvoiceStatus.HANDED_OVER, PartAction.PAY_PART,  InvoiceStatus.HANDED_OVER, MONEY),
-    Step(InvoiceStatus.HANDED_OVER, PartAction.PAY_FULL,  InvoiceStatus.PAID,        MONEY),
-    Step(InvoiceStatus.HANDED_OVER, PartAction.WRITE_OFF, InvoiceStatus.WRITTEN_OFF, MONEY),
+    Step(InvoiceStatus.ISSUED,      PartAction.PAY_PART,    InvoiceStatus.PARTLY_PAID, MONEY),
+    Step(InvoiceStatus.ISSUED,      PartAction.PAY_FULL,    InvoiceStatus.PAID,        MONEY),
+    Step(InvoiceStatus.ISSUED,      PartAction.CREDIT_PART, InvoiceStatus.ISSUED,      MONEY),
+    Step(InvoiceStatus.ISSUED,      PartAction.CREDIT,      InvoiceStatus.CREDITED,    MONEY),
+    Step(InvoiceStatus.ISSUED,      PartAction.HAND_OVER,   InvoiceStatus.HANDED_OVER, MONEY),
+    Step(InvoiceStatus.ISSUED,      PartAction.WRITE_OFF,   InvoiceStatus.WRITTEN_OFF, MONEY),
+    Step(InvoiceStatus.PARTLY_PAID, PartAction.PAY_PART,    InvoiceStatus.PARTLY_PAID, MONEY),
+    Step(InvoiceStatus.PARTLY_PAID, PartAction.PAY_FULL,    InvoiceStatus.PAID,        MONEY),
+    Step(InvoiceStatus.PARTLY_PAID, PartAction.CREDIT_PART, InvoiceStatus.PARTLY_PAID, MONEY),
+    Step(InvoiceStatus.PARTLY_PAID, PartAction.CREDIT,      InvoiceStatus.CREDITED,    MONEY),
+    Step(InvoiceStatus.PARTLY_PAID, PartAction.HAND_OVER,   InvoiceStatus.HANDED_OVER, MONEY),
+    Step(InvoiceStatus.PARTLY_PAID, PartAction.WRITE_OFF,   InvoiceStatus.WRITTEN_OFF, MONEY),
+    Step(InvoiceStatus.PARTLY_PAID, PartAction.CHARGE_BACK, InvoiceStatus.PARTLY_PAID, MONEY),
+    Step(InvoiceStatus.PAID,        PartAction.CREDIT_PART, InvoiceStatus.PAID,        MONEY),
+    Step(InvoiceStatus.PAID,        PartAction.CREDIT,      InvoiceStatus.CREDITED,    MONEY),
+    # The case went on when it was paid: what the bank took back since is for the financial director.
+    Step(InvoiceStatus.PAID,        PartAction.CHARGE_BACK, InvoiceStatus.HANDED_OVER, MONEY),
+    Step(InvoiceStatus.HANDED_OVER, PartAction.PAY_PART,    InvoiceStatus.HANDED_OVER, MONEY),
+    Step(InvoiceStatus.HANDED_OVER, PartAction.PAY_FULL,    InvoiceStatus.PAID,        MONEY),
+    Step(InvoiceStatus.HANDED_OVER, PartAction.CREDIT_PART, InvoiceStatus.HANDED_OVER, MONEY),
+    Step(InvoiceStatus.HANDED_OVER, PartAction.CREDIT,      InvoiceStatus.CREDITED,    MONEY),
+    Step(InvoiceStatus.HANDED_OVER, PartAction.WRITE_OFF,   InvoiceStatus.WRITTEN_OFF, MONEY),
+    Step(InvoiceStatus.HANDED_OVER, PartAction.CHARGE_BACK, InvoiceStatus.HANDED_OVER, MONEY),
+    # Written off is not forgiven: who pays after all has paid.
+    Step(InvoiceStatus.WRITTEN_OFF, PartAction.PAY_PART,    InvoiceStatus.WRITTEN_OFF, MONEY),
+    Step(InvoiceStatus.WRITTEN_OFF, PartAction.PAY_FULL,    InvoiceStatus.PAID,        MONEY),
+    Step(InvoiceStatus.WRITTEN_OFF, PartAction.CHARGE_BACK, InvoiceStatus.WRITTEN_OFF, MONEY),
 ), frozenset({InvoiceStatus.ISSUED, InvoiceStatus.PARTLY_PAID}), (
     Wait(InvoiceStatus.ISSUED,      TimerKind.PAYMENT_END, "cancelled or handed over"),
     Wait(InvoiceStatus.PARTLY_PAID, TimerKind.PAYMENT_END, "cancelled or handed over"),
+))
+
+BANK_ENTRY = Machine[BankEntryStatus, PartAction]("movement on the account", (
+    Step(BankEntryStatus.OPEN,      PartAction.MATCH,     BankEntryStatus.MATCHED,   MONEY),
+    Step(BankEntryStatus.OPEN,      PartAction.SET_ASIDE, BankEntryStatus.SET_ASIDE, MONEY),
+    Step(BankEntryStatus.SET_ASIDE, PartAction.MATCH,     BankEntryStatus.MATCHED,   MONEY),
 ))
 
 PAYMENT = Machine[PaymentStatus, PartAction]("payment", (
@@ -219,9 +250,12 @@ PAYMENT = Machine[PaymentStatus, PartAction]("payment", (
 REFUND = Machine[RefundStatus, PartAction]("refund", (
     Step(RefundStatus.DUE,     PartAction.ORDER,    RefundStatus.ORDERED, MONEY),
     Step(RefundStatus.DUE,     PartAction.FAIL,     RefundStatus.FAILED,  SYSTEM),
+    # Somebody paid it back by hand.
+    Step(RefundStatus.DUE,     PartAction.COMPLETE, RefundStatus.DONE,    MONEY),
     Step(RefundStatus.ORDERED, PartAction.COMPLETE, RefundStatus.DONE,    MONEY),
     Step(RefundStatus.ORDERED, PartAction.FAIL,     RefundStatus.FAILED,  SYSTEM),
     Step(RefundStatus.FAILED,  PartAction.ORDER,    RefundStatus.ORDERED, MONEY),
+    Step(RefundStatus.FAILED,  PartAction.COMPLETE, RefundStatus.DONE,    MONEY),
     # Sent by transfer, it came back.
     Step(RefundStatus.DONE,    PartAction.RETURN,   RefundStatus.FAILED,  MONEY),
 ))
@@ -369,6 +403,7 @@ PARTS: tuple[
     | Machine[InvoiceStatus, PartAction]
     | Machine[PaymentStatus, PartAction]
     | Machine[RefundStatus, PartAction]
+    | Machine[BankEntryStatus, PartAction]
     | Machine[DeliveryStatus, PartAction]
     | Machine[SlotStatus, PartAction]
     | Machine[MessageStatus, PartAction]
@@ -385,6 +420,7 @@ PARTS: tuple[
     INVOICE,
     PAYMENT,
     REFUND,
+    BANK_ENTRY,
     DELIVERY,
     SLOT,
     PAYOUT,

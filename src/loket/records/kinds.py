@@ -57,6 +57,8 @@ class EffectKind(StrEnum):
     PAYMENT_REFUND = "PAYMENT_REFUND"
     CONTACT_CODE = "CONTACT_CODE"
     INVOICE_PDF = "INVOICE_PDF"
+    CREDIT_NOTE_PDF = "CREDIT_NOTE_PDF"
+    RECONCILE = "RECONCILE"
     CHECK_ASK = "CHECK_ASK"
     ADVICE_EMAIL = "ADVICE_EMAIL"
     STAFF_EMAIL = "STAFF_EMAIL"
@@ -81,6 +83,103 @@ class PaymentMethod(StrEnum):
     ONLINE = "ONLINE"
     TRANSFER = "TRANSFER"
     COUNTER = "COUNTER"
+
+
+class DunningKind(StrEnum):
+    """What was done to have an invoice paid."""
+
+    REMINDER = "REMINDER"
+    DEFAULT_NOTICE = "DEFAULT_NOTICE"
+    """Ingebrekestelling, by registered letter."""
+    HANDED_OVER = "HANDED_OVER"
+    """To the financial director, for a warrant (dwangbevel)."""
+    WRITTEN_OFF = "WRITTEN_OFF"
+
+
+class StatementFormat(StrEnum):
+    CODA = "CODA"
+    CAMT_053 = "CAMT_053"
+
+
+class EntryType(StrEnum):
+    """What a journal entry is of."""
+
+    INVOICE = "INVOICE"
+    COSTS = "COSTS"
+    """Costs of a reminder or a default notice."""
+    CREDIT_NOTE = "CREDIT_NOTE"
+    PAYMENT = "PAYMENT"
+    REFUND_DUE = "REFUND_DUE"
+    REFUND = "REFUND"
+    REFUND_RETURNED = "REFUND_RETURNED"
+    WRITE_OFF = "WRITE_OFF"
+    WRITE_OFF_REVERSED = "WRITE_OFF_REVERSED"
+    CHARGEBACK = "CHARGEBACK"
+    CHARGEBACK_REVERSED = "CHARGEBACK_REVERSED"
+    PAYOUT = "PAYOUT"
+    PAYOUT_RETURNED = "PAYOUT_RETURNED"
+
+
+class EntryState(StrEnum):
+    """Whether the accounting package has it."""
+
+    LEFT = "LEFT"
+    BOOKED = "BOOKED"
+    REJECTED = "REJECTED"
+    KNOWN = "KNOWN"
+    """The package told us itself."""
+
+
+class LedgerAccount(StrEnum):
+    """What the ledger counts on. Which account of the municipality's chart (MAR) each is, are settings."""
+
+    RECEIVABLE = "RECEIVABLE"
+    """What citizens owe."""
+    REVENUE = "REVENUE"
+    """By budget key."""
+    VAT = "VAT"
+    COSTS = "COSTS"
+    """Costs of dunning that are charged."""
+    BANK = "BANK"
+    MODULE = "MODULE"
+    """With the payment module, on its way to the bank."""
+    CASH = "CASH"
+    REFUNDABLE = "REFUNDABLE"
+    """What must go back to whoever paid it."""
+    GRANTS = "GRANTS"
+    """Premiums, by budget key."""
+    LOSS = "LOSS"
+    """Written off."""
+
+
+class DifferenceKind(StrEnum):
+    """How two records of the same money disagree."""
+
+    PROVIDER = "PROVIDER"
+    """The payment module says something else of a payment than we do."""
+    ENTRY_MISSING = "ENTRY_MISSING"
+    """Money moved, and no journal entry says so."""
+    ENTRY_DIFFERS = "ENTRY_DIFFERS"
+    """A journal entry is of another amount than what it books."""
+    ENTRY_NOT_TOLD = "ENTRY_NOT_TOLD"
+    """Accounting does not have a journal entry, and nothing is under way to tell it."""
+    STATEMENT = "STATEMENT"
+    """A transfer or a payout of ours is not on the bank's statements, or otherwise."""
+    INVOICE = "INVOICE"
+    """Amount, costs, credit, paid and written off of an invoice do not add up to its payments."""
+    REFUND = "REFUND"
+    """More went back, or less, than was to go back."""
+    PAYOUT = "PAYOUT"
+    """More or less was paid out than was granted."""
+    LEDGER = "LEDGER"
+    """Debit and credit differ."""
+
+
+class DifferenceState(StrEnum):
+    OPEN = "OPEN"
+    REPAIRED = "REPAIRED"
+    GONE = "GONE"
+    """A later reconciliation did not find it any more."""
 
 
 class RegistrationState(StrEnum):

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from loket.sandbox import payment_files
+from loket.sandbox import accounting_budget, payment_files
 from loket.sandbox.accounting_notation import euro, instant, today
 from loket.sandbox.contract import Json, Problem
 from loket.sandbox.orders import Wrong, carried_out, told
@@ -149,6 +149,7 @@ class Payouts:
         return [
             Route("/sim/payouts", listed),
             Route("/sim/auto", auto, methods=["GET", "PUT", "POST"]),
+            *accounting_budget.routes(self.state),
             Route("/sim/payouts/{id}/{what}", act, methods=["POST"]),
         ]
 
@@ -165,7 +166,9 @@ class Payouts:
         except ValueError as wrong:
             faults = [("/pain001/content", str(wrong))]
             raise _unpayable(faults) from wrong
-        faults = [*_faults(order), *(("/pain001/content", fault) for fault in file.differences(order))]
+        closed = accounting_budget.closed_in(self.state)
+        faults = [*_faults(order), *accounting_budget.faults(order, closed)]
+        faults += [("/pain001/content", fault) for fault in file.differences(order)]
         if faults:
             raise _unpayable(faults)
         if self.state.get("end-to-end", order["endToEndId"]) is not None:
@@ -225,11 +228,20 @@ def _row(url: str, kept: Json) -> tuple[Markup | str | None, ...]:
         _KINDS[order["kind"]],
         order["caseReference"],
         Markup("{}<br><code>{}</code>").format(order["creditor"]["name"], order["creditor"]["iban"]),
-        euro(order["amount"]),
+        join([Markup("{}<br>").format(euro(order["amount"])), _booked(order)]),
         ", ".join(f"{one['name']} ({one['role']})" for one in order["approvals"]),
         join([tag(f"{kept['status']} {why}".strip(), _COLOURS.get(kept["status"], "bad"))]),
         join([*_buttons(f"{url}/sim/payouts/{order['id']}", kept["status"]), _file(order)]),
     )
+
+
+def _booked(order: Json) -> Markup:
+    """On which keys, where the bookkeeper reads them."""
+    lines = [
+        Markup("{} {}<br>").format(" ".join(line["budgetKey"].values()), euro(line["amount"]))
+        for line in order["lines"]
+    ]
+    return fold("Budgetsleutels", join(lines))
 
 
 def _buttons(at: str, status: str) -> list[Markup]:

@@ -39,10 +39,20 @@ Reference = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 
 class EntryType(StrEnum):
     INVOICE = "INVOICE"
-    PAYMENT = "PAYMENT"
-    """Money that came in through the payment module; transfers are the package's own knowledge."""
+    COSTS = "COSTS"
+    """Of a reminder or a default notice."""
     CREDIT_NOTE = "CREDIT_NOTE"
+    PAYMENT = "PAYMENT"
+    """Money that came in; not of transfers that the package told us of itself."""
+    REFUND_DUE = "REFUND_DUE"
+    """Money that must go back to the payer."""
     REFUND = "REFUND"
+    """It went back, through the module or out of the till; payouts are the package's own knowledge."""
+    WRITE_OFF = "WRITE_OFF"
+    WRITE_OFF_REVERSED = "WRITE_OFF_REVERSED"
+    CHARGEBACK = "CHARGEBACK"
+    """The payer's bank took a payment back."""
+    CHARGEBACK_REVERSED = "CHARGEBACK_REVERSED"
 
 
 class PaymentMethod(StrEnum):
@@ -85,6 +95,17 @@ class Line:
 
 
 @shape(frozen=True, config=WIRE)
+class Posting:
+    """One side of the entry: either `debit` or `credit`, in EUR. `account` is our word for it."""
+
+    account: Annotated[str, Field(min_length=1, max_length=40)]
+    debit: Amount | None = None
+    credit: Amount | None = None
+    budget_key: dict[str, str] | None = None
+    description: Annotated[str, Field(max_length=140)] | None = None
+
+
+@shape(frozen=True, config=WIRE)
 class Entry:
     """One document to book. Wrong values raise `ValueError` when it is made, before anything is sent."""
 
@@ -97,6 +118,7 @@ class Entry:
     amount: Amount
     counterparty: Counterparty
     lines: tuple[Line, ...] = ()
+    postings: tuple[Posting, ...] = ()
     due_on: date | None = None
     invoice_number: Annotated[str, Field(max_length=35)] | None = None
     payment_method: PaymentMethod | None = None

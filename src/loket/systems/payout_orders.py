@@ -62,10 +62,19 @@ class PaymentFile:
 
 
 @shape(frozen=True, config=WIRE)
+class PayoutLine:
+    """What is booked under one key, as the municipality configured it (BBC)."""
+
+    budget_key: dict[str, str]
+    amount: PayoutAmount
+
+
+@shape(frozen=True, config=WIRE)
 class PayoutOrder:
     """Money to one account. Wrong values raise `ValueError` when it is made, before anything is sent.
 
-    Either `remittance` or `structured_reference` (12 digits, or RF…) is given.
+    `lines` say where it is booked, one for each budget key; together they are `amount`. Either `remittance`
+    or `structured_reference` (12 digits, or RF…) is given.
     """
 
     id: UUID
@@ -73,7 +82,7 @@ class PayoutOrder:
     end_to_end_id: Annotated[str, Field(min_length=1, max_length=35)]
     amount: PayoutAmount
     creditor: Creditor
-    budget_key: dict[str, str]
+    lines: Annotated[tuple[PayoutLine, ...], Field(min_length=1)]
     requested_on: date
     case_reference: Annotated[str, Field(min_length=1, max_length=35)]
     approvals: Annotated[tuple[Approval, ...], Field(min_length=1)]
@@ -87,6 +96,8 @@ class PayoutOrder:
     def __post_init__(self) -> None:
         if (self.remittance is None) == (self.structured_reference is None):
             raise ValueError("a payout order has either a remittance or a structured reference")
+        if sum(line.amount for line in self.lines) != self.amount:
+            raise ValueError("the lines of a payout order add up to its amount")
 
 
 @shape(frozen=True, config=WIRE)
@@ -163,12 +174,12 @@ class PayoutReport:
 PayoutFact = PayoutExecuted | PayoutRejected | PayoutReturned | PayoutUnderway
 
 
-def payout_facts(told: PayoutReport) -> tuple[PayoutFact, ...]:
+def facts_in(report: PayoutReport) -> tuple[PayoutFact, ...]:
     """What a bank's report says of payouts of ours, one by one; other transactions in it are left out."""
-    said = told.pain002.transactions
-    facts = [_fact(id, one, told.pain002) for one in said if (id := pain.payout_id(one.end_to_end_id))]
-    if not said and told.payout_id is not None:
-        facts.append(_fact(told.payout_id, told.pain002.unlisted, told.pain002))
+    said = report.pain002.transactions
+    facts = [_fact(id, one, report.pain002) for one in said if (id := pain.payout_id(one.end_to_end_id))]
+    if not said and report.payout_id is not None:
+        facts.append(_fact(report.payout_id, report.pain002.unlisted, report.pain002))
     return tuple(facts)
 
 

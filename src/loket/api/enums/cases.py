@@ -112,6 +112,8 @@ enumeration(
         "TERM": "The decision.",
         "TERM_ALARM": "The warning before the term lapses.",
         "PAYMENT_REMINDER": "A reminder to pay.",
+        "DEFAULT_NOTICE": "The notice of default.",
+        "RECONCILIATION": "The day's reconciliation.",
         "PAYMENT_END": "The end of waiting for money.",
         "CHECKOUT_POLL": "Asking what became of a checkout.",
         "SLOT_REMINDER": "A reminder to choose a slot.",

@@ -11,9 +11,13 @@ from strawberry import ID
 
 from loket import (
     cases,
+    credits,
+    dunning,
     invoices,
+    payments,
     payouts,
     records,
+    refunds,
 )
 from loket.api.context import (
     bookkeeper,
@@ -21,7 +25,7 @@ from loket.api.context import (
 )
 from loket.api.idempotency import request_hash
 from loket.api.naming import decode_id, described, described_argument, input_type, output
-from loket.api.objects.money import Invoice, Payment, Payout, Refund
+from loket.api.objects.money import CreditNote, Invoice, Payment, Payout, Refund
 from loket.api.payloads import Payload
 from loket.api.roots import kept_whole, mutation
 from loket.api.scalars import IBAN
@@ -68,6 +72,38 @@ class PaymentPayload(Payload):
     invoice: Invoice | None = described("The invoice.", default=None)
 
 
+@input_type
+class InvoiceCreditInput:
+    """What is not due any more."""
+
+    reason: str = described("Why; it stands on the credit note.")
+    amount: Decimal | None = described(
+        "In EUR, VAT included; without it, all that was not credited before.", default=None
+    )
+
+
+@input_type
+class InvoiceWriteOffInput:
+    """What is given up."""
+
+    reason: str = described("Why.")
+
+
+@output
+class InvoicePayload(Payload):
+    """An invoice as it is now."""
+
+    invoice: Invoice | None = described("The invoice.", default=None)
+
+
+@output
+class InvoiceCreditPayload(Payload):
+    """An invoice as it is now, and its new credit note."""
+
+    invoice: Invoice | None = described("The invoice.", default=None)
+    credit_note: CreditNote | None = described("The credit note.", default=None)
+
+
 @output
 class RefundPayload(Payload):
     """A refund as it is now."""
@@ -94,13 +130,13 @@ class Money:
         context = info.context
         asked = request_hash("payment_start", {"invoice_id": invoice_id, "return_url": return_url})
 
-        async def begin(work: Work) -> invoices.CheckoutOrder:
+        async def begin(work: Work) -> payments.CheckoutOrder:
             known = await context.memory.recall(
                 work, actor=context.actor_key, key=idempotency_key, request_hash=asked
             )
             if known is not None and (opened := await _opened(work, UUID(orjson.loads(known)))) is not None:
                 return opened
-            order = await invoices.start_payment(work, decode_id(invoice_id, "Invoice"), return_url)
+            order = await payments.start(work, decode_id(invoice_id, "Invoice"), return_url)
             answer = orjson.dumps(str(order.payment_id))
             await context.memory.remember(work, actor=context.actor_key, key=idempotency_key, answer=answer)
             return order
@@ -119,7 +155,7 @@ class Money:
                 )
             except Declined as refusal:
                 raise Unavailable(refusal.system, refusal.reason) from refusal
-            await kept_whole(context, lambda work: invoices.checkout_opened(work, order.payment_id, checkout))
+            await kept_whole(context, lambda work: payments.checkout_opened(work, order.payment_id, checkout))
             url = checkout.url
         else:
             url = order.url
@@ -141,17 +177,50 @@ class Money:
                 ErrorCode.VALIDATION, path=["input", "method"], reason="TRANSFER or COUNTER, with a reference"
             )
         invoice = await invoices.get_locked(work, decode_id(invoice_id, "Invoice"))
-        payment = await invoices.register(
+        payment = await payments.register(
             work,
             invoice,
-            amount=input.amount,
-            method=input.method,
-            module=input.method.lower(),
-            provider_payment_id=input.reference.strip()[:100],
-            value_on=input.value_date,
-            payer_name=input.payer_name[:140],
+            payments.Received(
+                source=input.method.lower(),
+                name=input.reference.strip()[:100],
+                amount=input.amount,
+                method=input.method,
+                value_on=input.value_date,
+                payer_name=input.payer_name,
+            ),
         )
         return PaymentPayload(payment=Payment.of(payment.id), invoice=Invoice.of(invoice.id))
+
+    @mutation(policy=bookkeeper)
+    async def invoice_credit(
+        self,
+        work: Work,
+        id: Annotated[ID, described_argument("Which invoice.")],
+        input: Annotated[InvoiceCreditInput, described_argument("How much of it, and why.")],
+        idempotency_key: str,
+    ) -> InvoiceCreditPayload:
+        """Take an invoice back, whole or in part; what was paid of it goes back."""
+        reason = cases.said(input.reason, "reason")
+        invoice = await invoices.get_locked(work, decode_id(id, "Invoice"))
+        case = await work.session.get_one(records.Case, invoice.case_id)
+        amount = credits.creditable(invoice) if input.amount is None else input.amount
+        note = await credits.credit(work, case, invoice, amount, reason)
+        return InvoiceCreditPayload(invoice=Invoice.of(invoice.id), credit_note=CreditNote.of(note.id))
+
+    @mutation(policy=bookkeeper)
+    async def invoice_write_off(
+        self,
+        work: Work,
+        id: Annotated[ID, described_argument("Which invoice.")],
+        input: Annotated[InvoiceWriteOffInput, described_argument("Why.")],
+        idempotency_key: str,
+    ) -> InvoicePayload:
+        """Give up what is open on an invoice; who pays nevertheless has paid."""
+        reason = cases.said(input.reason, "reason")
+        invoice = await invoices.get_locked(work, decode_id(id, "Invoice"))
+        case = await work.session.get_one(records.Case, invoice.case_id)
+        await dunning.write_off(work, case, invoice, reason)
+        return InvoicePayload(invoice=Invoice.of(invoice.id))
 
     @mutation(policy=bookkeeper)
     async def refund_order(
@@ -164,32 +233,39 @@ class Money:
             described_argument("To which account; without it, the way that the money came."),
         ] = None,
     ) -> RefundPayload:
-        """Have a refund that failed tried again, or paid by transfer: then another person approves."""
+        """Pay a refund back over the way that the money came, or to another account.
+
+        By bank transfer another person approves it; cash is given back at once.
+        """
         refund = await work.session.get(records.Refund, decode_id(id, "Refund"))
         if refund is None:
             raise Refused(ErrorCode.NOT_FOUND)
         case = await cases.get(work, refund.case_id)
         # read anew behind the case's lock: two who order at once must not pay back twice
         await work.session.refresh(refund, with_for_update={"key_share": True})
-        if input is None:
-            await invoices.order_refund(work, refund)
+        payment = await work.session.get_one(records.Payment, refund.payment_id)
+        if input is not None:
+            iban, payee = str(input.iban), cases.said(input.payee, "payee")
+        elif payment.method is PaymentMethod.TRANSFER and payment.payer_iban_sealed is not None:
+            iban, payee = work.vault.open(payment.payer_iban_sealed), payment.payer_name or "onbekend"
+        else:
+            await refunds.order(work, case, refund)
             return RefundPayload(refund=Refund.of(refund.id))
-        payee = cases.said(input.payee, "payee")
-        payout = await payouts.order_refund(work, case, refund, iban=input.iban, payee=payee)
+        payout = await payouts.order_refund(work, case, refund, iban=iban, payee=payee)
         return RefundPayload(refund=Refund.of(refund.id), payout=Payout.of(payout.id))
 
 
-async def _opened(work: Work, payment_id: UUID) -> invoices.CheckoutOrder | None:
+async def _opened(work: Work, payment_id: UUID) -> payments.CheckoutOrder | None:
     """The page that was opened for a payment, whatever became of it; None when the module never gave one."""
     payment = await work.session.get_one(records.Payment, payment_id)
     if payment.checkout_url is None:
         return None
     case = await work.session.get_one(records.Case, payment.case_id)
-    return invoices.CheckoutOrder(
+    return payments.CheckoutOrder(
         payment_id=payment.id,
         case_id=case.id,
         reference=case.reference,
         amount=payment.amount,
-        expires_in=invoices.CHECKOUT_LIFE,
+        expires_in=payments.CHECKOUT_LIFE,
         url=payment.checkout_url,
     )

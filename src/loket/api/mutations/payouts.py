@@ -7,7 +7,7 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from loket import payouts
+from loket import payout_accounts, payout_book, payout_facts, payouts
 from loket.api.context import bookkeeper, payer, signed_in
 from loket.api.mutations.shared import CaseId, ReasonInput, locked_case
 from loket.api.naming import (
@@ -139,7 +139,7 @@ class Payouts:
     ) -> PayoutPayload:
         """Give another account: after the bank refused the first, or before a payout is ordered."""
         case = await locked_case(work, case_id, expected_version)
-        await payouts.correct_account(work, case, input.iban)
+        await payout_accounts.correct(work, case, input.iban)
         return _answer(case, None)
 
     @mutation(policy=bookkeeper)
@@ -151,19 +151,19 @@ class Payouts:
         idempotency_key: str,
     ) -> PayoutPayload:
         """Write down what the bank did, where accounting did not tell; the same as it telling us."""
-        case, payout = await payouts.get_locked(work, decode_id(id, "Payout"))
-        fact = payouts.Fact(
+        case, payout = await payout_book.get_locked(work, decode_id(id, "Payout"))
+        fact = payout_facts.Fact(
             _ACTIONS[input.result],
             on=input.on,
             code=input.reason_code.strip().upper()[:35],
             reason=input.reason.strip()[:1000],
         )
-        await payouts.heard(work, payout.id, fact)
+        await payout_facts.heard(work, payout.id, fact)
         return _answer(case, payout)
 
 
 async def _found(work: Work, id: str, expected_version: int | None) -> tuple[CaseRecord, PayoutRecord]:
-    case, payout = await payouts.get_locked(work, decode_id(id, "Payout"))
+    case, payout = await payout_book.get_locked(work, decode_id(id, "Payout"))
     if expected_version is not None and expected_version != payout.version:
         raise Refused(ErrorCode.VERSION_CONFLICT, current=payout.version, extra={"current": payout.version})
     return case, payout

@@ -55,6 +55,7 @@ class Payee:
     bic: str = described("BIC of its bank; empty where none is needed.")
 
 
+_OPEN = "({t}.amount + {t}.costs - {t}.credited - {t}.paid - {t}.written_off)"
 _PAYABLE = ", ".join(
     f"'{one}'" for one in InvoiceStatus if lifecycle.INVOICE.find(one, lifecycle.PartAction.PAY_FULL)
 )
@@ -84,6 +85,18 @@ class Refund(Node):
     ended_at: datetime | None = column("When it was done.")
 
 
+@entity(records.CreditNote, policy=of_case)
+class CreditNote(Node):
+    """Takes an invoice back, whole or in part (creditnota)."""
+
+    number: str = column("Its number, without gaps per journal and year.")
+    amount: Money = _euro("How much is not due any more, VAT included.", "amount")
+    issued_on: date = column("The day of issue.")
+    reason: str = column("Why.")
+    document: Document | None = one("The PDF.", on="document_id", with_parent=True)
+    invoice: "Invoice" = one("What it takes back.", on="invoice_id", with_parent=True)
+
+
 @entity(records.Invoice, policy=of_person())
 class Invoice(Node):
     """What a citizen owes (factuur)."""
@@ -92,10 +105,13 @@ class Invoice(Node):
     status: InvoiceStatus = column("Where it stands.")
     version: int = column("Raised by every change.")
     amount: Money = _euro("What is due, VAT included.", "amount")
-    paid: Money = _euro("What came in on it.", "paid")
+    paid: Money = _euro("What came in on it, less what goes back.", "paid")
+    credited: Money = _euro("What was taken back of it.", "credited")
+    costs: Money = _euro("Costs of reminders that are charged.", "costs")
+    written_off: Money = _euro("What was given up.", "written_off")
     outstanding: Money = part(
         "What is still to be paid.",
-        {"amount": "greatest({t}.amount - {t}.paid, 0)", "currency": "'EUR'"},
+        {"amount": _OPEN, "currency": "'EUR'"},
     )
     structured_reference: str = expression(
         "The structured communication, printed.",
@@ -124,7 +140,7 @@ class Invoice(Node):
 
     @computed(
         "reference",
-        due="greatest({t}.amount - {t}.paid, 0)::text",
+        due=f"({_OPEN})::text",
         payable=f"{{t}}.status IN ({_PAYABLE})",
     )
     def epc_text(row: Row, viewer: Caller) -> str | None:  # noqa: N805  # no self
@@ -144,6 +160,9 @@ class Invoice(Node):
 
     payments: list[Payment] = listed(
         "What came in.", where="{t}.invoice_id = {parent}.id", order="{t}.id", with_parent=True
+    )
+    credit_notes: list["CreditNote"] = listed(
+        "What took it back.", where="{t}.invoice_id = {parent}.id", order="{t}.id", with_parent=True
     )
     case: ItsCase = one("Of which case.", on="case_id", with_parent=True)
 

@@ -1,0 +1,145 @@
+"""Taking an invoice back, whole or in part (creditnota)."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from loket import bookkeeping, cases, invoices, refunds
+from loket.errors import ErrorCode, Refused
+from loket.lifecycle import INVOICE, Action, EventType, PartAction, PaymentStatus, Status
+from loket.numbers import shared
+from loket.orders import net_lines
+from loket.records import Case, CreditNote, EntryType, Invoice, Json, LedgerAccount
+from loket.work import Work, the_system
+
+JOURNAL_SUFFIX = "C"
+"""Credit notes are numbered in a journal of their own."""
+CENT = Decimal("0.01")
+
+
+async def of_ended_case(work: Work, case: Case, reason: str) -> None:
+    """Take the invoice of an ended case back, and give back what came in on it."""
+    invoice = await invoices.live(work, case)
+    if invoice is not None and INVOICE.find(invoice.status, PartAction.CREDIT) is not None:
+        await credit(work.as_actor(the_system()), case, invoice, creditable(invoice), reason)
+
+
+def creditable(invoice: Invoice) -> Decimal:
+    """What can be taken back of it still, costs included, in EUR."""
+    return invoice.amount + invoice.costs - invoice.credited - invoice.written_off
+
+
+async def credit(work: Work, case: Case, invoice: Invoice, amount: Decimal, reason: str) -> CreditNote:
+    """Take back `amount` (EUR) of an invoice; what was paid on it and is not due any more goes back.
+
+    Raises:
+        Refused: VALIDATION for more than can be taken back; TRANSITION_NOT_ALLOWED for an invoice that was
+            credited or written off.
+    """
+    if not 0 < amount <= creditable(invoice):
+        limit = f"at most {creditable(invoice)}"
+        raise Refused(ErrorCode.VALIDATION, path=["input", "amount"], reason=limit)
+    whole = amount == creditable(invoice)
+    cases.move(work, INVOICE, invoice, PartAction.CREDIT if whole else PartAction.CREDIT_PART)
+    note = await _note(work, case, invoice, amount, reason)
+    invoice.credited += amount
+    await cases.record(
+        work, case, EventType.INVOICE_CREDITED, data={"amount": str(amount), "number": note.number}
+    )
+    surplus = -invoices.outstanding(invoice)
+    if surplus > 0:
+        invoice.paid -= surplus
+        await _give_back(work, case, invoice, surplus, reason)
+    if not whole and invoices.is_open(invoice) and invoices.outstanding(invoice) == 0:
+        cases.move(work, INVOICE, invoice, PartAction.PAY_FULL)
+        if case.status is Status.AWAITING_PAYMENT:
+            await cases.advance(work.as_actor(the_system()), case, Action.PAY, data={"credited": str(amount)})
+    return note
+
+
+async def _note(work: Work, case: Case, invoice: Invoice, amount: Decimal, reason: str) -> CreditNote:
+    left = await _left(work, invoice)
+    of_lines = min(amount, sum((Decimal(line["amount"]) for line in left), Decimal(0)))
+    lines = taken(left, of_lines)
+    costs = amount - of_lines
+    journal = invoice.journal + JOURNAL_SUFFIX
+    sequence, number = await invoices.next_number(work, journal)
+    note = CreditNote(
+        invoice_id=invoice.id,
+        case_id=case.id,
+        journal=journal,
+        year=work.today.year,
+        sequence=sequence,
+        number=number,
+        amount=amount,
+        lines=lines,
+        issued_on=work.today,
+        reason=reason,
+    )
+    work.session.add(note)
+    await work.session.flush()
+    debit = [
+        *bookkeeping.reversed_(bookkeeping.of_lines(lines)),
+        bookkeeping.Posting(LedgerAccount.COSTS, costs),
+    ]
+    await bookkeeping.book(
+        work,
+        case,
+        EntryType.CREDIT_NOTE,
+        note.id,
+        [*debit, bookkeeping.Posting(LedgerAccount.RECEIVABLE, -amount)],
+        document_number=number,
+        journal=journal,
+        invoice=invoice,
+    )
+    return note
+
+
+async def _left(work: Work, invoice: Invoice) -> list[Json]:
+    """The invoice's lines, discounts taken off, less what was credited of each."""
+    lines = net_lines(invoice.lines)
+    notes = await work.session.scalars(
+        select(CreditNote).where(col(CreditNote.invoice_id) == invoice.id).order_by(col(CreditNote.sequence))
+    )
+    for note in notes:
+        before = {line["line"]: line for line in note.lines if "line" in line}
+        for index, line in enumerate(lines):
+            if index in before:
+                for name in ("amount", "vat_amount"):
+                    line[name] = str(Decimal(line.get(name) or 0) - Decimal(before[index].get(name) or 0))
+    return lines
+
+
+def taken(lines: Sequence[Json], amount: Decimal) -> list[Json]:
+    """`amount` (EUR) of these lines, of each in proportion, with the VAT in it, to the cent.
+
+    `line` says of which line each is, counted from 0.
+    """
+    parts = shared(amount, {index: Decimal(line["amount"]) for index, line in enumerate(lines)})
+    credited: list[Json] = []
+    for index, part in sorted(parts.items()):
+        line = lines[index]
+        whole = Decimal(line["amount"])
+        vat = Decimal(line.get("vat_amount") or 0)
+        vat = vat if part == whole else (vat * part / whole).quantize(CENT)
+        of_all = {"quantity": line["quantity"], "unit_amount": line["unit_amount"]}
+        of_part = {"quantity": 1, "unit_amount": str(part)}
+        credited.append(
+            {
+                **line,
+                **(of_all if Decimal(line["unit_amount"]) * line["quantity"] == part else of_part),
+                "line": index,
+                "amount": str(part),
+                "vat_amount": str(vat),
+            }
+        )
+    return credited
+
+
+async def _give_back(work: Work, case: Case, invoice: Invoice, surplus: Decimal, reason: str) -> None:
+    """From what was paid last."""
+    for payment in reversed(await invoices.payments(work, invoice, PaymentStatus.CAPTURED)):
+        refund = await refunds.give_back(work, case, payment, surplus, reason) if surplus > 0 else None
+        surplus -= refund.amount if refund else Decimal(0)
