@@ -17,6 +17,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 from uuid_utils.compat import uuid7
 
@@ -33,6 +34,7 @@ from loket.systems.payout_orders import (
     PayoutExecuted,
     PayoutFact,
     PayoutKind,
+    PayoutLine,
     PayoutOrder,
     PayoutRejected,
     PayoutReport,
@@ -40,7 +42,7 @@ from loket.systems.payout_orders import (
     PayoutState,
     PayoutStatus,
     PayoutUnderway,
-    payout_facts,
+    facts_in,
 )
 from raw_server import HANG, HANG_UP, Answer, RawServer, raw_server
 
@@ -80,7 +82,7 @@ def order(id: UUID = ID, version: pain.Version = pain.Version.V09, **changes: ob
         "amount": Decimal(250),
         "creditor": Creditor(name="Zoë Müller 🌱", iban="BE68 5390 0754 7034"),
         "remittance": "Premie SP-2026-7KQ3M9-X",
-        "budget_key": {"year": "2026", "account": "64910000"},
+        "lines": (PayoutLine({"year": "2026", "account": "64910000"}, Decimal(250)),),
         "requested_on": date(2026, 11, 24),
         "case_reference": "SP-2026-7KQ3M9-X",
         "approvals": (
@@ -126,6 +128,7 @@ async def test_a_payout_is_ordered_as_the_contract_says() -> None:
     assert faults("PayoutOrder", asked.json) == []
     assert asked.json["amount"] == "250.00"
     assert asked.json["creditor"] == {"name": "Zoë Müller 🌱", "iban": "BE68539007547034"}
+    assert asked.json["lines"] == [{"budgetKey": {"year": "2026", "account": "64910000"}, "amount": "250.00"}]
     assert base64.b64decode(asked.json["pain001"]["content"]) == file_of(ID)
     assert (accepted.status, accepted.accepted_at) == (
         PayoutStatus.ACCEPTED,
@@ -355,7 +358,7 @@ def bank_says(*transactions: tuple[str, str], group: str = "") -> str:
 def facts(data: dict[str, Any]) -> tuple[PayoutFact, ...]:
     said = heard("payout.status", data)
     assert isinstance(said, PayoutReport)
-    return payout_facts(said)
+    return facts_in(said)
 
 
 def test_every_end_of_a_payout_is_heard_as_a_fact() -> None:
@@ -493,9 +496,7 @@ async def test_the_banks_own_file_tells_the_same(world: World, version: pain.Ver
         await world.books.order_payout(order(id, version), key=uuid7())
     await world.order(f"payouts/{paid}/execute", by="pain002")
     await world.order(f"payouts/{refused}/reject", by="pain002", reasonCode="MD07", reason="<overleden> & co")
-    said = [
-        fact for one in await world.told(2) if isinstance(one, PayoutReport) for fact in payout_facts(one)
-    ]
+    said = [fact for one in await world.told(2) if isinstance(one, PayoutReport) for fact in facts_in(one)]
     executed = next(one for one in said if isinstance(one, PayoutExecuted))
     assert (executed.payout_id, executed.amount) == (paid, Decimal("250.00"))
     assert PayoutRejected(payout_id=refused, reason_code="MD07", reason="<overleden> & co") in said
@@ -581,6 +582,36 @@ async def test_the_package_pays_nothing_twice_and_nothing_that_its_file_does_not
     one_pair_of_eyes = (order().approvals[0],) * 2
     assert "vier ogen" in (await refused(order(uuid7(), approvals=one_pair_of_eyes)))[1]
     assert len(await world.book()) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "pointer", "why"),
+    [
+        ([("64910000", "249.99")], "/lines", "lijnen tellen op tot 249.99, niet tot 250.00"),
+        ([("64910000", "125.00"), ("64910000", "125.00")], "/lines", "twee lijnen"),
+        ([("64910000", "125.00"), ("9910000", "125.00")], "/lines/1/budgetKey", "onbekende budgetsleutel"),
+        ([("64910000", "125.00"), ("6400000", "125.00")], "/lines/1/budgetKey", "afgesloten"),
+        ([("64910000", "125.00"), ("64910001", "125.00")], "", ""),
+    ],
+)
+async def test_the_package_books_on_keys_that_it_knows_and_to_the_cent(
+    world: World, lines: list[tuple[str, str]], pointer: str, why: str
+) -> None:
+    assert (await world.order("budget", closed=["6400000"])).json() == {"closed": ["6400000"]}
+    id = uuid7()
+    document = json.loads(TypeAdapter(PayoutOrder).dump_json(order(id), by_alias=True, exclude_none=True))
+    document["lines"] = [{"budgetKey": {"account": key}, "amount": amount} for key, amount in lines]
+    url = f"{world.house.config.urls['accounting']}/v1/payouts/{id}"
+    headers = {"Authorization": "Bearer books", "Idempotency-Key": str(uuid7())}
+    answer = await world.desk.put(url, json=document, headers=headers)
+    assert answer.status_code == (422 if why else 201), answer.text
+    assert [one["pointer"] for one in answer.json().get("errors", [])] == ([pointer] if pointer else [])
+    assert why in answer.json().get("detail", "")
+
+
+def test_an_order_whose_lines_are_not_its_amount_is_never_made() -> None:
+    with pytest.raises(ValueError, match="add up"):
+        order(lines=(PayoutLine({"account": "64910000"}, Decimal("249.99")),))
 
 
 async def test_the_package_checks_the_account_by_itself(world: World) -> None:

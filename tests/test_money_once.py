@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, payouts, stages
+from loket import cases, payout_facts, payouts, stages
 from loket.api.naming import decode_id
 from loket.errors import Refused
 from loket.lifecycle import EventType, PartAction, Role, TaskStatus
-from loket.payouts import Fact
+from loket.payout_facts import Fact
 from loket.records import ActorKind, Event, Payout, Task
 from loket.work import Actor, the_system
 from premiums import Json, written
@@ -96,7 +96,7 @@ async def _approved(dossier: Dossier) -> str:
 async def _hears(town: Town, payout: str, *facts: Fact) -> None:
     for fact in facts:
         async with town.served.loket.work(the_system("Accounting")) as work:
-            await payouts.heard(work, decode_id(payout, "Payout"), fact)
+            await payout_facts.heard(work, decode_id(payout, "Payout"), fact)
 
 
 async def _payouts(dossier: Dossier) -> list[str]:
@@ -268,7 +268,7 @@ async def _after(town: Town, payout_id: UUID, begin: str, facts: Sequence[Fact])
             if begin == "ordered anew":
                 await payouts.order(work.as_actor(handler), case)
             for fact in facts:
-                await payouts.heard(work, payout_id, fact)
+                await payout_facts.heard(work, payout_id, fact)
                 await stages.settle(work)
             tasks = await work.session.scalars(
                 select(col(Task.kind)).where(

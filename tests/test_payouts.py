@@ -2,12 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import integers, lists
+from sqlalchemy import select
+from sqlmodel import col
 
+from loket import cases
 from loket.api.naming import decode_id
+from loket.effects import carry_out
+from loket.numbers import shared
+from loket.records import Effect, EffectKind
+from loket.work import the_system
 from premiums import Json, rule, written
-from town import FINANCE, HANDLER, Dossier, Town, opened, until
+from town import FINANCE, HANDLER, OPERATOR, REFUND_SECONDS, Dossier, Town, opened, until
 
 SECOND = "farah"
 """Of finance too."""
@@ -42,11 +53,26 @@ def _with_visum(told: Json) -> None:
     told["payout"]["visum"] = True
 
 
+def _of_two_keys(told: Json) -> None:
+    """One benefit of 70.50, and one of 30.00 that is booked elsewhere."""
+    plain(told)
+    (own,) = told["benefits"]
+    home = {
+        "key": "home",
+        "when": "claims.home == 'FREE'",
+        "asked": "'home' in application.benefits",
+        "amounts": [{"from": "2026-01-01", "amount": 30}],
+        "budget_key": {"account": "6491000", "policy_item": "0911-00", "estimate": "MJP000812"},
+    }
+    told["benefits"] = [own, own | home]
+
+
 @pytest.fixture(scope="module")
 async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     folder = tmp_path_factory.mktemp("procedures")
     written(folder, "premium", plain)
     written(folder, "premium-with-visum", _with_visum)
+    written(folder, "premium-of-two-keys", _of_two_keys)
     home = tmp_path_factory.mktemp("town")
     async with opened(module_database_url, home, procedures=str(folder)) as found:
         yield found
@@ -56,18 +82,27 @@ async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactor
 async def _bank(town: Town) -> AsyncIterator[None]:
     """Executes by itself unless a test says otherwise."""
     yield
-    await town.client.put(f"{town.served.house.config.urls['accounting']}/sim/auto", json={"on": False})
+    accounting = town.served.house.config.urls["accounting"]
+    await town.client.put(f"{accounting}/sim/auto", json={"on": False})
+    await town.client.put(f"{accounting}/sim/budget", json={"closed": []})
     await town.recovers("accounting")
 
 
-async def _granted(town: Town, procedure: str = "premium", iban: str = IBAN) -> Dossier:
+async def _weighed(town: Town, procedure: str = "premium", *asked: str) -> Dossier:
+    """A case that its handler can decide on."""
     who = town.somebody()
     payload = await town.does(who, "applicationStart", "application { id }", procedure=procedure)
     draft = payload["application"]["id"]
-    await town.does(who, "applicationSetAnswers", id=draft, input={"benefits": ["own"], "iban": iban})
+    answers = {"benefits": list(asked or ("own",)), "iban": IBAN}
+    await town.does(who, "applicationSetAnswers", id=draft, input=answers)
     payload = await town.does(who, "applicationSubmit", "case { id reference }", id=draft)
     dossier = Dossier(town, who, payload["case"]["id"], payload["case"]["reference"])
     await dossier.until("AWAITING_DECISION")
+    return dossier
+
+
+async def _granted(town: Town, procedure: str = "premium", *asked: str) -> Dossier:
+    dossier = await _weighed(town, procedure, *asked)
     await town.does(HANDLER, "decisionTake", caseId=dossier.id, input=GRANTED)
     assert (await dossier.read(fields="status"))["status"] == "AWAITING_PAYOUT"
     return dossier
@@ -89,6 +124,44 @@ async def _sent(town: Town) -> tuple[Dossier, str]:
 async def _is(dossier: Dossier, status: str) -> bool:
     seen = await dossier.read(fields="payout { status }")
     return bool(seen["payout"]["status"] == status)
+
+
+@asynccontextmanager
+async def _nothing_leaves(town: Town) -> AsyncIterator[None]:
+    """Accounting hears of nothing meanwhile."""
+    await town.does(OPERATOR, "systemPause", system="accounting")
+    try:
+        yield
+    finally:
+        await town.does(OPERATOR, "systemResume", system="accounting")
+
+
+async def _comes_up(dossier: Dossier, task: str) -> None:
+    """Loket hears something of the applicant that a person must settle."""
+    async with dossier.town.served.loket.work(the_system("MAGDA check")) as work:
+        case = await cases.get(work, decode_id(dossier.id, "Case"))
+        await cases.open_task(work, case, task)
+
+
+async def _settles(dossier: Dossier, kind: str) -> None:
+    found = (await dossier.read(fields="tasks { id kind status }"))["tasks"]
+    (task,) = [one["id"] for one in found if (one["kind"], one["status"]) == (kind, "OPEN")]
+    await dossier.town.does(HANDLER, "taskComplete", id=task)
+
+
+async def _payouts(dossier: Dossier) -> list[str]:
+    seen = await dossier.read(fields="payouts { status }")
+    return [one["status"] for one in seen["payouts"]]
+
+
+async def _pays_anew(dossier: Dossier) -> None:
+    """Ordered, approved and executed once more."""
+    again = await dossier.town.does(HANDLER, "payoutOrder", "payout { id }", caseId=dossier.id)
+    payout = again["payout"]["id"]
+    await dossier.town.does(FINANCE, "payoutApprove", id=payout)
+    await until(lambda: _is(dossier, "SENT"))
+    await _bank_does(dossier.town, payout, "execute")
+    await dossier.until("COMPLETED")
 
 
 async def _at_the_bank(town: Town, dossier: Dossier) -> list[Json]:
@@ -295,6 +368,282 @@ async def test_a_case_can_be_withdrawn_until_the_money_is_sent_and_not_after(tow
         (HANDLER, "caseCancel", {"input": {"reason": "x"}}),
     ):
         assert (await town.refused(who, action, id=dossier.id, **more))["code"] == "TRANSITION_NOT_ALLOWED"
+
+
+# ── held ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_death_that_is_heard_after_approval_stops_the_order_until_somebody_settled_it(
+    town: Town,
+) -> None:
+    dossier, payout = await _ordered(town)
+    magda = f"{town.served.house.config.urls['magda']}/sim/persons/{dossier.who}"
+    async with _nothing_leaves(town):
+        await town.does(FINANCE, "payoutApprove", id=payout)
+        await town.order("magda", f"persons/{dossier.who}", deceased_on="2026-11-20")
+        async with town.served.loket.work(the_system()) as work:
+            case = await cases.get(work, decode_id(dossier.id, "Case"))
+            await work.leave(EffectKind.MAGDA_CHECK, {"round": case.round}, case=case)
+        await until(lambda: _has_task(dossier, "APPLICANT_DECEASED"))
+        assert await _payouts(dossier) == ["CANCELLED"]
+        assert set(await dossier.tasks()) == {"APPLICANT_DECEASED", "ORDER_PAYOUT"}
+    await dossier.calm()
+    assert await _at_the_bank(town, dossier) == []
+    assert "PAYOUT_CANCELLED" in await dossier.events()
+    assert (await town.refused(HANDLER, "payoutOrder", caseId=dossier.id))["code"] == "RULE_NOT_MET"
+    await town.client.delete(magda)
+    await _settles(dossier, "APPLICANT_DECEASED")
+    await _pays_anew(dossier)
+    assert [one["status"] for one in await _at_the_bank(town, dossier)] == ["EXECUTED"]
+
+
+async def _has_task(dossier: Dossier, kind: str) -> bool:
+    return kind in await dossier.tasks()
+
+
+@pytest.mark.parametrize("task", ["NUMBER_REPLACED", "APPLICANT_MOVED", "PAYOUT_DIFFERS"])
+async def test_an_order_is_looked_at_once_more_when_it_leaves(town: Town, task: str) -> None:
+    dossier, payout = await _ordered(town)
+    async with _nothing_leaves(town):
+        await town.does(FINANCE, "payoutApprove", id=payout)
+        await town.sql(
+            "INSERT INTO task (id, case_id, kind, status, data, opened_at, remark)"
+            " VALUES (gen_random_uuid(), :id, :kind, 'OPEN', '{}', now(), '')",
+            id=decode_id(dossier.id, "Case"),
+            kind=task,
+        )
+        assert await _payouts(dossier) == ["APPROVED"]
+    await until(lambda: _is(dossier, "CANCELLED"))
+    await dossier.calm()
+    assert await _at_the_bank(town, dossier) == []
+    assert set(await dossier.tasks()) == {task, "ORDER_PAYOUT"}
+
+
+async def test_an_order_that_is_leaving_when_something_comes_up_is_recalled(town: Town) -> None:
+    dossier, payout = await _ordered(town)
+    loket = town.served.loket
+    async with _nothing_leaves(town):
+        await town.does(FINANCE, "payoutApprove", id=payout)
+        async with loket.database.transaction() as session:
+            found = await session.scalars(
+                select(Effect).where(
+                    col(Effect.case_id) == decode_id(dossier.id, "Case"),
+                    col(Effect.kind) == EffectKind.PAYOUT_SEND,
+                )
+            )
+            effect = found.one()
+        answer = await carry_out(loket, effect)  # not written down yet
+        assert await _stands(town, dossier, ["ACCEPTED"])
+        await _comes_up(dossier, "NUMBER_REPLACED")
+        assert await _payouts(dossier) == ["CANCELLED"]
+        assert answer.then is not None
+        async with loket.work(the_system("accounting")) as work:
+            await answer.then(work)
+    await dossier.calm()
+    assert await _payouts(dossier) == ["CANCELLED"]
+    assert await _stands(town, dossier, ["CANCELLED"])
+    await _settles(dossier, "NUMBER_REPLACED")
+    await _pays_anew(dossier)
+    assert await _stands(town, dossier, ["CANCELLED", "EXECUTED"])
+
+
+async def _stands(town: Town, dossier: Dossier, statuses: list[str]) -> bool:
+    return [one["status"] for one in await _at_the_bank(town, dossier)] == statuses
+
+
+async def test_a_refund_by_transfer_is_held_as_a_premium_is(town: Town) -> None:
+    dossier, refund = await _refund_failed(town)
+    async with _nothing_leaves(town):
+        await _refunded_by_transfer(town, refund)
+        await _comes_up(dossier, "APPLICANT_DECEASED")
+        assert await _refund(dossier) == "FAILED"
+        assert set(await dossier.tasks()) == {"APPLICANT_DECEASED", "REFUND_DUE"}
+    await dossier.calm()
+    assert await _at_the_bank(town, dossier) == []
+
+
+async def _refund_failed(town: Town) -> tuple[Dossier, str]:
+    """A bin that was paid online and withdrawn: the bank will not pay it back by the way that it came."""
+    dossier = await town.applies()
+    await dossier.pays()
+    await dossier.until("AWAITING_SLOT")
+    bank = f"{town.served.house.config.urls['worldline']}/sim/settings"
+    await town.client.put(bank, json={"refundSeconds": None})
+    await town.does(dossier.who, "caseWithdraw", id=dossier.id)
+
+    async def asked() -> list[Json]:
+        mine = [one["id"] for one in await town.look("worldline", "payments")
+                if one["reference"] == dossier.reference]  # fmt: skip
+        return [one for one in await town.look("worldline", "refunds") if one["paymentId"] in mine]
+
+    async def is_asked() -> bool:
+        return bool(await asked())
+
+    await until(is_asked)
+    await town.client.put(bank, json={"refundSeconds": REFUND_SECONDS})
+    (one,) = await asked()
+    await town.order("worldline", f"refunds/{one['id']}/settle", outcome="rejected")
+
+    async def failed() -> bool:
+        return await _refund(dossier) == "FAILED"
+
+    await until(failed)
+    return dossier, (await dossier.read(fields="refunds { id }"))["refunds"][0]["id"]
+
+
+async def _refund(dossier: Dossier) -> str:
+    return str((await dossier.read(fields="refunds { status }"))["refunds"][0]["status"])
+
+
+async def _refunded_by_transfer(town: Town, refund: str) -> None:
+    account = {"iban": IBAN, "payee": "An Peeters"}
+    told = await town.does(FINANCE, "refundOrder", "payout { id }", id=refund, input=account)
+    await town.does(SECOND, "payoutApprove", id=told["payout"]["id"])
+
+
+# ── what accounting will not take ─────────────────────────────────────────────────────────────────────
+
+
+async def _parked(town: Town) -> tuple[Dossier, str, str]:
+    """An approved payout on an account that is closed, and the effect that an operator sees."""
+    dossier, payout = await _ordered(town)
+    await town.order("accounting", "budget", closed=["6480000"])
+    await town.does(FINANCE, "payoutApprove", id=payout)
+    await until(lambda: _has_task(dossier, "PAYOUT_NOT_SENT"))
+    query = "{ failedEffects(first: 50) { nodes { id kind case { reference } } } }"
+    failed = (await town.ask(OPERATOR, query))["failedEffects"]["nodes"]
+    (effect,) = [one["id"] for one in failed if one["case"]["reference"] == dossier.reference]
+    return dossier, payout, effect
+
+
+async def test_an_order_that_accounting_will_not_take_is_finances_task_and_leaves_when_tried_again(
+    town: Town,
+) -> None:
+    dossier, payout, effect = await _parked(town)
+    seen = await dossier.read(fields="tasks { kind data role }")
+    (task,) = [one for one in seen["tasks"] if one["kind"] == "PAYOUT_NOT_SENT"]
+    assert "rekening 6480000 is afgesloten" in task["data"]["why"]
+    assert task["role"] == "FINANCE"
+    assert await _payouts(dossier) == ["APPROVED"]
+    await town.order("accounting", "budget", closed=[])
+    await town.does(OPERATOR, "effectRetry", id=effect)
+    await until(lambda: _is(dossier, "SENT"))
+    assert await dossier.tasks() == []
+    await _bank_does(town, payout, "execute")
+    await dossier.until("COMPLETED")
+
+
+@pytest.mark.parametrize("by", ["effectSkip", "payoutCancel"])
+async def test_an_order_that_accounting_will_not_take_can_be_given_up_and_ordered_anew(
+    town: Town, by: str
+) -> None:
+    dossier, payout, effect = await _parked(town)
+    why = {"reason": "Verkeerde sleutel."}
+    if by == "effectSkip":
+        await town.does(OPERATOR, by, id=effect, input=why)
+    else:
+        await town.does(HANDLER, by, id=payout, input=why)
+    assert await _payouts(dossier) == ["CANCELLED"]
+    assert await dossier.tasks() == ["ORDER_PAYOUT"]
+    await town.order("accounting", "budget", closed=[])
+    await _pays_anew(dossier)
+    assert await _stands(town, dossier, ["EXECUTED"])
+
+
+async def test_a_recall_that_accounting_will_not_hear_of_is_finances_task(town: Town) -> None:
+    dossier, payout = await _ordered(town)
+    async with _nothing_leaves(town):
+        await town.does(FINANCE, "payoutApprove", id=payout)
+        await town.does(HANDLER, "payoutCancel", id=payout, input={"reason": "toch niet"})
+        await town.fails("accounting", mode="refuse", count=1)
+    await until(lambda: _has_task(dossier, "PAYOUT_NOT_RECALLED"))
+
+
+# ── where it is booked ────────────────────────────────────────────────────────────────────────────────
+
+OWN = {"account": "6480000", "policyItem": "0909-00"}
+HOME = {"account": "6491000", "policyItem": "0911-00", "estimate": "MJP000812"}
+BINS = {"account": "7010000", "policyItem": "0309-00"}
+
+
+async def _booked(town: Town, dossier: Dossier) -> list[list[tuple[Json, str]]]:
+    """Of each order: budget key and amount."""
+    return [
+        [(line["budgetKey"], line["amount"]) for line in one["order"]["lines"]]
+        for one in await _at_the_bank(town, dossier)
+    ]
+
+
+async def _is_sent(dossier: Dossier) -> str:
+    again = await dossier.town.does(HANDLER, "payoutOrder", "payout { id }", caseId=dossier.id)
+    payout: str = again["payout"]["id"]
+    await dossier.town.does(FINANCE, "payoutApprove", id=payout)
+    await until(lambda: _is(dossier, "SENT"))
+    return payout
+
+
+@pytest.mark.parametrize(
+    ("wish", "lines"),
+    [
+        ({"outcome": "GRANTED"}, [(HOME, "30.00"), (OWN, "70.50")]),
+        ({"benefits": [{"key": "home", "granted": False}]}, [(OWN, "70.50")]),
+        # 100.01 by 30.00 : 70.50; the odd cent goes to the largest remainder
+        ({"outcome": "GRANTED", "amount": "100.01"}, [(HOME, "29.85"), (OWN, "70.16")]),
+    ],
+)
+async def test_what_is_paid_is_booked_on_the_key_of_each_benefit(
+    town: Town, wish: Json, lines: list[tuple[Json, str]]
+) -> None:
+    dossier = await _weighed(town, "premium-of-two-keys", "home", "own")
+    motivated = {name: text for name, text in GRANTED.items() if name != "granted"}
+    await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=wish | motivated)
+    await town.does(HANDLER, "decisionTake", caseId=dossier.id, input=GRANTED)
+    await _is_sent(dossier)
+    ((booked),) = await _booked(town, dossier)
+    assert sorted(booked, key=str) == sorted(lines, key=str)
+
+
+async def test_a_revision_books_what_it_adds_where_it_adds_it(town: Town) -> None:
+    dossier = await _weighed(town, "premium-of-two-keys", "home", "own")
+    motivated = {name: text for name, text in GRANTED.items() if name != "granted"}
+    partly = {"benefits": [{"key": "home", "granted": False}]} | motivated
+    await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=partly)
+    await town.does(HANDLER, "decisionTake", caseId=dossier.id, input=GRANTED)
+    await _bank_does(town, await _is_sent(dossier), "execute")
+    await dossier.until("COMPLETED")
+    again = {"stage": "DECISION", "reason": "Herziening."}
+    await town.does(HANDLER, "caseReopen", id=dossier.id, input=again)
+    await dossier.until("AWAITING_DECISION")
+    both = {"outcome": "GRANTED", "benefits": [{"key": "home", "granted": True}]} | motivated
+    await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=both)
+    await town.does(HANDLER, "decisionTake", caseId=dossier.id, input=GRANTED)
+    await _is_sent(dossier)
+    assert await _booked(town, dossier) == [[(OWN, "70.50")], [(HOME, "30.00")]]
+
+
+async def test_a_refund_by_transfer_is_booked_where_the_invoice_was(town: Town) -> None:
+    dossier, refund = await _refund_failed(town)
+    await _refunded_by_transfer(town, refund)
+    await until(lambda: _stands(town, dossier, ["ACCEPTED"]))
+    assert await _booked(town, dossier) == [[(BINS, "28.00")]]
+
+
+@given(
+    cents=integers(1, 10**9),
+    weights=lists(integers(-50, 10**6), min_size=1, max_size=6).filter(lambda ws: max(ws) > 0),
+)
+def test_to_the_cent_the_parts_are_the_whole(cents: int, weights: list[int]) -> None:
+    total = Decimal(cents) / 100
+    by_key = {(("account", str(number)),): Decimal(weight) / 100 for number, weight in enumerate(weights)}
+    parts = shared(total, by_key)
+    assert sum(parts.values()) == total
+    whole = sum(weight for weight in weights if weight > 0)
+    for key, part in parts.items():
+        assert part > 0
+        assert abs(part - total * by_key[key] * 100 / whole) < Decimal("0.01")
+
+
+# ── seeing ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_late_payout_is_somebodys_task(town: Town) -> None:

@@ -227,7 +227,6 @@ async def stays_on_agenda(work: Work, item_id: UUID, reason: str) -> None:
 async def take_back(work: Work, case: Case, decision: Decision, reason: str) -> None:
     """The draft is no proposal any more."""
     cases.move(work, DECISION, decision, PartAction.WITHDRAW)
-    decision.version += 1
     decision.withdrawn_at, decision.withdrawn_reason = work.now, reason
     await work.disarm(TimerKind.MINUTES_POLL, TimerKind.SUCCESSOR_END, case=case)
     await cases.complete_tasks(work, case, "CONFIRM_DECISION", "NO_SUCCESSOR", "DECISION_UNSIGNED")

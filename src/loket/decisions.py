@@ -211,7 +211,6 @@ async def conclude(
     """It is decided: the case goes on or ends, the term is met, and the letter is written."""
     of_part, of_case = ENDS[outcome]
     cases.move(work, DECISION, decision, of_part)
-    decision.version += 1
     decision.decided_at = work.now
     decision.decided_on = decision.decided_on or work.today
     if outcome is DecisionStatus.REFUSED:
@@ -317,7 +316,6 @@ async def _write(work: Work, case: Case, decision: Decision | None, proposal: Pr
         work.session.add(decision)
     else:
         cases.move(work, DECISION, decision, PartAction.PREPARE)
-        decision.version += 1
         decision.agenda_item_id = decision.document_id = decision.decided_at = decision.decided_on = None
         decision.document_sha256 = decision.text = decision.withdrawn_reason = ""
         decision.withdrawn_at = None

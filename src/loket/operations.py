@@ -6,13 +6,13 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from loket import cases, checks
+from loket import cases, checks, payouts
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.errors import ErrorCode, Refused
 from loket.lanes import BURST, RATE_PER_SECOND, SYSTEMS
 from loket.lifecycle import MESSAGE, EventType, PartAction
-from loket.records import Case, Effect, EffectKind, EffectState, Event, Message, SystemState
-from loket.work import Work
+from loket.records import Case, Effect, EffectKind, EffectState, Event, Message, Payout, SystemState
+from loket.work import Work, the_system
 
 
 async def retry(work: Work, effect_id: UUID) -> Effect:
@@ -47,6 +47,9 @@ async def skip(work: Work, effect_id: UUID, reason: str) -> Effect:
         after_commit(work.session, EVENTS)
         if effect.kind is EffectKind.CHECK_ASK:
             await checks.given_up(work, case, effect.payload["check"], effect.payload["round"], "SKIPPED")
+        if effect.kind is EffectKind.PAYOUT_SEND:
+            payout = await work.session.get_one(Payout, UUID(effect.payload["payout_id"]))
+            await payouts.stop(work.as_actor(the_system(work.actor.name)), case, payout, effect.last_error)
     return effect
 
 

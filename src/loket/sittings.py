@@ -249,7 +249,6 @@ async def _on_agenda(
 
 async def _put_on_agenda(work: Work, case: Case, decision: Decision) -> None:
     cases.move(work.as_actor(the_system()), DECISION, decision, PartAction.PUT_ON_AGENDA)
-    decision.version += 1
     await work.disarm(TimerKind.SUCCESSOR_END, case=case)
 
 
@@ -263,7 +262,6 @@ async def _postpone(work: Work, case: Case, decision: Decision) -> None:
         await _differs(work, case, decision, {"result": Outcome.POSTPONED})
         return
     cases.move(work, DECISION, decision, PartAction.POSTPONE)
-    decision.version += 1
     decision.decided_on = None
     await _stop_waiting(work, case)
     if case.status is Status.AWAITING_DECISION:
@@ -328,7 +326,6 @@ async def _ask_to_confirm(work: Work, case: Case, decision: Decision, facts: Hea
     if decision.status in (DecisionStatus.DRAFT, DecisionStatus.POSTPONED):
         await _put_on_agenda(work, case, decision)
     cases.move(work, DECISION, decision, PartAction.MODIFY)
-    decision.version += 1
     refused = facts.result is Outcome.REFUSED
     decision.text = facts.text.strip() or ("Geweigerd." if refused else "Gewijzigd aangenomen.")
     await cases.advance(work, case, Action.MODIFY, data=_told(facts))
