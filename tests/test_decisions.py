@@ -5,19 +5,23 @@ import base64
 import contextlib
 import hashlib
 import itertools
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
 
-from loket import agenda, cases, decisions, sittings, stages, timers
+from loket import agenda, cases, decisions, hearsay, sittings, stages, timers, withdrawals
 from loket.api.naming import decode_id
+from loket.hearsay import Heard, Signatory
+from loket.lifecycle import DecisionStatus, Role
+from loket.proposals import Wish
+from loket.records import ActorKind, Case
 from loket.sandbox import personas
-from loket.sittings import Heard, Signatory
 from loket.systems.minutes_item import Meeting, Outcome
-from loket.work import the_system
+from loket.work import Actor, Work, the_system
 from premiums import Json, rule, written
 from town import FINANCE, HANDLER, OPERATOR, Dossier, Town, opened, until
 
@@ -259,21 +263,48 @@ async def test_asked_told_and_recorded_in_any_order_and_twice_are_one_decision(t
         Heard(Outcome.OPEN, on, item_uid=uid, state="itempublished"),
     )
     for order in itertools.permutations(words):
-        heard = await _heard_in_order(town, dossier, [word for word in order for _ in range(2)])
-        assert heard == ("GRANTED", sha256, 2, 1, 1, {"ORDER_PAYOUT"}), order
+        end = await _end_after(town, dossier, [word for word in order for _ in range(2)])
+        counts = end.signatories, end.approvals, end.letters
+        assert (end.status, end.sha256, *counts) == ("GRANTED", sha256, 2, 1, 1), order
+        assert end.tasks == {"ORDER_PAYOUT"}, order
 
 
-async def _heard_in_order(town: Town, dossier: Dossier, words: list[Heard]) -> tuple[object, ...]:
-    """Decision, hash, signatories, approvals, letters and open tasks; nothing of it is kept."""
-    end: tuple[object, ...] = ()
+@dataclass(frozen=True)
+class End:
+    """Where a case got to."""
+
+    status: str
+    sha256: str
+    signatories: int
+    approvals: int
+    letters: int
+    tasks: frozenset[str]
+
+    @property
+    def is_a_persons(self) -> bool:
+        return not self.tasks.isdisjoint(TO_LOOK_AT)
+
+
+TO_LOOK_AT = {"DECISION_DIFFERS", "CONFIRM_DECISION", "DECISION_REMOVED", "DECISION_AFTER_WITHDRAWAL"}
+A_HANDLER = Actor(ActorKind.STAFF, "Hilde", frozenset({Role.HANDLER}))
+Act = Callable[[Work, Case], Awaitable[object]]
+
+
+async def _end_after(town: Town, dossier: Dossier, words: Sequence[Heard | Act]) -> End:
+    """Where a case gets to when this is heard or done, in this order; nothing of it is kept."""
+    end: list[End] = []
     with contextlib.suppress(_Undone):
         async with town.served.loket.work(the_system("Minutes")) as work:
             case = await cases.get(work, decode_id(dossier.id, "Case"))
             decision = await decisions.of(work, case)
             assert decision is not None
             assert decision.agenda_item_id is not None
+            item_id = decision.agenda_item_id
             for word in words:
-                await sittings.heard(work, decision.agenda_item_id, word)
+                if isinstance(word, Heard):
+                    await sittings.heard(work, item_id, word)
+                else:
+                    await word(work.as_actor(A_HANDLER), case)
                 await stages.settle(work)
             connection = await work.session.connection()
 
@@ -284,11 +315,108 @@ async def _heard_in_order(town: Town, dossier: Dossier, words: list[Heard]) -> t
             approved = await column("SELECT type FROM event WHERE case_id = :id AND type = 'APPROVED'")
             letters = await column("SELECT id FROM letter WHERE case_id = :id")
             tasks = await column("SELECT kind FROM task WHERE case_id = :id AND status = 'OPEN'")
-            signed = len(decision.signatories)
-            counts = signed, len(approved), len(letters)
-            end = (decision.status, decision.document_sha256, *counts, set(tasks))
+            counts = len(decision.signatories), len(approved), len(letters)
+            end.append(End(decision.status, decision.document_sha256, *counts, frozenset(tasks)))
             raise _Undone
-    return end
+    return end[0]
+
+
+async def _words_on(dossier: Dossier) -> tuple[Heard, dict[str, Heard]]:
+    """That the item was postponed, and what else can be heard of it after that."""
+    item = (await _decision(dossier))["agendaItem"]
+    first, back = date.fromisoformat(item["meetingOn"]), f"{item['itemUid']}-back"
+    later = first + timedelta(days=7)
+    one, two = (tuple(Signatory(f"Tekenaar {n}", "lid", later) for n in range(n)) for n in (1, 2))
+    postponed = Heard(Outcome.POSTPONED, first, item_uid=item["itemUid"], state="delayed")
+    waits = Heard(Outcome.OPEN, later, item_uid=back, state="presented", successor_of=(item["itemUid"],))
+    granted = Heard(Outcome.ACCEPTED, later, item_uid=back, signatories=two)
+    modified = replace(granted, result=Outcome.MODIFIED, text="Het college kent 40 euro toe.")
+    refused = replace(granted, result=Outcome.REFUSED, text="Het krediet is op.")
+    return postponed, {
+        "stands on a later agenda": waits,
+        "granted": granted,
+        "granted, half signed": replace(granted, signatories=one),
+        "granted, not signed": replace(granted, signatories=(), state="accepted"),
+        "modified": modified,
+        "modified, not signed": replace(modified, signatories=()),
+        "refused": refused,
+        "refused, half signed": replace(refused, signatories=one),
+        "refused without words": replace(refused, text=""),
+        "removed": Heard(Outcome.REMOVED, later, item_uid=back),
+    }
+
+
+async def _before_the_college(town: Town, *asked: str, **input: object) -> Dossier:
+    dossier = await _prepared(town, *asked, **input)
+    await _sent(town, dossier)
+    return dossier
+
+
+@pytest.mark.parametrize("asked", [("own",), ("own", "home"), ("home",)], ids=["all", "a part", "nothing"])
+async def test_what_is_heard_in_whichever_order_ends_alike_or_with_a_person(
+    town: Town, asked: tuple[str, ...]
+) -> None:
+    dossier = await _before_the_college(town, *asked)
+    _, words = await _words_on(dossier)
+    for (one, a), (other, b) in itertools.combinations(words.items(), 2):
+        ends = [await _end_after(town, dossier, order) for order in ((a, a, b, b), (b, b, a, a))]
+        alike, persons = len({end.status for end in ends}) == 1, [end.is_a_persons for end in ends]
+        if one.startswith("refused") and other.startswith("refused"):  # without words a person is asked
+            assert alike or any(persons), (one, other, ends)
+            continue
+        assert alike or all(persons), (one, other, ends)
+        if {one, other} <= {"granted", "modified", "refused", "refused without words"}:
+            assert all(persons), (one, other, ends)
+
+
+async def test_that_it_was_postponed_before_is_heard_at_any_time(town: Town) -> None:
+    dossier = await _before_the_college(town)
+    postponed, words = await _words_on(dossier)
+    told = replace(postponed, item_uid=None, state="")
+    for name, word in words.items():
+        alone = await _end_after(town, dossier, [word])
+        before = await _end_after(town, dossier, [postponed, postponed, word, word])
+        after = await _end_after(town, dossier, [word, word, postponed, postponed])
+        assert before == after, name
+        assert after == alone, name
+        if name not in ("stands on a later agenda", "granted, not signed"):
+            assert await _end_after(town, dossier, [word, told]) == alone, (name, "by somebody else")
+
+
+async def test_a_word_on_what_the_handler_confirmed_is_the_same_or_a_persons(town: Town) -> None:
+    dossier = await _before_the_college(town)
+    _, words = await _words_on(dossier)
+    why = Wish(legal="Artikel 4", fact="Het college besliste zo.")
+    partly = replace(why, outcome=DecisionStatus.PARTLY_GRANTED, amount=Decimal(40))
+    no = replace(why, outcome=DecisionStatus.REFUSED)
+    refusals = {name for name in words if name.startswith("refused")}
+    for told, wish, agreeing in (
+        ("modified", partly, {"modified", "modified, not signed"}),
+        ("modified", no, {"modified", "modified, not signed"} | refusals),
+        ("refused without words", no, refusals),
+    ):
+
+        async def confirmed(work: Work, case: Case, wish: Wish = wish) -> None:
+            await decisions.confirm(work, case, wish)
+
+        for name in words:
+            end = await _end_after(town, dossier, [words[told], confirmed, words[name], words[name]])
+            assert end.status == wish.outcome, name
+            agrees = name in agreeing or name == "stands on a later agenda"
+            assert ("DECISION_DIFFERS" in end.tasks) is not agrees, (told, wish.outcome, name)
+
+
+async def test_what_was_withdrawn_stays_so_and_a_decision_on_it_is_a_persons(town: Town) -> None:
+    dossier = await _before_the_college(town)
+    _, words = await _words_on(dossier)
+
+    async def withdrawn(work: Work, case: Case) -> None:
+        await withdrawals.withdraw(work, case, "Er ontbreekt een stuk.")
+
+    for name, word in words.items():
+        end = await _end_after(town, dossier, [withdrawn, word, word])
+        decides = word.result in hearsay.YES_OR_NO
+        assert (end.status, "DECISION_AFTER_WITHDRAWAL" in end.tasks) == ("WITHDRAWN", decides), name
 
 
 async def test_what_nobody_tells_is_asked(town: Town) -> None:
@@ -381,6 +509,16 @@ async def test_a_refusal_against_the_rules_is_motivated_by_who_wants_it(town: To
         HANDLER, "decisionPrepare", caseIds=[dossier.id], input=words | {"motivationFactual": named}
     )
     assert refusal["code"] == "VALIDATION"
+    for field, leak in (
+        ("motivationFactual", f"Het adres is {name.street} {name.number}."),
+        ("motivationFactual", f"Dat zei mevrouw {name.family_name.upper()}."),
+        ("motivationLegal", f"Zie {name.insz[:6]} {name.insz[6:9]} {name.insz[9:]}."),
+        ("motivationLegal", f"Rekening {IBAN}."),
+    ):
+        told = words | {"motivationFactual": "Elders."} | {field: leak}
+        refusal = await town.refused(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=told)
+        assert (refusal["code"], refusal["path"]) == ("VALIDATION", ["input", field])
+        assert leak.split()[-1].strip(".") not in refusal["message"]
     await town.does(
         HANDLER, "decisionPrepare", caseIds=[dossier.id], input=words | {"motivationFactual": "Elders."}
     )
@@ -534,6 +672,34 @@ async def test_a_second_word_that_differs_changes_nothing_and_asks_a_person(town
     await town.does(SECRETARIAT, "decisionRecord", caseId=dossier.id, input=other)
     assert "DECISION_DIFFERS" in await dossier.tasks()
     assert await _is(dossier, "GRANTED")
+
+
+async def test_a_postponement_told_after_the_successor_was_accepted_bothers_nobody(town: Town) -> None:
+    dossier = await _prepared(town)
+    meeting = await _sent(town, dossier)
+    item = await _sits(town, meeting, dossier, "delayed", tell=False)
+    successor = next(one for one in await town.look("minutes", "items") if one["predecessor"] == item["UID"])
+    await town.order("minutes", f"items/{successor['UID']}/present")
+    told = {"UID": await _meeting_of(town, successor["UID"])}
+    decided = {"uid": successor["UID"], "result": "accepted"}
+    await town.order("minutes", f"meetings/{told['UID']}/decide", items=[decided], heldNow=True, tell=True)
+    await town.order("minutes", f"items/{successor['UID']}/sign", tell=True)
+    await dossier.until("AWAITING_PAYOUT")
+    await town.order("minutes", f"items/{item['UID']}/tell")
+    await dossier.calm()
+    assert await dossier.tasks() == ["ORDER_PAYOUT"]
+
+
+async def test_a_refusal_after_a_change_is_for_the_handler_to_see_before_it_is_confirmed(town: Town) -> None:
+    dossier = await _prepared(town)
+    changed = ACCEPTED | {"result": "MODIFIED", "text": "Het college kent 40 euro toe.", "amount": "40.00"}
+    for told in (changed, changed | {"amount": None}, changed | {"text": "kent 40 euro toe"}):
+        await town.does(SECRETARIAT, "decisionRecord", caseId=dossier.id, input=told)
+    assert await dossier.tasks() == ["CONFIRM_DECISION"]
+    await town.does(SECRETARIAT, "decisionRecord", caseId=dossier.id, input=ACCEPTED | {"result": "REFUSED"})
+    assert sorted(await dossier.tasks()) == ["CONFIRM_DECISION", "DECISION_DIFFERS"]
+    decision = await _decision(dossier)
+    assert (decision["status"], decision["text"]) == ("TO_CONFIRM", "Het college kent 40 euro toe.")
 
 
 async def test_a_document_that_is_not_the_one_that_was_promised_is_not_accepted(town: Town) -> None:

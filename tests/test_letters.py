@@ -19,6 +19,7 @@ import pytest
 from pypdf import PdfReader
 
 from loket import paper
+from loket.anonymity import Somebody
 from loket.paper import PrintLetter, ProofOfPosting, ProofRefused, Result, Service
 from loket.paper.words import WORDS
 from loket.settings import Municipality
@@ -75,11 +76,17 @@ REFUSED: dict[str, Any] = {
     "conditions": (),
 }
 CASES = (
-    paper.AnnexCase("SP-2026-000001-A", "An Peeters", Decimal("255.00"), Result.GRANTED),
+    paper.AnnexCase("SP-2026-000001-A", Somebody("An", "Peeters"), Decimal("255.00"), Result.GRANTED),
     paper.AnnexCase(
-        "SP-2026-000002-B", "Fatima El Amrani", Decimal(70), Result.PARTLY_GRANTED, "Geen attest."
+        "SP-2026-000002-B",
+        Somebody("Fatima", "El Amrani"),
+        Decimal(70),
+        Result.PARTLY_GRANTED,
+        "Geen attest.",
     ),
-    paper.AnnexCase("SP-2026-000003-C", "Jan Pieter Wouters", Decimal(0), Result.REFUSED, "Geen inwoner."),
+    paper.AnnexCase(
+        "SP-2026-000003-C", Somebody("Jan Pieter", "Wouters"), Decimal(0), Result.REFUSED, "Geen inwoner."
+    ),
 )
 
 
@@ -397,9 +404,9 @@ async def test_names_stand_in_the_closed_annex_and_nowhere_else() -> None:
     texts = [*paper.decision_html(draft()), text_of(await paper.draft_pdf(draft()))]
     annex = text_of(await paper.annex_pdf(draft()))
     for case in CASES:
-        assert case.name in annex
+        assert case.applicant.name in annex
         assert case.reference in annex
-        assert not any(name in text for text in texts for name in case.name.split())
+        assert not any(name in text for text in texts for name in case.applicant.name.split())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from loket import cases, paper, wording
+from loket.anonymity import Somebody
 from loket.definition import Benefit, Definition, Text
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import AdviceStatus, DecisionStatus
@@ -33,6 +34,21 @@ _TAKEN = Text(
     en="This allowance was asked or granted this year already, and can be had once a year.",
 )
 _TAKEN_FACT = Text(nl="De toelage is voor dit jaar al gevraagd of toegekend in een ander dossier.")
+
+
+_NAMED = {
+    "NAME": Text(nl="de naam", en="the name"),
+    "FAMILY_NAME": Text(nl="de familienaam", en="the family name"),
+    "ADDRESS": Text(nl="het adres", en="the address"),
+    "EMAIL": Text(nl="het e-mailadres", en="the e-mail address"),
+    "PHONE": Text(nl="het telefoonnummer", en="the telephone number"),
+    "NATIONAL_NUMBER": Text(nl="een rijksregisternummer", en="a national number"),
+    "ACCOUNT": Text(nl="een rekeningnummer", en="an account number"),
+}
+_EVERYBODY_READS = Text(
+    nl="schrijf het zonder, want dit komt op een agenda die iedereen kan lezen",
+    en="put it without, since this goes on an agenda that everybody can read",
+)
 
 
 @dataclass(frozen=True)
@@ -355,11 +371,16 @@ def check_words(work: Work, proposed: Proposed) -> None:
     """Refuse words that may not leave the house with an agenda.
 
     Raises:
-        Refused: VALIDATION, the applicant or a national number is named in the motivation.
+        Refused: VALIDATION, it names the applicant, or holds anybody's national or account number.
     """
     definition = work.definition(proposed.case)
     try:
         paper.decision_html(draft(work.settings.municipality, definition, work.today, [proposed]))
+    except paper.NamesSomebody as fault:
+        field = "motivationLegal" if fault.field == "legal_grounds" else "motivationFactual"
+        kind, piece = _NAMED[fault.named.kind].get(work.actor.language), fault.named.piece
+        everybody = _EVERYBODY_READS.get(work.actor.language)
+        raise _invalid(field, f"{kind} {piece}: {everybody}") from fault
     except ValueError as fault:
         raise _invalid("motivationFactual", str(fault)) from fault
 
@@ -421,7 +442,7 @@ def _line(one: Proposed, *, alone: bool) -> paper.AnnexCase:
         said.append(f"Voorwaarden: {decision.conditions}")
     return paper.AnnexCase(
         reference=one.case.reference,
-        name=f"{one.person.given_name} {one.person.family_name}".strip(),
+        applicant=Somebody.of(one.person),
         amount_eur=decision.amount or Decimal(0),
         result=paper.Result(decision.proposal or DecisionStatus.REFUSED),
         motivation="\n".join(said),

@@ -5,8 +5,8 @@ All say it to `heard`, and heard again it changes nothing. A second word that di
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,8 +14,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import agenda, cases, decisions, information, letters
+from loket import agenda, cases, decisions, hearsay, information, letters
 from loket.errors import ErrorCode, Refused
+from loket.hearsay import Heard
 from loket.lifecycle import (
     DECISION,
     FINAL,
@@ -26,44 +27,9 @@ from loket.lifecycle import (
     Status,
     TimerKind,
 )
-from loket.records import AgendaItem, Case, Decision, Document
+from loket.records import AgendaItem, Case, Decision, Document, Event, Task
 from loket.systems.minutes_item import Outcome
 from loket.work import Work, the_system
-
-_SAYS_YES_OR_NO = frozenset({Outcome.ACCEPTED, Outcome.MODIFIED, Outcome.REFUSED})
-_STATES = {
-    Outcome.ACCEPTED: "accepted",
-    Outcome.MODIFIED: "accepted_but_modified",
-    Outcome.REFUSED: "refused",
-    Outcome.POSTPONED: "delayed",
-    Outcome.REMOVED: "removed",
-}
-"""Where who tells us does not use the package's own words."""
-
-
-@dataclass(frozen=True)
-class Signatory:
-    name: str
-    function: str
-    signed_on: date | None
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What became of an item, whoever says it. `content` is the signed decision, which must have `sha256`."""
-
-    result: Outcome
-    meeting_on: date | None = None
-    meeting_uid: str | None = None
-    item_uid: str | None = None
-    state: str = ""
-    signatories: tuple[Signatory, ...] = ()
-    content: bytes | None = None
-    sha256: str = ""
-    amount: Decimal | None = None
-    text: str = ""
-    """What the body decided in its own words; empty where it kept the draft's."""
-    warnings: tuple[str, ...] = ()
 
 
 async def heard(work: Work, item_id: UUID, facts: Heard, *, only: UUID | None = None) -> list[Case]:
@@ -78,11 +44,11 @@ async def heard(work: Work, item_id: UUID, facts: Heard, *, only: UUID | None = 
     item = await work.session.get_one(
         AgendaItem, item_id, with_for_update={"key_share": True}, populate_existing=True
     )
-    if _is_old_news(item, facts):
+    if hearsay.is_old_news(item, facts):
         return concerned
     if await _is_another_document(work, concerned, facts):
         return concerned
-    facts = await _noted(work, item, facts)
+    facts = await _noted(work, item, facts, of_all=only is None)
     document = await _document(work, item, concerned[0], facts)
     for case in concerned:
         decision = await _on_item(work, item, case)
@@ -109,13 +75,13 @@ async def _on_item(work: Work, item: AgendaItem, case: Case) -> Decision | None:
 
 async def _left_by_all(work: Work, item_id: UUID, facts: Heard) -> list[Case]:
     """A body decided on what was taken back and drafted anew since: somebody must know."""
-    if facts.result not in _SAYS_YES_OR_NO:
+    if facts.result not in hearsay.YES_OR_NO:
         return []
     item = await work.session.get_one(AgendaItem, item_id)
     case = await agenda.left_it(work, item)
     if case is None:
         return []
-    told = _told(facts) | {"item": item.external_identifier}
+    told = hearsay.told(facts) | {"item": item.external_identifier}
     await cases.open_task(work, case, "DECISION_AFTER_WITHDRAWAL", told)
     return [case]
 
@@ -139,12 +105,6 @@ async def recorded(work: Work, case: Case, facts: Heard) -> None:
         await _apply(work, None, case, decision, facts, document)
 
 
-def _is_old_news(item: AgendaItem, facts: Heard) -> bool:
-    """Of an item that came back as another: that one counts now."""
-    other = bool(facts.item_uid and item.item_uid and facts.item_uid != item.item_uid)
-    return other and facts.result in (Outcome.POSTPONED, Outcome.REMOVED) and item.ended_at is None
-
-
 async def _is_another_document(work: Work, concerned: Sequence[Case], facts: Heard) -> bool:
     """A document that is not the one that was promised is not accepted, nor what it says."""
     if facts.content is None or not facts.sha256:
@@ -158,13 +118,14 @@ async def _is_another_document(work: Work, concerned: Sequence[Case], facts: Hea
     return True
 
 
-async def _noted(work: Work, item: AgendaItem, facts: Heard) -> Heard:
+async def _noted(work: Work, item: AgendaItem, facts: Heard, *, of_all: bool) -> Heard:
     """Remember where the item stands; the facts with what the item knew already."""
     if item.ended_at is not None:
         return facts
     came_back = bool(facts.item_uid and item.item_uid and facts.item_uid != item.item_uid)
     item.item_uid = facts.item_uid or item.item_uid
-    item.state = facts.state or _STATES.get(facts.result, item.state)
+    if of_all and not (facts.result is Outcome.POSTPONED and hearsay.is_taken(item)):
+        item.state = facts.state or hearsay.STATES.get(facts.result, item.state)
     item.heard_at = work.now
     moved = facts.meeting_on is not None and facts.meeting_on != item.meeting_on
     item.meeting_uid = facts.meeting_uid or item.meeting_uid
@@ -221,7 +182,7 @@ async def _apply(
         case Outcome.OPEN:
             await _on_agenda(work, item, case, decision, facts)
         case Outcome.POSTPONED:
-            await _postpone(work, case, decision)
+            await _told_to_wait(work, item, case, decision, facts)
         case Outcome.REMOVED:
             await _remove(work, case, decision)
         case _:
@@ -252,15 +213,23 @@ async def _put_on_agenda(work: Work, case: Case, decision: Decision) -> None:
     await work.disarm(TimerKind.SUCCESSOR_END, case=case)
 
 
+async def _told_to_wait(
+    work: Work, item: AgendaItem | None, case: Case, decision: Decision, facts: Heard
+) -> None:
+    """It is postponed, unless its body took it meanwhile: at a later meeting, or nobody knows."""
+    taken = decision.signatories or (hearsay.is_taken(item) if item else decision.decided_on)
+    if decision.status is not DecisionStatus.TO_CONFIRM and not taken:
+        await _postpone(work, case, decision)
+    elif not hearsay.is_of_earlier_meeting(decision, facts):
+        await _differs(work, case, decision, hearsay.told(facts))
+
+
 async def _postpone(work: Work, case: Case, decision: Decision) -> None:
     """It comes back at a later meeting, or somebody looks at it."""
     if decision.status is DecisionStatus.POSTPONED:
         return
     if decision.status is DecisionStatus.DRAFT:
         await _put_on_agenda(work, case, decision)
-    if DECISION.find(decision.status, PartAction.POSTPONE) is None:
-        await _differs(work, case, decision, {"result": Outcome.POSTPONED})
-        return
     cases.move(work, DECISION, decision, PartAction.POSTPONE)
     decision.decided_on = None
     await _stop_waiting(work, case)
@@ -280,31 +249,69 @@ async def _remove(work: Work, case: Case, decision: Decision) -> None:
 async def _decided(
     work: Work, case: Case, decision: Decision, facts: Heard, document: Document | None
 ) -> None:
-    if decision.status is DecisionStatus.TO_CONFIRM and facts.result is Outcome.ACCEPTED:
-        await _differs(work, case, decision, _told(facts))
+    if decision.status is DecisionStatus.TO_CONFIRM:
+        await _more_to_confirm(work, case, decision, facts, document)
         return
+    refused_before = decision.text
+    await _sign(work, case, decision, facts, document)
+    await _stop_waiting(work, case)
+    if facts.result is Outcome.ACCEPTED and refused_before:  # by an unsigned word
+        await _differs(work, case, decision, hearsay.told(facts))
+    if facts.result is Outcome.MODIFIED or not _has_words(decision, facts):
+        await _ask_to_confirm(work, case, decision, facts)
+    elif decisions.is_signed(decision):
+        await _final(work, case, decision, facts)
+    else:
+        await _unsigned(work, case, decision, facts)
+
+
+async def _more_to_confirm(
+    work: Work, case: Case, decision: Decision, facts: Heard, document: Document | None
+) -> None:
+    """More of what the handler confirms; of another word, what was written down stands and a person looks."""
+    agrees = hearsay.agrees(decision, facts, document, await _said(work, case, decision))
+    if agrees or not decisions.is_signed(decision):
+        await _sign(work, case, decision, facts, document)
+    if not agrees:
+        await _differs(work, case, decision, hearsay.told(facts))
+    elif decision.text in hearsay.WORDLESS.values():
+        decision.text = facts.text.strip() or decision.text
+
+
+async def _said(work: Work, case: Case, decision: Decision) -> hearsay.Said:
+    """What the body was heard to say, by which the decision got to where it is."""
+    wanted = (
+        select(Event)
+        .where(
+            col(Event.case_id) == case.id,
+            col(Event.type).in_((EventType.DECISION_MODIFIED, EventType.DECISION_PREPARED)),
+        )
+        .order_by(col(Event.id).desc())
+        .limit(1)
+    )
+    if decision.decided_at is not None:  # later rounds have events of their own
+        wanted = wanted.where(col(Event.occurred_at) <= decision.decided_at)
+    event = (await work.session.scalars(wanted)).one_or_none()
+    if event is not None and event.type is EventType.DECISION_MODIFIED:
+        amount = event.data.get("amount")
+        return hearsay.Said(Outcome(event.data["result"]), Decimal(amount) if amount else None)
+    return hearsay.Said(Outcome.REFUSED if decision.text else Outcome.ACCEPTED)
+
+
+async def _sign(work: Work, case: Case, decision: Decision, facts: Heard, document: Document | None) -> None:
     signed_before = decisions.is_signed(decision)
     _fill(work, decision, facts, document)
     if decisions.is_signed(decision) and not signed_before:
         data = {"signatories": decision.signatories}
         await cases.record(work, case, EventType.DECISION_SIGNED, data=data)
         await cases.complete_tasks(work, case, "DECISION_UNSIGNED")
-    if decision.status is DecisionStatus.TO_CONFIRM:
-        return
-    await _stop_waiting(work, case)
-    if facts.result is Outcome.MODIFIED or not _has_words(decision, facts):
-        await _ask_to_confirm(work, case, decision, facts)
-    elif decisions.is_signed(decision):
-        await _final(work, case, decision, facts)
-    else:
-        await _unsigned(work, case, decision)
 
 
 def _has_words(decision: Decision, facts: Heard) -> bool:
     """A refusal of what was proposed needs the body's own reasons: the draft's argue for the contrary."""
     if facts.result is not Outcome.REFUSED:
         return True
-    return decision.proposal is not DecisionStatus.REFUSED and bool(facts.text.strip())
+    return decision.proposal is not DecisionStatus.REFUSED and bool(facts.text.strip() or decision.text)
 
 
 async def _final(work: Work, case: Case, decision: Decision, facts: Heard) -> None:
@@ -313,9 +320,11 @@ async def _final(work: Work, case: Case, decision: Decision, facts: Heard) -> No
     told = decisions.as_proposed(work, case, decision)
     if facts.result is Outcome.REFUSED:
         outcome = DecisionStatus.REFUSED
-        decision.motivation_factual = decision.text = facts.text.strip()
-        words = [facts.text.strip()]
+        decision.motivation_factual = decision.text = facts.text.strip() or decision.text
+        words = [decision.text]
         told = {"reasons": words, "facts": words, "legal": decision.motivation_legal.splitlines()}
+    else:
+        decision.text = ""
     if decision.decided_on is not None:
         told |= {"meeting_on": decision.decided_on.isoformat()}
     await decisions.conclude(work, case, decision, outcome, told)
@@ -326,14 +335,18 @@ async def _ask_to_confirm(work: Work, case: Case, decision: Decision, facts: Hea
     if decision.status in (DecisionStatus.DRAFT, DecisionStatus.POSTPONED):
         await _put_on_agenda(work, case, decision)
     cases.move(work, DECISION, decision, PartAction.MODIFY)
-    refused = facts.result is Outcome.REFUSED
-    decision.text = facts.text.strip() or ("Geweigerd." if refused else "Gewijzigd aangenomen.")
-    await cases.advance(work, case, Action.MODIFY, data=_told(facts))
-    await cases.open_task(work, case, "CONFIRM_DECISION", _told(facts) | {"text": decision.text})
+    decision.text = facts.text.strip() or hearsay.WORDLESS[facts.result]
+    told = hearsay.told(facts)
+    await cases.advance(work, case, Action.MODIFY, data=told)
+    await cases.open_task(work, case, "CONFIRM_DECISION", told | {"text": decision.text})
 
 
-async def _unsigned(work: Work, case: Case, decision: Decision) -> None:
+async def _unsigned(work: Work, case: Case, decision: Decision, facts: Heard) -> None:
     """Decided, but not signed: it does not hold before; somebody is asked when that takes long."""
+    if decision.status is DecisionStatus.POSTPONED:
+        await _put_on_agenda(work, case, decision)
+    if facts.result is Outcome.REFUSED:
+        decision.text = facts.text.strip() or decision.text
     rules = work.definition(case).decision
     days = rules.notify_within_days if rules else 0
     if decision.decided_on is not None and work.today > decision.decided_on + timedelta(days=days):
@@ -373,50 +386,26 @@ async def _after_the_end(
     work: Work, case: Case, decision: Decision, facts: Heard, document: Document | None
 ) -> None:
     """A word on what was decided or withdrawn already: the same again changes nothing."""
-    if facts.result not in _SAYS_YES_OR_NO:
-        if facts.result is not Outcome.OPEN and decision.status is not DecisionStatus.WITHDRAWN:
-            await _differs(work, case, decision, _told(facts))
-        return
     if decision.status is DecisionStatus.WITHDRAWN:
-        _fill(work, decision, facts, document)
-        decision.text = facts.text.strip() or decision.text or _STATES[facts.result]
-        await cases.open_task(work, case, "DECISION_AFTER_WITHDRAWAL", _told(facts))
+        if facts.result in hearsay.YES_OR_NO:
+            _fill(work, decision, facts, document)
+            decision.text = facts.text.strip() or decision.text or hearsay.STATES[facts.result]
+            await cases.open_task(work, case, "DECISION_AFTER_WITHDRAWAL", hearsay.told(facts))
         return
-    if _is_the_same(decision, facts, document):
-        if document is not None and decision.document_id is None:
-            decision.document_id, decision.document_sha256 = document.id, document.sha256
+    if facts.result is Outcome.OPEN:
         return
-    await _differs(work, case, decision, _told(facts))
-
-
-def _is_the_same(decision: Decision, facts: Heard, document: Document | None) -> bool:
-    match facts.result:
-        case Outcome.ACCEPTED:
-            same = decision.status is decision.proposal and not decision.text
-        case Outcome.MODIFIED:
-            same = bool(decision.text)
-        case _:
-            same = decision.status is DecisionStatus.REFUSED
-    sha256 = document.sha256 if document else facts.sha256.lower()
-    return same and all(
-        (
-            facts.meeting_on in (None, decision.decided_on),
-            facts.amount in (None, decision.amount),
-            not (sha256 and decision.document_sha256) or sha256 == decision.document_sha256,
-        )
-    )
+    if facts.result is Outcome.POSTPONED and hearsay.is_of_earlier_meeting(decision, facts):
+        return
+    if not hearsay.agrees(decision, facts, document, await _said(work, case, decision)):
+        await _differs(work, case, decision, hearsay.told(facts))
+    elif document is not None and decision.document_id is None:
+        decision.document_id, decision.document_sha256 = document.id, document.sha256
 
 
 async def _differs(work: Work, case: Case, decision: Decision, told: dict[str, Any]) -> None:
-    """What was written down stands, until a person has looked."""
-    await cases.open_task(work, case, "DECISION_DIFFERS", {"status": decision.status, "told": told})
-
-
-def _told(facts: Heard) -> dict[str, Any]:
-    told = {
-        "result": facts.result,
-        "meeting_on": facts.meeting_on.isoformat() if facts.meeting_on else None,
-        "amount": str(facts.amount) if facts.amount is not None else None,
-        "text": facts.text.strip()[: cases.LONGEST_TEXT],
-    }
-    return {name: value for name, value in told.items() if value}
+    """What was written down stands, until a person has looked: once at each word."""
+    seen = await work.session.scalars(
+        select(Task).where(col(Task.case_id) == case.id, col(Task.kind) == "DECISION_DIFFERS")
+    )
+    if all(one.data.get("told") != told for one in seen):
+        await cases.open_task(work, case, "DECISION_DIFFERS", {"status": decision.status, "told": told})

@@ -15,6 +15,7 @@ from loket import agenda, paper, proposals, sittings
 from loket.app import Loket
 from loket.definition import Agenda, Definition
 from loket.errors import Declined
+from loket.hearsay import Heard, Signatory
 from loket.outcome import Done
 from loket.records import (
     AgendaItem,
@@ -22,7 +23,6 @@ from loket.records import (
     Effect,
     EffectKind,
 )
-from loket.sittings import Heard, Signatory
 from loket.systems.minutes_item import Item, Meeting, NewAnnex, Outcome
 from loket.terms import BRUSSELS
 from loket.work import Work, the_system
@@ -149,14 +149,16 @@ async def _of_package(loket: Loket, item: AgendaItem, draft: paper.DecisionDraft
     )
     if found is None:
         return Heard(Outcome.OPEN, warnings=(f"the minutes system has no item {item.external_identifier}",))
+    passed: list[str] = []
     for _ in range(MOST_SUCCESSORS):
         if found.outcome is not Outcome.POSTPONED or not found.successors:
             break
         later = await minutes.item(found.successors[-1].uid)
         if later is None or (later.outcome is Outcome.OPEN and later.state not in agenda.ON_ITS_AGENDA):
             break  # a draft still, on no agenda
+        passed.append(found.uid)
         found = later
-    facts = _of_item(found, draft)
+    facts = replace(_of_item(found, draft), successor_of=tuple(passed))
     if found.signed is None:
         return facts
     content = await minutes.download(found.signed.url)

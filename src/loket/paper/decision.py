@@ -13,13 +13,12 @@ from decimal import Decimal
 from enum import StrEnum
 from html import escape
 
+from loket.anonymity import Named, Somebody, named_in
 from loket.paper.sheet import Addressee, compiled, fit, sheet, written_day
 from loket.settings import Municipality
 from loket.wording import amount, clean
 
 LANGUAGE = "nl"
-_DIGITS = re.compile(r"(?<![0-9])[0-9]{2}[. ]?[0-9]{2}[. ]?[0-9]{2}[- ]?[0-9]{3}[. ]?[0-9]{2}(?![0-9])")
-"""What could be a national number, as people write it."""
 
 
 class Result(StrEnum):
@@ -35,6 +34,14 @@ RESULTS = {
     Result.PARTLY_GRANTED: "gedeeltelijk toegekend",
     Result.REFUSED: "geweigerd",
 }
+
+
+class NamesSomebody(ValueError):
+    """What everybody reads names a person. `field`: of the draft; `of`: which case's applicant."""
+
+    def __init__(self, field: str, named: Named, of: str) -> None:
+        self.field, self.named = field, named
+        super().__init__(f"{field} names somebody outside of the closed annex of {of}: {named}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class AnnexCase:
     """
 
     reference: str
-    name: str
+    applicant: Somebody
     amount_eur: Decimal
     result: Result
     motivation: str = ""
@@ -134,15 +141,23 @@ def _check(draft: DecisionDraft) -> None:
 
 def _check_names(draft: DecisionDraft) -> None:
     """The text leaves the house with the agenda, so a name in it cannot be taken back."""
-    texts = [draft.title, *(text for _, section in _sections(draft) for text in section), *draft.articles]
-    whole = f" {_plain(' '.join(texts))} "
-    for case in draft.cases:
-        words = _plain(case.name).split()
-        turned = (words, words[1:] + words[:1], words[-1:] + words[:-1])
-        if words and any(f" {' '.join(order)} " in whole for order in turned):
-            raise ValueError(f"the applicant of {case.reference} is named outside of the closed annex")
-    if any(_is_insz(found) for found in _DIGITS.findall(" ".join(texts))):
-        raise ValueError("a national number stands outside of the closed annex")
+    hall = draft.municipality
+    ours = (
+        *(hall.name, hall.street, hall.city, hall.iban, hall.email),
+        *(draft.body, draft.department),
+    )
+    said = {
+        "title": (draft.title,),
+        "legal_grounds": draft.legal_grounds,
+        "factual_grounds": draft.factual_grounds,
+        "advices": [f"{one.adviser}: {one.opinion}" for one in draft.advices],
+        "articles": draft.articles,
+    }
+    concerned = [(one.reference, one.applicant) for one in draft.cases] or [("nobody", Somebody())]
+    for field, texts in said.items():
+        for reference, somebody in concerned:
+            if (named := named_in("\n".join(texts), somebody, ours=ours)) is not None:
+                raise NamesSomebody(field, named, reference)
 
 
 def _check_cases(cases: Sequence[AnnexCase]) -> None:
@@ -154,17 +169,6 @@ def _check_cases(cases: Sequence[AnnexCase]) -> None:
     for case in cases:
         if (case.amount_eur > 0) is (case.result is Result.REFUSED):
             raise ValueError(f"EUR {case.amount_eur} for {case.reference} does not go with {case.result}")
-
-
-def _is_insz(text: str) -> bool:
-    """Eleven digits of which the last two check the others, for a birth before or from 2000 on."""
-    digits = re.sub(r"[^0-9]", "", text)
-    return int(digits[9:]) in (97 - int(digits[:9]) % 97, 97 - int("2" + digits[:9]) % 97)
-
-
-def _plain(text: str) -> str:
-    """Words alone, in small letters."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 # --- as HTML -----------------------------------------------------------------------------------
@@ -211,7 +215,7 @@ def _annex(draft: DecisionDraft) -> dict[str, object]:
             {
                 "number": str(number),
                 "reference": fit(case.reference),
-                "name": fit(case.name),
+                "name": fit(case.applicant.name),
                 "motivation": fit(case.motivation),
                 "result": RESULTS[case.result].capitalize(),
                 "amount": amount(case.amount_eur, LANGUAGE),

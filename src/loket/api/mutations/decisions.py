@@ -28,9 +28,9 @@ from loket.api.objects.decisions import AgendaItem
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
 from loket.errors import ErrorCode, ManyRefused, Refused
+from loket.hearsay import Heard, Signatory
 from loket.lifecycle import DecisionStatus
 from loket.proposals import Wish
-from loket.sittings import Heard, Signatory
 from loket.systems.minutes_item import Outcome
 from loket.work import Work
 
