@@ -621,6 +621,9 @@ def upgrade() -> None:
     )
     op.add_column("invoice", sa.Column("ubl_document_id", sa.Uuid(), nullable=True))
     op.create_foreign_key("invoice_ubl_document_id_fkey", "invoice", "document", ["ubl_document_id"], ["id"])
+    op.add_column("refund", sa.Column("due_on", sa.Date()))
+    op.execute("UPDATE refund SET due_on = coalesce(ordered_at, now())::date")
+    op.alter_column("refund", "due_on", nullable=False)
     op.add_column("payment", sa.Column("payer_iban_sealed", sa.LargeBinary(), nullable=True))
     op.add_column("payment", sa.Column("payer_iban_masked", sa.String(), nullable=False, server_default=""))
     # credit notes were of whole invoices; numbers are journal, year and sequence
@@ -671,6 +674,7 @@ def downgrade() -> None:
     _known("event", "type", "eventtype_known", EVENT_TYPES)
     _known("effect", "kind", "effectkind_known", EFFECT_KINDS)
     _known("timer", "kind", "timerkind_known", TIMER_KINDS)
+    op.drop_column("refund", "due_on")
     op.drop_column("payment", "payer_iban_masked")
     op.drop_column("payment", "payer_iban_sealed")
     op.drop_constraint("invoice_ubl_document_id_fkey", "invoice", type_="foreignkey")

@@ -17,9 +17,10 @@ from loket import (
     assessment,
     cases,
     checks,
-    deliveries,
+    comparing,
     documents,
     entries,
+    handovers,
     messages,
     paperwork,
     payments,
@@ -180,7 +181,7 @@ async def _book_place(loket: Loket, effect: Effect) -> Done:
         reason = refusal.reason
 
         async def choose_again(work: Work) -> None:
-            await deliveries.refused_by_tool(work, delivery_id, said["slot_id"])
+            await handovers.refused_by_tool(work, delivery_id, said["slot_id"])
 
         return Done({"refused": reason}, choose_again)
     return Done({"version": booked.version})
@@ -250,6 +251,7 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.PLANNING_CANCEL: _cancel_place,
     EffectKind.PAYMENT_POLL: _poll_payment,
     EffectKind.PAYMENT_REFUND: _refund,
+    EffectKind.RECONCILE: comparing.page,
     EffectKind.INVOICE_PDF: _make_invoice_pdf,
     EffectKind.ADVICE_EMAIL: advisers.send,
     EffectKind.STAFF_EMAIL: staffmail.send,

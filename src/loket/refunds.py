@@ -20,7 +20,7 @@ async def give_back(work: Work, case: Case, payment: Payment, amount: Decimal, r
     amount = min(amount, payment.amount - await given_back(work, payment))
     if amount <= 0:
         return None
-    refund = Refund(payment_id=payment.id, case_id=case.id, amount=amount, reason=reason)
+    refund = Refund(payment_id=payment.id, case_id=case.id, amount=amount, reason=reason, due_on=work.today)
     work.session.add(refund)
     await work.session.flush()
     invoice = await work.session.get_one(Invoice, payment.invoice_id)

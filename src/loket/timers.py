@@ -21,6 +21,8 @@ from loket import (
     payments,
     payout_facts,
     payouts,
+    places,
+    reconciliation,
     timetable,
 )
 from loket.app import Loket
@@ -116,6 +118,8 @@ async def _fire_in(work: Work, timer_id: UUID) -> bool:
         await applications.end_draft(work, draft, PartAction.EXPIRE)
     elif timer.kind is TimerKind.LETTER_BATCH:
         await batches.make_all(work)
+    elif timer.kind is TimerKind.RECONCILIATION:
+        await reconciliation.daily(work)
     elif case is not None and (case.status not in FINAL or timer.kind in OUTLIVES):
         await ON_TIME[timer.kind](work, case, timer)
     return True
@@ -171,7 +175,7 @@ async def _slot_end(work: Work, case: Case, _: Timer) -> None:
 
 
 async def _hold_end(work: Work, _: Case, timer: Timer) -> None:
-    await deliveries.let_go(work, timer.subject_id)
+    await places.let_go(work, timer.subject_id)
 
 
 async def _unconfirmed(work: Work, case: Case, _: Timer) -> None:
@@ -216,7 +220,7 @@ async def _draft(work: Work, application_id: UUID) -> Application | None:
 
 
 async def _no_case(_work: Work, _case: Case, _timer: Timer) -> None:
-    """Of a draft and of the day's batch: `_fire_in` sees to them."""
+    """Of a draft, the day's batch and the day's reconciliation: `_fire_in` sees to them."""
 
 
 ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
@@ -241,4 +245,5 @@ ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.EBOX_POLL: _ebox_poll,
     TimerKind.DRAFT_END: _no_case,
     TimerKind.LETTER_BATCH: _no_case,
+    TimerKind.RECONCILIATION: _no_case,
 }

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from loket import cases, lanes, logs, messages
+from loket import cases, lanes, logs, messages, reconciliation
 from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.effects import GIVEN_UP, carry_out
@@ -150,6 +150,8 @@ class Worker:
             try:
                 async with self._loket.database.transaction() as session:
                     lost = await lanes.sweep(session)
+                async with self._loket.work(the_system()) as work:
+                    await reconciliation.arm_daily(work)
             except Exception:
                 logger.exception("lanes could not be swept; trying again")
                 pause = POLL_SECONDS

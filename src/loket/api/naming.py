@@ -90,9 +90,9 @@ def described(
     )
 
 
-def described_argument(text: str) -> object:
-    """Describes an argument, inside its `Annotated[…]`."""
-    return strawberry.argument(description=text)
+def described_argument(text: str, *, name: str | None = None) -> object:
+    """Describes an argument, inside its `Annotated[…]`; `name` where Python keeps the word for itself."""
+    return strawberry.argument(description=text, name=name)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(described, strawberry.field, StrawberryField))

@@ -1,15 +1,17 @@
 """The root fields that read; each with its policy."""
 
+from datetime import date
 from typing import Annotated
 
 import strawberry
 from strawberry import ID
 
-from loket import cases, deliveries, timetable
+from loket import cases, ledger, places, timetable
 from loket.advice_links import get_by_token
 from loket.api.context import (
     applying,
     back_office,
+    bookkeeper,
     deciding,
     field_team,
     finance,
@@ -22,6 +24,18 @@ from loket.api.context import (
 from loket.api.naming import decode_id, described_argument
 from loket.api.objects.advice import ADVICE_ORDER, Advice, AdviceFilter
 from loket.api.objects.applications import APPLICATIONS_ORDER, Application, ApplicationFilter
+from loket.api.objects.books import (
+    DIFFERENCE_ORDER,
+    JOURNAL_ORDER,
+    RECONCILIATION_ORDER,
+    Difference,
+    DifferenceFilter,
+    JournalEntry,
+    JournalEntryFilter,
+    Ledger,
+    Reconciliation,
+    ledger_of,
+)
 from loket.api.objects.cases import CASE_ORDER, Case, CaseFilter
 from loket.api.objects.casework import TASK_ORDER, Task, TaskFilter
 from loket.api.objects.decisions import DECISION_ORDER, Decision, DecisionFilter, Meeting
@@ -110,6 +124,23 @@ class Query:
         orders=PAYOUT_ORDER,
         policy=finance,
     )
+    journal_entries: Connection[JournalEntry] = many(
+        "The journal: what each movement of money or debt means in the books.",
+        filter=JournalEntryFilter,
+        orders=JOURNAL_ORDER,
+        policy=bookkeeper,
+    )
+    reconciliations: Connection[Reconciliation] = many(
+        "Comparisons of the books, last begun first.",
+        orders=RECONCILIATION_ORDER,
+        policy=bookkeeper,
+    )
+    differences: Connection[Difference] = many(
+        "Where two records of the same money disagree, last found first.",
+        filter=DifferenceFilter,
+        orders=DIFFERENCE_ORDER,
+        policy=bookkeeper,
+    )
     deliveries: Connection[Delivery] = many(
         "Deliveries: the field team's list.",
         filter=DeliveryFilter,
@@ -151,6 +182,17 @@ class Query:
         filter=EffectFilter,
         policy=operator,
     )
+
+    @root(policy=bookkeeper)
+    async def ledger(
+        self,
+        info: strawberry.Info,
+        starts_on: Annotated[date, described_argument("The first day.", name="from")],
+        ends_on: Annotated[date, described_argument("The last day.", name="to")],
+    ) -> Ledger | None:
+        """The ledger of a period: its debit and credit are equal."""
+        async with info.context.transaction() as work:
+            return ledger_of(starts_on, ends_on, list(await ledger.balances(work, starts_on, ends_on)))
 
     @root(policy=anyone)
     def procedures(self, info: strawberry.Info) -> list[Procedure]:
@@ -215,7 +257,7 @@ class Query:
         await timetable.read_again(context.loket, case.id)
         async with context.transaction() as work:
             case = await cases.get(work, decode_id(case_id, "Case"))
-            return [Slot.of(slot.id) for slot in await deliveries.free_slots(work, case, limit=50)]
+            return [Slot.of(slot.id) for slot in await places.free_slots(work, case, limit=50)]
 
     @root(policy=signed_in)
     async def events(

@@ -195,6 +195,8 @@ class Refund(SQLModel, table=True):
     status: RefundStatus = Field(default=RefundStatus.DUE, sa_type=one_of(RefundStatus))
     amount: Decimal = Field(sa_type=Money)
     reason: str
+    due_on: date
+    """Since when it is owed."""
     provider_refund_id: str | None = None
     ordered_at: datetime | None = Field(default=None, sa_type=Instant)
     ended_at: datetime | None = Field(default=None, sa_type=Instant)

@@ -1,0 +1,74 @@
+"""The enums of the journal, the ledger and the reconciliation."""
+
+from loket.api.naming import enumeration
+from loket.records import DifferenceKind, DifferenceState, EntryState, EntryType, LedgerAccount
+
+enumeration(
+    EntryType,
+    {
+        "INVOICE": "An invoice was issued.",
+        "COSTS": "Costs of a reminder or a default notice are charged.",
+        "CREDIT_NOTE": "An invoice was taken back, whole or in part.",
+        "PAYMENT": "Money came in.",
+        "REFUND_DUE": "Money must go back to the payer.",
+        "REFUND": "It went back.",
+        "REFUND_RETURNED": "A refund came back.",
+        "WRITE_OFF": "A debt was given up.",
+        "WRITE_OFF_REVERSED": "It was paid after all.",
+        "CHARGEBACK": "The payer's bank took a payment back.",
+        "CHARGEBACK_REVERSED": "That money is ours again.",
+        "PAYOUT": "A premium was paid out.",
+        "PAYOUT_RETURNED": "A premium came back.",
+    },
+    description="What a journal entry is of.",
+)
+enumeration(
+    EntryState,
+    {
+        "LEFT": "On its way to accounting.",
+        "BOOKED": "Accounting booked it.",
+        "REJECTED": "Accounting will not have it.",
+        "KNOWN": "Accounting told us itself.",
+    },
+    description="Whether accounting has a journal entry.",
+)
+enumeration(
+    LedgerAccount,
+    {
+        "RECEIVABLE": "What citizens owe.",
+        "REVENUE": "Income, by budget key.",
+        "VAT": "VAT that is due to the state.",
+        "COSTS": "Costs of dunning that are charged.",
+        "BANK": "The bank account.",
+        "MODULE": "With the payment module, on its way to the bank.",
+        "CASH": "The till.",
+        "REFUNDABLE": "What must go back to whoever paid it.",
+        "GRANTS": "Premiums, by budget key.",
+        "LOSS": "What was written off.",
+    },
+    description="What the ledger counts on.",
+)
+enumeration(
+    DifferenceKind,
+    {
+        "PROVIDER": "The payment module says something else of a payment than we do.",
+        "ENTRY_MISSING": "Money moved, and no journal entry says so.",
+        "ENTRY_DIFFERS": "A journal entry is of another amount than what it books.",
+        "ENTRY_NOT_TOLD": "Accounting does not have a journal entry, and nothing is under way to tell it.",
+        "STATEMENT": "The bank's statements do not show a transfer of ours, or show it otherwise.",
+        "INVOICE": "An invoice does not add up to what was paid, credited and booked on it.",
+        "REFUND": "More goes back than came in.",
+        "PAYOUT": "More was paid out than was granted.",
+        "LEDGER": "Debit and credit of an entry differ.",
+    },
+    description="How two records of the same money disagree.",
+)
+enumeration(
+    DifferenceState,
+    {
+        "OPEN": "To be settled.",
+        "REPAIRED": "Settled.",
+        "GONE": "A later reconciliation did not find it any more.",
+    },
+    description="Where a difference stands.",
+)

@@ -1,0 +1,96 @@
+"""Comparing the books, and settling what they disagree on."""
+
+from datetime import date
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from loket import bookkeeping, cases, reconciliation, records
+from loket.api.context import bookkeeper
+from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.objects.books import Difference, JournalEntry, Reconciliation
+from loket.api.payloads import Payload
+from loket.api.roots import mutation
+from loket.errors import ErrorCode, Refused
+from loket.records import EntryState
+from loket.work import Work
+
+
+@input_type
+class DifferenceRepairInput:
+    """How it was settled."""
+
+    reason: str = described("In words; needed where only a person can settle it.", default="")
+
+
+@output
+class ReconciliationPayload(Payload):
+    """A reconciliation as it is now."""
+
+    reconciliation: Reconciliation | None = described("The reconciliation.", default=None)
+
+
+@output
+class DifferencePayload(Payload):
+    """A difference as it is now."""
+
+    difference: Difference | None = described("The difference.", default=None)
+
+
+@output
+class JournalEntryPayload(Payload):
+    """A journal entry as it is now."""
+
+    journal_entry: JournalEntry | None = described("The journal entry.", default=None)
+
+
+@strawberry.type
+class Books:
+    """Comparing the books."""
+
+    @mutation(policy=bookkeeper)
+    async def reconciliation_run(
+        self,
+        work: Work,
+        starts_on: Annotated[date, described_argument("The first day.", name="from")],
+        ends_on: Annotated[date, described_argument("The last day; today at the latest.", name="to")],
+    ) -> ReconciliationPayload:
+        """Compare all that is known of the money of a period; a worker does it, the answer follows there."""
+        run = await reconciliation.start(work, starts_on, ends_on)
+        return ReconciliationPayload(reconciliation=Reconciliation.of(run.id))
+
+    @mutation(policy=bookkeeper)
+    async def difference_repair(
+        self,
+        work: Work,
+        id: Annotated[ID, described_argument("Which difference.")],
+        idempotency_key: str,
+        input: Annotated[DifferenceRepairInput | None, described_argument("How it was settled.")] = None,
+    ) -> DifferencePayload:
+        """Settle a difference: what was left out is done now; where that is a person's, write down how."""
+        difference = await work.session.get(
+            records.Difference, decode_id(id, "Difference"), with_for_update={"key_share": True}
+        )
+        if difference is None:
+            raise Refused(ErrorCode.NOT_FOUND)
+        await reconciliation.repair(work, difference, input.reason if input else "")
+        return DifferencePayload(difference=Difference.of(difference.id))
+
+    @mutation(policy=bookkeeper)
+    async def journal_entry_resend(
+        self,
+        work: Work,
+        id: Annotated[ID, described_argument("Which journal entry.")],
+        idempotency_key: str,
+    ) -> JournalEntryPayload:
+        """Tell accounting of an entry again that it rejected."""
+        entry = await work.session.get(records.JournalEntry, decode_id(id, "JournalEntry"))
+        if entry is None:
+            raise Refused(ErrorCode.NOT_FOUND)
+        case = await cases.get(work, entry.case_id)
+        await work.session.refresh(entry, with_for_update={"key_share": True})
+        if entry.state is not EntryState.REJECTED:
+            raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=entry.state)
+        await bookkeeping.tell(work, case, entry)
+        return JournalEntryPayload(journal_entry=JournalEntry.of(entry.id))
