@@ -104,7 +104,7 @@ EVENT_TYPES = [
 ]
 """Of `event.type`, as they were."""
 
-NEW_EFFECT_KINDS = ["CREDIT_NOTE_PDF", "RECONCILE"]
+NEW_EFFECT_KINDS = ["CREDIT_NOTE_PDF", "WARRANT_PDF", "RECONCILE"]
 EFFECT_KINDS = [
     "DOSIS_STATUS",
     "MESSAGE_MBP",
@@ -468,6 +468,7 @@ def upgrade() -> None:
         "dunning",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("invoice_id", sa.Uuid(), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=False),
         sa.Column(
             "kind",
             sa.Enum(
@@ -487,8 +488,17 @@ def upgrade() -> None:
         sa.Column("cost", sa.Numeric(precision=12, scale=2), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("letter_id", sa.Uuid(), nullable=True),
+        sa.Column("document_id", sa.Uuid(), nullable=True),
         sa.Column("taken_by_id", sa.Uuid(), nullable=True),
         sa.CheckConstraint("cost >= 0", name="dunning_cost"),
+        sa.ForeignKeyConstraint(
+            ["case_id"],
+            ["case.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["document_id"],
+            ["document.id"],
+        ),
         sa.ForeignKeyConstraint(
             ["invoice_id"],
             ["invoice.id"],
@@ -504,6 +514,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("invoice_id", "kind", "number"),
     )
+    op.create_index(op.f("ix_dunning_case_id"), "dunning", ["case_id"], unique=False)
     op.create_table(
         "bankentry",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -701,6 +712,7 @@ def downgrade() -> None:
     op.drop_index("bankentry_open", table_name="bankentry", postgresql_where=sa.text("status = 'OPEN'"))
     op.drop_index("bankentry_newest", table_name="bankentry")
     op.drop_table("bankentry")
+    op.drop_index(op.f("ix_dunning_case_id"), table_name="dunning")
     op.drop_table("dunning")
     op.drop_table("paymentname")
     op.drop_index(op.f("ix_chargeback_payment_id"), table_name="chargeback")

@@ -50,6 +50,7 @@ async def write_off(work: Work, case: Case, invoice: Invoice, reason: str) -> No
     invoice.written_off += open_amount
     step = Dunning(
         invoice_id=invoice.id,
+        case_id=case.id,
         kind=DunningKind.WRITTEN_OFF,
         number=1 + await _steps(work, invoice, DunningKind.WRITTEN_OFF),
         taken_on=work.today,

@@ -49,6 +49,7 @@ SYSTEM_OF: dict[EffectKind, str] = {
     EffectKind.PAYMENT_REFUND: "payments",
     EffectKind.INVOICE_PDF: "paper",
     EffectKind.CREDIT_NOTE_PDF: "paper",
+    EffectKind.WARRANT_PDF: "paper",
     EffectKind.RECONCILE: "payments",
     EffectKind.CHECK_ASK: "magda",
     EffectKind.ADVICE_EMAIL: "email",

@@ -104,12 +104,15 @@ class Dunning(SQLModel, table=True):
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     invoice_id: UUID = Field(foreign_key="invoice.id")
+    case_id: UUID = Field(foreign_key="case.id", index=True)
     kind: DunningKind = Field(sa_type=one_of(DunningKind))
     number: int = 1
     taken_on: date
     cost: Decimal = Field(default=Decimal(0), sa_type=Money)
     reason: str = ""
     letter_id: UUID | None = Field(default=None, foreign_key="letter.id")
+    document_id: UUID | None = Field(default=None, foreign_key="document.id")
+    """What the financial director gets of it."""
     taken_by_id: UUID | None = Field(default=None, foreign_key="staff.id")
 
 

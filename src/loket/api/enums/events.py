@@ -111,6 +111,7 @@ enumeration(
         "PAYMENT_REFUND": "Paying back through the payment module.",
         "CONTACT_CODE": "A code that proves a contact point.",
         "CREDIT_NOTE_PDF": "Make the PDF of a credit note.",
+        "WARRANT_PDF": "Making what the financial director gets of an invoice that was handed over.",
         "RECONCILE": "Compare our payments with the payment module's.",
         "INVOICE_PDF": "Making the invoice's PDF.",
         "CHECK_ASK": "Asking an authentic source for a check.",
