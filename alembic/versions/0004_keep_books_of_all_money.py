@@ -635,6 +635,9 @@ def upgrade() -> None:
     op.add_column("refund", sa.Column("due_on", sa.Date()))
     op.execute("UPDATE refund SET due_on = coalesce(ordered_at, now())::date")
     op.alter_column("refund", "due_on", nullable=False)
+    op.add_column(
+        "payment", sa.Column("checkout_form", postgresql.JSONB(astext_type=sa.Text()), nullable=True)
+    )
     op.add_column("payment", sa.Column("payer_iban_sealed", sa.LargeBinary(), nullable=True))
     op.add_column("payment", sa.Column("payer_iban_masked", sa.String(), nullable=False, server_default=""))
     # credit notes were of whole invoices; numbers are journal, year and sequence
@@ -688,6 +691,7 @@ def downgrade() -> None:
     op.drop_column("refund", "due_on")
     op.drop_column("payment", "payer_iban_masked")
     op.drop_column("payment", "payer_iban_sealed")
+    op.drop_column("payment", "checkout_form")
     op.drop_constraint("invoice_ubl_document_id_fkey", "invoice", type_="foreignkey")
     op.drop_column("invoice", "ubl_document_id")
     op.drop_column("invoice", "buyer")

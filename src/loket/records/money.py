@@ -5,6 +5,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
@@ -134,6 +135,8 @@ class Payment(SQLModel, table=True):
     amount: Decimal = Field(sa_type=Money)
     checkout_id: str | None = Field(default=None, unique=True)
     checkout_url: str | None = None
+    checkout_form: Json | None = Field(default=None, sa_type=JSONB)
+    """Where the module's page is only reached by a form: its `action` and `fields`."""
     return_mac: str | None = None
     return_url: str | None = None
     """Where on the municipality's website the citizen goes after paying."""
