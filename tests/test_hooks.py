@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlmodel import SQLModel, col
 
-from loket import applications, cases, deliveries, effects, endings, identity, invoices
+from loket import applications, cases, deliveries, effects, endings, identity, invoices, places
 from loket.consultation import consult
 from loket.lifecycle import (
     DeliveryStatus,
@@ -104,10 +104,10 @@ async def planned(world: Served) -> tuple[Case, Delivery, Slot]:
     today = datetime.now(UTC).date()
     offers = await world.loket.systems.planning.slots(today, today + timedelta(days=50), "2999")
     async with world.loket.work(the_system()) as work:
-        await deliveries.refresh(work, offers)
+        await places.refresh(work, offers)
     async with world.loket.work(the_system()) as work:
         locked = await work.session.get_one(Case, case.id, with_for_update=True)
-        slot = (await deliveries.free_slots(work, locked))[0]
+        slot = (await places.free_slots(work, locked))[0]
         delivery = await deliveries.book(work, locked, slot.id)
     return await again(world, case), delivery, slot
 

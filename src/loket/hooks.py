@@ -26,8 +26,8 @@ from starlette.routing import Route
 from loket import (
     agenda,
     cases,
-    deliveries,
     entries,
+    handovers,
     inbox,
     messages,
     payments,
@@ -365,16 +365,16 @@ async def _planning(loket: Loket, request: Request) -> Response:
     async def act(work: Work) -> Outcome:
         match notice.said:
             case planning.SlotMoved() as slot:
-                await deliveries.moved(work, slot.slot_id, slot.starts_at, slot.ends_at, slot.version)
+                await handovers.moved(work, slot.slot_id, slot.starts_at, slot.ends_at, slot.version)
             case planning.SlotCancelled() as slot:
-                await deliveries.cancelled(work, [slot.slot_id], slot.reason)
+                await handovers.cancelled(work, [slot.slot_id], slot.reason)
             case planning.DayCancelled() as day:
-                await deliveries.cancelled(work, day.slot_ids, day.reason)
+                await handovers.cancelled(work, day.slot_ids, day.reason)
             case planning.DeliveryConfirmed() as done:
                 at = min(done.delivered_at, datetime.now(UTC))  # their clock may be ahead of ours
-                await deliveries.delivered(work, done.booking_id, at, done.delivered_by)
+                await handovers.delivered(work, done.booking_id, at, done.delivered_by)
             case planning.DeliveryMissed() as missed:
-                await deliveries.missed(work, missed.booking_id, missed.reason)
+                await handovers.missed(work, missed.booking_id, missed.reason)
             case None:
                 return {"ignored": notice.type}
         return {"heard": notice.type}

@@ -1,8 +1,9 @@
 """Where a payout is booked: its amount in lines, one for each budget key (BBC), to the cent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlmodel import col
@@ -48,7 +49,7 @@ async def book_paid(work: Work, case: Case, payout: Payout) -> None:
         return
     lines = [
         bookkeeping.Posting(LedgerAccount.GRANTS, Decimal(line["amount"]), line["budget_key"])
-        for line in await split(work, case, payout)
+        for line in await _told(work, case, [payout.id]) or await split(work, case, payout)
     ]
     paid = [*lines, bookkeeping.Posting(LedgerAccount.BANK, -payout.amount)]
     await bookkeeping.book(
@@ -110,19 +111,20 @@ def granted_by_key(decision: Decision, budget_keys: Mapping[str, BudgetKey]) -> 
 
 async def _paid_by_key(work: Work, case: Case, decision: Decision) -> dict[Key, Decimal]:
     """What accounting was told to book on this case for earlier decisions, and was paid."""
-    paid = await recoveries.paid_before(work, case, decision)
+    lines = await _told(work, case, await recoveries.paid_before(work, case, decision))
+    return _summed((tuple(sorted(line["budget_key"].items())), Decimal(line["amount"])) for line in lines)
+
+
+async def _told(work: Work, case: Case, payout_ids: Sequence[UUID]) -> list[Json]:
+    """The lines that accounting is told of these payouts; there are none of what was never approved."""
     found = await work.session.scalars(
         select(col(Effect.payload)).where(
             col(Effect.case_id) == case.id,
             col(Effect.kind) == EffectKind.PAYOUT_SEND,
-            col(Effect.payload)["payout_id"].astext.in_([str(one) for one in paid]),
+            col(Effect.payload)["payout_id"].astext.in_([str(one) for one in payout_ids]),
         )
     )
-    return _summed(
-        (tuple(sorted(line["budget_key"].items())), Decimal(line["amount"]))
-        for payload in found
-        for line in payload["lines"]
-    )
+    return [line for payload in found for line in payload["lines"]]
 
 
 async def _of_invoice(work: Work, refund: Refund) -> dict[Key, Decimal]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from loket import deliveries
+from loket import deliveries, places
 from loket.app import Loket
 from loket.errors import Failed
 from loket.records import Case, Slot
@@ -43,4 +43,4 @@ async def read_again(loket: Loket, case_id: UUID) -> None:
         logger.warning("the slots could not be read again: %s", fault)
         return
     async with loket.work(the_system("Timetable")) as work:
-        await deliveries.refresh(work, offers)
+        await places.refresh(work, offers)

@@ -7,6 +7,7 @@ from strawberry import ID
 
 from loket import (
     deliveries,
+    handovers,
     records,
 )
 from loket.api.context import (
@@ -86,7 +87,7 @@ class Deliveries:
     ) -> DeliveryPayload:
         """Say that the goods were handed over."""
         delivery_id = decode_id(id, "Delivery")
-        await deliveries.delivered(work, delivery_id, work.now, work.actor.name, by_hand=True)
+        await handovers.delivered(work, delivery_id, work.now, work.actor.name, by_hand=True)
         return await _delivery(work, delivery_id)
 
     @mutation(policy=field_team)
@@ -98,7 +99,7 @@ class Deliveries:
     ) -> DeliveryPayload:
         """Say that the delivery did not succeed; the citizen chooses again."""
         delivery_id = decode_id(id, "Delivery")
-        await deliveries.missed(work, delivery_id, input.reason, by_hand=True)
+        await handovers.missed(work, delivery_id, input.reason, by_hand=True)
         return await _delivery(work, delivery_id)
 
     @mutation(policy=handler)
