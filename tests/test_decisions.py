@@ -492,6 +492,22 @@ async def test_of_a_list_each_case_is_prepared_or_says_why_not_and_a_repeat_says
     assert await doubtful.read(fields="status decision { id }") == {"status": "ASSESSMENT", "decision": None}
 
 
+async def test_a_refusal_that_is_remembered_does_not_repeat_what_was_given(town: Town) -> None:
+    dossiers = [await _weighed(town), await _weighed(town)]
+    citizen = personas.person(dossiers[0].who)
+    assert isinstance(citizen, personas.Citizen)
+    words = {"motivationFactual": f"Nummer {citizen.insz} van {citizen.family_name}, rekening {IBAN}."}
+    asked = {"caseIds": [one.id for one in dossiers], "idempotencyKey": town.key(), "input": words}
+    fields = "results { errors { code path message } }"
+    first = await town.does(HANDLER, "decisionPrepare", fields, **asked)
+    assert [one["errors"][0]["path"] for one in first["results"]] == [["input", "motivationFactual"]] * 2
+    assert await town.does(HANDLER, "decisionPrepare", fields, **asked) == first
+    ((kept,),) = await town.sql(
+        "SELECT answer::text FROM idempotentrequest WHERE key = :key", key=asked["idempotencyKey"]
+    )
+    assert not [one for one in (citizen.insz, citizen.family_name, IBAN, "539007547034") if one in kept]
+
+
 async def test_a_refusal_against_the_rules_is_motivated_by_who_wants_it(town: Town) -> None:
     dossier = await _weighed(town)
     refusal = await town.refused(
