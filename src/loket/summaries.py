@@ -56,7 +56,6 @@ LINES: dict[E, tuple[str, str]] = {
     E.REFUNDED:              ("Wij stortten {amount} terug.",                        "We paid {amount} back."),
     E.SLOT_NEEDED:           ("Kies een leverdag.",                                  "Choose a delivery day."),
     E.SLOT_REMINDED:         ("Wij vroegen u nog eens om een leverdag te kiezen.",   "We asked you again to choose a delivery day."),
-    E.SLOT_HELD:             ("U reserveerde een leverdag.",                         "You reserved a delivery day."),
     E.PLANNED:               ("De levering is gepland op {window}.",                 "The delivery is planned for {window}."),
     E.RESCHEDULED:           ("De levering is verplaatst naar {window}.",            "The delivery is moved to {window}."),
     E.SLOT_MOVED:            ("Wij moesten de levering verplaatsen naar {window}.",  "We had to move the delivery to {window}."),

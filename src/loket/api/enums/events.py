@@ -54,7 +54,6 @@ enumeration(
         "REFUNDED": "Money went back.",
         "SLOT_NEEDED": "A delivery slot is to be chosen.",
         "SLOT_REMINDED": "Reminded to choose a slot.",
-        "SLOT_HELD": "A slot was held.",
         "PLANNED": "The delivery is planned.",
         "RESCHEDULED": "The citizen chose another slot.",
         "SLOT_MOVED": "The planning tool moved the slot.",
