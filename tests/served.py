@@ -80,7 +80,10 @@ async def served(database_url: str, folder: Path, **changed: object) -> AsyncIte
 
 @contextmanager
 def listening() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # on a socket that does not say that it is TCP, asyncio lets answers wait 40 ms for the other side
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         yield listener
 
 
