@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -539,6 +540,7 @@ async def test_two_sign_and_the_signed_decision_is_there(world: World) -> None:
     page = PdfReader(io.BytesIO(await world.minutes.download(after.signed.url))).pages[0].extract_text()
     assert "De premie van 185,00 euro wordt toegekend." in page
     assert "Nadia El Amrani" in page
+    assert re.search(r"zitting van [0-9]{2}/[0-9]{2}/[0-9]{4} om [0-9]{2}\.[0-9]{2} uur", page)
 
 
 async def test_what_an_item_is_sent_back_for_is_told_to_nobody(world: World) -> None:
@@ -839,3 +841,14 @@ async def test_one_can_sit_on_the_body_at_the_desk(world: World) -> None:
     assert after is not None
     assert after.signed is not None
     assert "accepted_but_modified" in (await world.desk.get(page)).text
+
+
+async def test_the_desk_shows_what_is_to_come_before_what_was_held(world: World) -> None:
+    page = f"{world.house.config.urls['desk']}/systeem/minutes"
+    for number in range(3):
+        item = await world.proposed(f"SP-2026-00000{number}-X")
+        await world.order(f"meetings/{item.meeting_uid}/decide", heldNow=True)
+    shown = (await world.desk.get(page)).text.partition("Bijzonder comité voor de sociale dienst</h3>")[2]
+    shown = shown.partition("<h3>")[0]
+    places = [shown.index(one) for one in ("0 punten", "gehouden", "Vroegere zittingen (1)")]
+    assert places == sorted(places)

@@ -269,10 +269,11 @@ class Agenda:
         body = body_of(item["config_id"])
         assert meeting is not None
         assert body is not None
+        sits = datetime.fromisoformat(meeting["date"])
         content = pdf(
             item["title"],
             [
-                f"{body.title} - zitting van {meeting['date'].replace('T', ', ')}",
+                f"{body.title} - zitting van {sits:%d/%m/%Y} om {sits:%H.%M} uur",
                 item["title"],
                 *paragraphs(item["motivation"]),
                 *paragraphs(item["decision"]),

@@ -18,7 +18,7 @@ from loket.sandbox.state import State
 from loket.sandbox.system import Config
 
 SHOWN = 2
-"""Meetings of a body without anything on the agenda."""
+"""Meetings of a body that are still empty, and meetings that were held."""
 STATES = {"created": ("open", "good"), "frozen": ("agenda gesloten", "wait"), "decided": ("gehouden", "")}
 COLOURS = {"ACCEPTED": "good", "MODIFIED": "good", "REFUSED": "bad", "REMOVED": "bad", "POSTPONED": "wait"}
 BUTTONS = (
@@ -49,19 +49,24 @@ def section(config: Config, state: State) -> Markup:
 
 
 def _body(url: str, agenda: Agenda, body: Body) -> Markup:
-    parts = [Markup("<h3>{}</h3>").format(body.title)]
-    empty = 0
+    """What is still to come first; what was held behind it, the last one first."""
+    coming, held, empty = list[Markup](), list[Markup](), 0
     for meeting in agenda.meetings(body.config_id):
         items = agenda.on(meeting)
+        if meeting["state"] == "decided":
+            held[:0] = [_meeting(url, agenda, meeting, items)] if items else []
+            continue
         empty += not items
-        if items or (empty <= SHOWN and meeting["state"] != "decided"):
-            parts.append(_meeting(url, agenda, meeting, items))
-    return join(parts)
+        if items or empty <= SHOWN:
+            coming.append(_meeting(url, agenda, meeting, items))
+    earlier = [fold(f"Vroegere zittingen ({len(held) - SHOWN})", join(held[SHOWN:]))] if held[SHOWN:] else []
+    return join([Markup("<h3>{}</h3>").format(body.title), *coming, *held[:SHOWN], *earlier])
 
 
 def _meeting(url: str, agenda: Agenda, meeting: Json, items: list[Json]) -> Markup:
     waiting = [one for one in items if one["state"] in BEFORE_THE_BODY]
-    heading = Markup("{} {} {}").format(spoken(meeting["date"]), tag(*STATES[meeting["state"]]), len(items))
+    count = "1 punt" if len(items) == 1 else f"{len(items)} punten"
+    heading = Markup("{} {} {}").format(spoken(meeting["date"]), tag(*STATES[meeting["state"]]), count)
     path = f"{url}/sim/meetings/{meeting['UID']}"
     orders = []
     if waiting:
