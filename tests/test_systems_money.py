@@ -30,8 +30,9 @@ from loket.errors import BadNotice, BadSignature, Declined, Unavailable
 from loket.systems import accounting, planning
 from loket.systems.accounting import Accounting, Counterparty, Entry, EntryStatus, EntryType, Line
 from loket.systems.contract import Address
-from loket.systems.payments import Checkout, CheckoutStatus, RefundStatus, Worldline, cents, euro
+from loket.systems.payments import Checkout, CheckoutStatus, RefundStatus, cents, euro
 from loket.systems.planning import Contact, Item, Planning, SlotFull, SlotGone, SlotStatus
+from loket.systems.worldline import Worldline
 from raw_server import HANG, HANG_UP, Answer, Asked, RawServer, raw_server
 
 KEY = UUID("01943b0a-7c1e-7d2a-9c56-3a1f0b7e4d10")
@@ -143,7 +144,7 @@ async def test_no_usable_answer_about_money_may_be_repeated(answer: Answer) -> N
         with pytest.raises(Unavailable):
             await asked_to_pay(module)
         with pytest.raises(Unavailable):
-            await module.refund(key=KEY, payment_id="1_0", amount=Decimal(5))
+            await module.refund(key=KEY, payment_id="1_0", amount=Decimal(5), left=Decimal(60))
         await module.aclose()
 
 
@@ -180,9 +181,9 @@ async def test_a_key_that_is_still_busy_is_asked_again_and_one_that_was_misused_
     async with raw_server(Answer(409, busy), Answer(409, misused)) as raw:
         module = worldline(raw.url)
         with pytest.raises(Unavailable):
-            await module.refund(key=KEY, payment_id="1_0", amount=Decimal(5))
+            await module.refund(key=KEY, payment_id="1_0", amount=Decimal(5), left=Decimal(60))
         with pytest.raises(Declined):
-            await module.refund(key=KEY, payment_id="1_0", amount=Decimal(5))
+            await module.refund(key=KEY, payment_id="1_0", amount=Decimal(5), left=Decimal(60))
         await module.aclose()
 
 
@@ -291,8 +292,10 @@ async def test_a_refund_is_asked_once_per_key_and_read_back_from_its_payment() -
     async with raw_server(HANG_UP, Answer(201, refund), Answer(200, {"refunds": [other, done]})) as raw:
         module = worldline(raw.url)
         with pytest.raises(Unavailable):
-            await module.refund(key=KEY, payment_id="3066019730_0", amount=Decimal("12.5"))
-        made = await module.refund(key=KEY, payment_id="3066019730_0", amount=Decimal("12.5"))
+            await module.refund(key=KEY, payment_id="3066019730_0", amount=Decimal("12.5"), left=Decimal(60))
+        made = await module.refund(
+            key=KEY, payment_id="3066019730_0", amount=Decimal("12.5"), left=Decimal(60)
+        )
         state = await module.refund_state(made.id)
         failed = await module.refund_state("3066019730_2")
         with pytest.raises(Declined):

@@ -29,8 +29,9 @@ from loket.systems.accounting import (
     PaymentMethod,
 )
 from loket.systems.contract import Address
-from loket.systems.payments import Checkout, CheckoutStatus, RefundStatus, Worldline
+from loket.systems.payments import Checkout, CheckoutStatus, RefundStatus
 from loket.systems.planning import Contact, Item, Planning, SlotFull, SlotGone
+from loket.systems.worldline import Worldline
 from raw_server import Answer, Asked, RawServer, raw_server
 
 HOME = Address(street="Kerkstraat", house_number="12", postal_code="2999", municipality="Lindebeke")
@@ -137,10 +138,16 @@ async def test_a_citizen_pays_and_gets_the_money_back_in_two_parts(world: World)
     paid = {notice.type: notice for notice in heard}["payment.captured"]
     assert paid.payment == state
     assert (paid.reference, paid.checkout_id) == ("LB-2026-0004711-K", checkout.id)
-    first = await world.payments.refund(key=uuid7(), payment_id=state.payment_id, amount=Decimal("12.34"))
-    second = await world.payments.refund(key=uuid7(), payment_id=state.payment_id, amount=Decimal("47.66"))
+    first = await world.payments.refund(
+        key=uuid7(), payment_id=state.payment_id, amount=Decimal("12.34"), left=Decimal(60)
+    )
+    second = await world.payments.refund(
+        key=uuid7(), payment_id=state.payment_id, amount=Decimal("47.66"), left=Decimal(60)
+    )
     with pytest.raises(Declined, match="exceeds"):
-        await world.payments.refund(key=uuid7(), payment_id=state.payment_id, amount=Decimal("0.01"))
+        await world.payments.refund(
+            key=uuid7(), payment_id=state.payment_id, amount=Decimal("0.01"), left=Decimal(60)
+        )
     await world.order("worldline", f"refunds/{first.id}/settle", outcome="refunded")
     await world.order("worldline", f"refunds/{second.id}/settle", outcome="rejected")
     assert (await world.payments.refund_state(first.id)).status is RefundStatus.DONE
@@ -199,8 +206,10 @@ async def test_a_refund_whose_answer_was_lost_pays_back_once(world: World) -> No
     key = uuid7()
     await world.order("worldline", "faults", mode="lose_answer", count=1)
     with pytest.raises(Unavailable):
-        await world.payments.refund(key=key, payment_id=payment_id, amount=Decimal("10.00"))
-    made = await world.payments.refund(key=key, payment_id=payment_id, amount=Decimal("10.00"))
+        await world.payments.refund(key=key, payment_id=payment_id, amount=Decimal("10.00"), left=Decimal(60))
+    made = await world.payments.refund(
+        key=key, payment_id=payment_id, amount=Decimal("10.00"), left=Decimal(60)
+    )
     assert [one["id"] for one in world.house.states["worldline"].all("refund")] == [made.id]
 
 

@@ -16,14 +16,17 @@ from loket.channels.sms import Sms
 from loket.database import Database
 from loket.definition import Definition
 from loket.feed import Feed
+from loket.settings import PaymentModule as ModuleName
 from loket.settings import Settings, SettingsError
 from loket.systems.accounting import Accounting
 from loket.systems.acmidm import AcmIdm, MachineTokens, TokenFacts
 from loket.systems.dosis import Dosis
 from loket.systems.magda import Magda
 from loket.systems.minutes import Minutes
-from loket.systems.payments import PaymentModule, Worldline
+from loket.systems.payments import PaymentModule
 from loket.systems.planning import Planning
+from loket.systems.sips import Sips
+from loket.systems.worldline import Worldline
 from loket.vault import Vault
 from loket.work import Actor, Work
 
@@ -39,7 +42,8 @@ class Systems:
     dosis: Dosis
     mbp: Mbp
     ebox: EBox
-    payments: PaymentModule
+    payments: Mapping[str, PaymentModule]
+    """By `Payment.module`: each payment is asked of the module by which it was begun."""
     accounting: Accounting
     planning: Planning
     minutes: Minutes
@@ -50,7 +54,8 @@ class Systems:
     async def aclose(self) -> None:
         for close in (
             self.acmidm.aclose, self.magda.aclose, self.dosis.aclose, self.mbp.aclose, self.ebox.aclose,
-            self.payments.aclose, self.accounting.aclose, self.planning.aclose, self.minutes.aclose,
+            *(module.aclose for module in self.payments.values()),
+            self.accounting.aclose, self.planning.aclose, self.minutes.aclose,
             self.email.aclose, self.sms.aclose,
             *(one.aclose for one in self.tokens),
         ):  # fmt: skip
@@ -101,13 +106,23 @@ class Loket:
 
 
 def load_procedures(settings: Settings) -> Mapping[tuple[str, int], Definition]:
-    """All versions of all procedures. Raises `publishing.DefinitionError` naming file, line and reason."""
+    """All versions of all procedures.
+
+    Raises:
+        publishing.DefinitionError: naming file, line and reason.
+        SettingsError: something is sold with VAT, and the municipality has no VAT number.
+    """
     folders = [SHIPPED, *([Path(settings.procedures)] if settings.procedures else [])]
-    return {
+    found = {
         (definition.key, definition.version): definition
         for versions in publishing.load_all(folders).values()
         for definition in versions
     }
+    taxed = sorted(key for (key, _), one in found.items() if publishing.speaks_of_vat(one))
+    if taxed and not settings.municipality.vat_number:
+        needed = "LOKET_MUNICIPALITY_VAT_NUMBER is needed"
+        raise SettingsError(f"{needed}: {', '.join(dict.fromkeys(taxed))} sells within the scope of VAT")
+    return found
 
 
 def connect(settings: Settings, database: Database) -> Systems:
@@ -125,7 +140,10 @@ def connect(settings: Settings, database: Database) -> Systems:
         dosis=Dosis(settings.dosis, auth=dosis),
         mbp=Mbp(settings.notificaties, auth=notificaties, source_uri=settings.dosis.source_uri),
         ebox=EBox(settings.ebox, auth=ebox, sender_kbo=settings.municipality.kbo),
-        payments=Worldline(settings.worldline),
+        payments={
+            ModuleName.WORLDLINE: Worldline(settings.worldline),
+            ModuleName.SIPS: Sips(settings.sips),
+        },
         accounting=Accounting(settings.accounting),
         planning=Planning(settings.planning),
         minutes=Minutes(settings.minutes),

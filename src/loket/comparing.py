@@ -64,7 +64,7 @@ async def page(loket: Loket, effect: Effect) -> Done:
 
 async def _compared(loket: Loket, payment: Payment) -> list[Finding]:
     try:
-        state = await loket.systems.payments.checkout(payment.checkout_id or "")
+        state = await loket.systems.payments[payment.module].checkout(payment.checkout_id or "")
     except Declined as refusal:
         state = CheckoutState(CheckoutStatus.EXPIRED, None, None, refusal.reason)
     ours = payment.amount if payment.status is PaymentStatus.CAPTURED else None

@@ -45,12 +45,13 @@ async def credit(work: Work, case: Case, invoice: Invoice, amount: Decimal, reas
     cases.move(work, INVOICE, invoice, PartAction.CREDIT if whole else PartAction.CREDIT_PART)
     note = await _note(work, case, invoice, amount, reason)
     invoice.credited += amount
+    # at once: more than was due is never paid and credited together
+    surplus = max(-invoices.outstanding(invoice), Decimal(0))
+    invoice.paid -= surplus
     await cases.record(
         work, case, EventType.INVOICE_CREDITED, data={"amount": str(amount), "number": note.number}
     )
-    surplus = -invoices.outstanding(invoice)
-    if surplus > 0:
-        invoice.paid -= surplus
+    if surplus:
         await _give_back(work, case, invoice, surplus, reason)
     if not whole and invoices.is_open(invoice) and invoices.outstanding(invoice) == 0:
         cases.move(work, INVOICE, invoice, PartAction.PAY_FULL)

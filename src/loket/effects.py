@@ -7,6 +7,7 @@ effect, or one in doubt.
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID, uuid4
 
@@ -197,7 +198,7 @@ async def _poll_payment(loket: Loket, effect: Effect) -> Done:
     if payment.checkout_id is None:
         return Done({"skipped": "no checkout was opened"})
     try:
-        state = await loket.systems.payments.checkout(payment.checkout_id)
+        state = await loket.systems.payments[payment.module].checkout(payment.checkout_id)
     except Declined as refusal:
         state = CheckoutState(CheckoutStatus.EXPIRED, None, None, refusal.reason)
 
@@ -212,12 +213,16 @@ async def _refund(loket: Loket, effect: Effect) -> Done:
     payment = await _read(loket, Payment, refund.payment_id)
     if payment.provider_payment_id is None:
         raise Declined("payments", "the payment has no name at the payment module")
+    module = loket.systems.payments[payment.module]
     try:
         if refund.provider_refund_id is not None:
-            state = await loket.systems.payments.refund_state(refund.provider_refund_id)
+            state = await module.refund_state(refund.provider_refund_id)
         else:
-            state = await loket.systems.payments.refund(
-                key=effect.id, payment_id=payment.provider_payment_id, amount=refund.amount
+            state = await module.refund(
+                key=effect.id,
+                payment_id=payment.provider_payment_id,
+                amount=refund.amount,
+                left=await _left(loket, payment, refund),
             )
     except Declined as refusal:
         state = RefundState(refund.provider_refund_id or "", RefundStatus.FAILED, None, refusal.reason)
@@ -231,6 +236,12 @@ async def _refund(loket: Loket, effect: Effect) -> Done:
             await work.leave(EffectKind.PAYMENT_REFUND, effect.payload, case=case)
 
     return Done({"status": state.raw_status, "refund": state.id}, write)
+
+
+async def _left(loket: Loket, payment: Payment, refund: Refund) -> Decimal:
+    """What the payment module did not give back of a payment by other refunds."""
+    async with loket.database.transaction() as session:
+        return payment.amount - await refunds.accepted(session, payment.id, but=refund.id)
 
 
 async def _make_invoice_pdf(loket: Loket, effect: Effect) -> Done:
@@ -275,6 +286,7 @@ GIVEN_UP: dict[EffectKind, Callable[[Work, Case, Effect], Awaitable[None]]] = {
     EffectKind.LETTER_EBOX: paperwork.ebox_given_up,
     EffectKind.ADVICE_EMAIL: _adviser_not_reached,
     EffectKind.ACCOUNTING_ENTRY: entries.given_up,
+    EffectKind.PAYMENT_REFUND: refunds.given_up,
     EffectKind.PAYOUT_SEND: transfers.not_sent,
     EffectKind.PAYOUT_RECALL: transfers.not_recalled,
 }

@@ -4,6 +4,7 @@ Money is a fact: whatever is told about it is written down, by webhook, by retur
 the accounting package, by a clerk, in any order and any number of times, with one result.
 """
 
+import secrets
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -45,6 +46,8 @@ POLL_FIRST = timedelta(minutes=2)
 POLL_LONGEST = timedelta(minutes=30)
 CHECKOUT_LIFE = timedelta(hours=2)
 """How long a checkout page may be paid on; after it the payment module says EXPIRED."""
+SETTLING = timedelta(minutes=30)
+"""How long after its end a page may still turn out to be paid on: the payer may be at the bank."""
 SAME_TRANSFER = timedelta(days=5)
 """Two sources may name another day for one transfer: of sending, of booking, of value."""
 ACCOUNTING = "accounting"
@@ -58,7 +61,7 @@ class CheckoutOrder:
     """What the payment module must be asked, outside any transaction; `url` when it was asked before."""
 
     payment_id: UUID
-    case_id: UUID
+    module: str
     reference: str
     amount: Decimal
     expires_in: timedelta
@@ -88,9 +91,7 @@ async def start(work: Work, invoice_id: UUID, return_url: str | None = None) -> 
             if payment.checkout_url is None:
                 # another click waits for its page, or got none: asked with the same key it is the same page
                 payment.expires_at = work.now + CHECKOUT_LIFE
-            return CheckoutOrder(
-                payment.id, case.id, case.reference, outstanding, CHECKOUT_LIFE, payment.checkout_url
-            )
+            return ordered(payment, case)
     payment = Payment(
         invoice_id=invoice.id,
         case_id=case.id,
@@ -104,15 +105,36 @@ async def start(work: Work, invoice_id: UUID, return_url: str | None = None) -> 
     work.session.add(payment)
     await work.session.flush()
     await work.arm(TimerKind.CHECKOUT_POLL, work.now + POLL_FIRST, case=case, subject=payment.id)
-    return CheckoutOrder(payment.id, case.id, case.reference, outstanding, CHECKOUT_LIFE, None)
+    return ordered(payment, case)
+
+
+def ordered(payment: Payment, case: Case) -> CheckoutOrder:
+    return CheckoutOrder(
+        payment_id=payment.id,
+        module=payment.module,
+        reference=case.reference,
+        amount=payment.amount,
+        expires_in=CHECKOUT_LIFE,
+        url=payment.checkout_url,
+    )
 
 
 async def checkout_opened(work: Work, payment_id: UUID, checkout: Checkout) -> Payment:
-    """The payment module gave a page for this payment."""
+    """The payment module gave a page for this payment; a second page for it is shown to nobody."""
     payment = await work.session.get_one(Payment, payment_id)
     case = await cases.get(work, payment.case_id)
+    await work.session.refresh(payment, with_for_update={"key_share": True})
+    if payment.checkout_url is not None:
+        return payment
     payment.checkout_id, payment.checkout_url = checkout.id, checkout.url
     payment.return_mac = checkout.return_mac
+    if checkout.form:
+        # only a form of ours leads there; its address must be known to the payer alone
+        payment.return_mac = secrets.token_urlsafe(32)
+        payment.checkout_form = {"action": checkout.url, "fields": dict(checkout.form)}
+        payment.checkout_url = (
+            f"{work.settings.public_url}/hooks/payments/go/{checkout.id}.{payment.return_mac}"
+        )
     if not invoices.is_open(await work.session.get_one(Invoice, payment.invoice_id)):
         await void_checkouts(work, case)
     return payment
@@ -148,6 +170,8 @@ async def heard(work: Work, payment_id: UUID, state: CheckoutState, *, number: i
             await _captured(work, case, payment)
         case CheckoutStatus.FAILED | CheckoutStatus.EXPIRED | CheckoutStatus.CANCELLED:
             await _fail(work, payment, state.raw_status)
+        case CheckoutStatus.OPEN if _is_past(work, payment):
+            await _fail(work, payment, f"expired: {state.raw_status}")
         case CheckoutStatus.PENDING | CheckoutStatus.OPEN:
             if state.status is CheckoutStatus.PENDING and payment.status is PaymentStatus.STARTED:
                 payment.status = PaymentStatus.PENDING
@@ -158,6 +182,11 @@ async def heard(work: Work, payment_id: UUID, state: CheckoutState, *, number: i
                 )
             elif state.status is CheckoutStatus.PENDING:
                 await _look_again(work, case, payment, work.now + wait, number=number + 1)
+
+
+def _is_past(work: Work, payment: Payment) -> bool:
+    """Nobody paid while the page was open; not every module says by itself that it is closed."""
+    return payment.expires_at is not None and payment.expires_at + SETTLING < work.now
 
 
 async def _look_again(work: Work, case: Case, payment: Payment, at: datetime, *, number: int) -> None:
@@ -298,7 +327,7 @@ async def _captured(work: Work, case: Case, payment: Payment) -> None:
         known=payment.module == ACCOUNTING,
     )
     data = {"amount": str(payment.amount), "method": payment.method}
-    usable = await _count(work, case, invoice, payment)
+    usable = await count(work, case, invoice, payment.amount)
     if invoice.status is InvoiceStatus.PAID and usable > 0:
         if case.status is Status.AWAITING_PAYMENT:
             await work.disarm(
@@ -313,12 +342,12 @@ async def _captured(work: Work, case: Case, payment: Payment) -> None:
         await refunds.give_back(work, case, payment, payment.amount - usable, "more was paid than was due")
 
 
-async def _count(work: Work, case: Case, invoice: Invoice, payment: Payment) -> Decimal:
-    """Take from what is due what was paid, and answer how much of the money that is; the rest goes back."""
+async def count(work: Work, case: Case, invoice: Invoice, amount: Decimal) -> Decimal:
+    """Take `amount` (EUR) that is ours from what is due, and answer how much of it is; the rest goes back."""
     if not invoices.is_open(invoice):
         return Decimal(0)
-    revived = min(payment.amount, invoice.written_off)
-    usable = min(payment.amount, invoices.outstanding(invoice) + revived)
+    revived = min(amount, invoice.written_off)
+    usable = min(amount, invoices.outstanding(invoice) + revived)
     if usable <= 0:
         return Decimal(0)
     if revived:

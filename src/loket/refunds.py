@@ -4,12 +4,24 @@ from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from loket import bookkeeping, cases
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import REFUND, EventType, PartAction, RefundStatus
-from loket.records import Case, EffectKind, EntryType, Invoice, LedgerAccount, Payment, PaymentMethod, Refund
+from loket.records import (
+    Case,
+    Chargeback,
+    Effect,
+    EffectKind,
+    EntryType,
+    Invoice,
+    LedgerAccount,
+    Payment,
+    PaymentMethod,
+    Refund,
+)
 from loket.systems.payments import RefundState
 from loket.systems.payments import RefundStatus as ProviderRefundStatus
 from loket.work import Work, the_system
@@ -47,9 +59,30 @@ async def give_back(work: Work, case: Case, payment: Payment, amount: Decimal, r
 
 
 async def given_back(work: Work, payment: Payment) -> Decimal:
-    """What of a payment goes back, or went back, in EUR. A refund that failed is to be paid still."""
-    found = await work.session.scalar(
+    """What of a payment goes back, or went back, in EUR. A refund that failed is to be paid still.
+
+    What the payer's bank took back went back too.
+    """
+    by_us = await work.session.scalar(
         select(func.coalesce(func.sum(Refund.amount), 0)).where(col(Refund.payment_id) == payment.id)
+    )
+    by_the_bank = await work.session.scalar(
+        select(func.coalesce(func.sum(Chargeback.counted), 0)).where(
+            col(Chargeback.payment_id) == payment.id, col(Chargeback.reversed_on).is_(None)
+        )
+    )
+    return (by_us or Decimal(0)) + (by_the_bank or Decimal(0))
+
+
+async def accepted(session: AsyncSession, payment_id: UUID, *, but: UUID) -> Decimal:
+    """What the payment module took on to give back of a payment by refunds other than `but`, in EUR."""
+    found = await session.scalar(
+        select(func.coalesce(func.sum(Refund.amount), 0)).where(
+            col(Refund.payment_id) == payment_id,
+            col(Refund.id) != but,
+            col(Refund.provider_refund_id).is_not(None),
+            col(Refund.status).in_((RefundStatus.ORDERED, RefundStatus.DONE)),
+        )
     )
     return found or Decimal(0)
 
@@ -159,3 +192,10 @@ async def failed(work: Work, case: Case, refund: Refund, reason: str, *, came_ba
     if step is not None:
         refund.status = step.to
         await _ask_a_person(work, case, refund, why=reason)
+
+
+async def given_up(work: Work, case: Case, effect: Effect) -> None:
+    """The payment module could not be asked for too long."""
+    refund = await work.session.get_one(Refund, UUID(effect.payload["refund_id"]))
+    await work.session.refresh(refund, with_for_update={"key_share": True})
+    await failed(work, case, refund, effect.last_error)

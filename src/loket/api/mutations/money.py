@@ -31,6 +31,7 @@ from loket.api.roots import kept_whole, mutation
 from loket.api.scalars import IBAN
 from loket.errors import Declined, ErrorCode, Refused, Unavailable
 from loket.records import PaymentMethod
+from loket.systems.payments import Checkout
 from loket.work import Work
 
 LARGEST_AMOUNT = Decimal(10_000_000)
@@ -142,23 +143,23 @@ class Money:
             return order
 
         order = await kept_whole(context, begin)
-        if order.url is None:
+        url = order.url
+        if url is None:
+            module = context.loket.systems.payments[order.module]
+            hook = f"{context.loket.settings.public_url}/hooks/payments/{order.module}"
             try:
-                checkout = await context.loket.systems.payments.create_checkout(
+                checkout = await module.create_checkout(
                     key=order.payment_id,
                     reference=order.reference,
                     amount=order.amount,
-                    return_url=f"{context.loket.settings.public_url}/hooks/payments/worldline/return",
+                    return_url=f"{hook}/return",
                     language=context.viewer.language,
                     expires_in=order.expires_in,
-                    webhook_url=f"{context.loket.settings.public_url}/hooks/payments/worldline",
+                    webhook_url=hook,
                 )
             except Declined as refusal:
                 raise Unavailable(refusal.system, refusal.reason) from refusal
-            await kept_whole(context, lambda work: payments.checkout_opened(work, order.payment_id, checkout))
-            url = checkout.url
-        else:
-            url = order.url
+            url = await kept_whole(context, lambda work: _page_of(work, order.payment_id, checkout))
         return PaymentStartPayload(payment=Payment.of(order.payment_id), checkout_url=url)
 
     @mutation(policy=bookkeeper)
@@ -261,11 +262,9 @@ async def _opened(work: Work, payment_id: UUID) -> payments.CheckoutOrder | None
     if payment.checkout_url is None:
         return None
     case = await work.session.get_one(records.Case, payment.case_id)
-    return payments.CheckoutOrder(
-        payment_id=payment.id,
-        case_id=case.id,
-        reference=case.reference,
-        amount=payment.amount,
-        expires_in=payments.CHECKOUT_LIFE,
-        url=payment.checkout_url,
-    )
+    return payments.ordered(payment, case)
+
+
+async def _page_of(work: Work, payment_id: UUID, checkout: Checkout) -> str | None:
+    payment = await payments.checkout_opened(work, payment_id, checkout)
+    return payment.checkout_url
