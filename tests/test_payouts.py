@@ -603,22 +603,52 @@ async def test_what_is_paid_is_booked_on_the_key_of_each_benefit(
     assert sorted(booked, key=str) == sorted(lines, key=str)
 
 
-async def test_a_revision_books_what_it_adds_where_it_adds_it(town: Town) -> None:
+async def test_what_was_approved_before_orders_had_lines_is_booked_all_the_same(town: Town) -> None:
+    dossier = await _granted(town, "premium-of-two-keys", "home", "own")
+    payload = await town.does(HANDLER, "payoutOrder", "payout { id }", caseId=dossier.id)
+    async with _nothing_leaves(town):
+        await town.does(FINANCE, "payoutApprove", id=payload["payout"]["id"])
+        await town.sql(
+            "UPDATE effect SET payload = payload - 'lines' WHERE case_id = :id AND kind = 'PAYOUT_SEND'",
+            id=decode_id(dossier.id, "Case"),
+        )
+    await until(lambda: _is(dossier, "SENT"))
+    ((booked),) = await _booked(town, dossier)
+    assert sorted(amount for _, amount in booked) == ["30.00", "70.50"]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "lines"),
+    [
+        (
+            {"benefits": [{"key": "home", "granted": False}]},
+            {"benefits": [{"key": "home", "granted": True}], "outcome": "GRANTED"},
+            [[(OWN, "70.50")], [(HOME, "30.00")]],
+        ),
+        (
+            {"outcome": "GRANTED", "amount": "100.01"},
+            {"outcome": "GRANTED", "amount": "200.00"},
+            [[(HOME, "29.85"), (OWN, "70.16")], [(HOME, "29.85"), (OWN, "70.14")]],
+        ),
+    ],
+)
+async def test_a_revision_books_what_it_adds_where_it_adds_it(
+    town: Town, first: Json, then: Json, lines: list[list[tuple[Json, str]]]
+) -> None:
     dossier = await _weighed(town, "premium-of-two-keys", "home", "own")
     motivated = {name: text for name, text in GRANTED.items() if name != "granted"}
-    partly = {"benefits": [{"key": "home", "granted": False}]} | motivated
-    await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=partly)
+    await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=first | motivated)
     await town.does(HANDLER, "decisionTake", caseId=dossier.id, input=GRANTED)
     await _bank_does(town, await _is_sent(dossier), "execute")
     await dossier.until("COMPLETED")
     again = {"stage": "DECISION", "reason": "Herziening."}
     await town.does(HANDLER, "caseReopen", id=dossier.id, input=again)
     await dossier.until("AWAITING_DECISION")
-    both = {"outcome": "GRANTED", "benefits": [{"key": "home", "granted": True}]} | motivated
-    await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=both)
+    await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id], input=then | motivated)
     await town.does(HANDLER, "decisionTake", caseId=dossier.id, input=GRANTED)
     await _is_sent(dossier)
-    assert await _booked(town, dossier) == [[(OWN, "70.50")], [(HOME, "30.00")]]
+    booked = await _booked(town, dossier)
+    assert [sorted(one, key=str) for one in booked] == [sorted(one, key=str) for one in lines]
 
 
 async def test_a_refund_by_transfer_is_booked_where_the_invoice_was(town: Town) -> None:

@@ -124,7 +124,7 @@ async def _told(work: Work, case: Case, payout_ids: Sequence[UUID]) -> list[Json
             col(Effect.payload)["payout_id"].astext.in_([str(one) for one in payout_ids]),
         )
     )
-    return [line for payload in found for line in payload["lines"]]
+    return [line for payload in found for line in payload.get("lines", ())]
 
 
 async def _of_invoice(work: Work, refund: Refund) -> dict[Key, Decimal]:

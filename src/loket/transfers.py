@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from loket import pain, payout_book, payout_facts, payouts
+from loket import pain, payout_book, payout_facts, payout_lines, payouts
 from loket.app import Loket
 from loket.errors import InDoubt
 from loket.lifecycle import PartAction, PayoutStatus
@@ -43,7 +43,7 @@ async def send(loket: Loket, effect: Effect) -> Done:
     Silence becomes IN_DOUBT, never a repeat.
     """
     payout_id = UUID(effect.payload["payout_id"])
-    order = await _leaving(loket, payout_id, effect.payload["lines"])
+    order = await _leaving(loket, payout_id, effect.payload.get("lines"))
     if order is None:
         return Done({"skipped": "the payout was taken back"})
     try:
@@ -134,7 +134,7 @@ def _writing(payout_id: UUID, fact: payout_facts.Fact) -> Callable[[Work], Await
     return write
 
 
-async def _leaving(loket: Loket, payout_id: UUID, lines: list[Json]) -> PayoutOrder | None:
+async def _leaving(loket: Loket, payout_id: UUID, lines: list[Json] | None) -> PayoutOrder | None:
     """The order as it goes out; the same each time. None when the payout may not leave (any more)."""
     async with loket.work(the_system("Accounting")) as work:
         case, payout = await payout_book.get_locked(work, payout_id)
@@ -152,6 +152,8 @@ async def _leaving(loket: Loket, payout_id: UUID, lines: list[Json]) -> PayoutOr
             )
             if staff_id is not None and at is not None
         ]
+        # none yet: it was approved before orders had lines
+        lines = lines or await payout_lines.split(work, case, payout)
     iban = loket.vault.open(payout.iban_sealed)
     return PayoutOrder(
         id=payout.id,
