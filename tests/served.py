@@ -31,6 +31,7 @@ WORLDLINE = {
     "webhook_key_id": "hook",
     "webhook_secret": "hook secret",
 }
+SIPS = {"merchant_id": "002001000000002", "key_version": "1", "secret_key": "sips secret"}
 BOOKS = {"token": "books", "hook_secret": "books secret"}
 VANS = {"token": "vans", "hook_secret": "vans secret"}
 MINUTES = {"user": "loket", "password": "notulen-wachtwoord", "hook_secret": "geheim-van-de-notulen"}
@@ -148,6 +149,7 @@ def _outside(url: str, credentials: Credentials) -> dict[str, Any]:
         "acmidm": {"clients": [client]},
         "magda": {"certificate": Path(credentials.certificate).read_text()},
         "worldline": WORLDLINE | {"webhook_url": f"{url}/hooks/payments/worldline"},
+        "sips": SIPS,
         "accounting": BOOKS | {"hook_url": f"{url}/hooks/accounting"},
         "planning": VANS | {"hook_url": f"{url}/hooks/planning"},
         "sms": SMS,
@@ -171,6 +173,7 @@ def _settings(url: str, database_url: str, credentials: Credentials, house: Hous
         ),
         ebox=settings.Ebox(url=urls["ebox"], token_url=f"{urls['acmidm']}/op/v1/token"),
         worldline=settings.Worldline(url=urls["worldline"], **WORLDLINE),
+        sips=settings.Sips(url=urls["sips"], office_url=urls["sips"], **SIPS),
         accounting=settings.Accounting(url=urls["accounting"], **BOOKS),
         planning=settings.Planning(url=urls["planning"], **VANS),
         minutes=settings.Minutes(url=urls["minutes"], **MINUTES),

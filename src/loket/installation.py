@@ -30,8 +30,8 @@ from loket.settings import port as port_of
 
 API_PORT = 8000
 SANDBOX_PORT = 8100
-SANDBOX_PORTS = 12
-"""The desk, ten systems and mail."""
+SANDBOX_PORTS = 13
+"""The desk, eleven systems and mail."""
 CERTIFICATE_LIFE = timedelta(days=3650)
 SANDBOX_SCOPES = [
     "openid", "profile", "rrn", "vo", "loket", "DosisImport", "Notificaties", "Documentendienst",
@@ -107,6 +107,8 @@ def sandbox_urls(port: int) -> dict[str, str]:
         "LOKET_NOTIFICATIES_URL": at(port + 4),
         "LOKET_NOTIFICATIES_TOKEN_URL": f"{at(port + 1)}/op/v1/token",
         "LOKET_WORLDLINE_URL": at(port + 5),
+        "LOKET_SIPS_URL": at(port + 12),
+        "LOKET_SIPS_OFFICE_URL": at(port + 12),
         "LOKET_ACCOUNTING_URL": at(port + 6),
         "LOKET_PLANNING_URL": at(port + 7),
         "LOKET_SMS_URL": at(port + 8),
@@ -178,6 +180,8 @@ def _first_sandbox(home: Path, environment: Mapping[str, str]) -> None:
             "LOKET_WORLDLINE_API_SECRET": secrets.token_urlsafe(32),
             "LOKET_WORLDLINE_WEBHOOK_KEY_ID": secrets.token_hex(8),
             "LOKET_WORLDLINE_WEBHOOK_SECRET": secrets.token_urlsafe(32),
+            "LOKET_SIPS_MERCHANT_ID": "002001000000002",
+            "LOKET_SIPS_SECRET_KEY": secrets.token_urlsafe(32),
             "LOKET_ACCOUNTING_TOKEN": secrets.token_urlsafe(24),
             "LOKET_ACCOUNTING_HOOK_SECRET": secrets.token_urlsafe(32),
             "LOKET_PLANNING_TOKEN": secrets.token_urlsafe(24),
@@ -285,6 +289,11 @@ def _sandbox(installation: Installation, port: int) -> dict[str, Any]:
             "webhook_key_id": settings.worldline.webhook_key_id,
             "webhook_secret": settings.worldline.webhook_secret,
             "webhook_url": f"{public}/hooks/payments/worldline",
+        },
+        "sips": {
+            "merchant_id": settings.sips.merchant_id,
+            "key_version": settings.sips.key_version,
+            "secret_key": settings.sips.secret_key,
         },
         "accounting": {
             "token": settings.accounting.token,

@@ -22,6 +22,7 @@ from loket.sandbox import (
     minutes,
     notificaties,
     planning,
+    sips,
     sms,
     smtp,
     worldline,
@@ -43,6 +44,7 @@ SYSTEMS: tuple[System, ...] = (
     smtp.SYSTEM,
     minutes.SYSTEM,
     ebox.SYSTEM,
+    sips.SYSTEM,
 )
 # fmt: on
 """In the order of their ports. A new system is a line here; the desk stands before them all."""

@@ -73,16 +73,31 @@ async def pay(browser: httpx2.AsyncClient, checkout_url: str, back_to: str) -> N
     Raises:
         LostError: there is nothing to pay on the page, or it does not lead back.
     """
-    page = await open_page(browser, checkout_url)
+    page = await _through(browser, await open_page(browser, checkout_url), stay_out_of=back_to)
     ways = [form for form in forms(page) if form.fields.get("action") == "pay"]
     if ways:
         last = await send_form(browser, ways[0], {}, stay_out_of=back_to)
+        last = await _through(browser, last, stay_out_of=back_to)
+    elif page.is_redirect:
+        last = page
     elif links(page):
         last = await open_page(browser, links(page)[0], stay_out_of=back_to)
     else:
         raise LostError(f"nothing to pay at {_short(page)}")
     if not last.is_redirect:
         raise LostError(f"paid, and then left at {_short(last)}")
+
+
+async def _through(
+    browser: httpx2.AsyncClient, page: httpx2.Response, *, stay_out_of: str
+) -> httpx2.Response:
+    """Past the pages that only send one on by a form, with nothing on it to fill in or to choose."""
+    for _ in range(MOST_STEPS):
+        on = [] if page.is_redirect else forms(page)
+        if len(on) != 1 or on[0].open or "action" in on[0].fields:
+            return page
+        page = await send_form(browser, on[0], {}, stay_out_of=stay_out_of)
+    raise LostError(f"sent round in circles, last to {_short(page)}")
 
 
 async def _follow(browser: httpx2.AsyncClient, answer: httpx2.Response, stay_out_of: str) -> httpx2.Response:

@@ -19,13 +19,15 @@ BRUSSELS = ZoneInfo("Europe/Brussels")
 # fmt: off
 OFFSETS = {
     "desk": 0, "acmidm": 1, "magda": 2, "dosis": 3, "notificaties": 4, "worldline": 5,
-    "accounting": 6, "planning": 7, "sms": 8, "minutes": 10, "ebox": 11,
+    "accounting": 6, "planning": 7, "sms": 8, "minutes": 10, "ebox": 11, "sips": 12,
 }
 # fmt: on
 """Where each system of the sandbox listens, counted from the desk's port; mail is read at the desk."""
 DOWN = {"mode": "error"}
 """Answers each request with an error that says: try again later."""
-SYSTEMS_THAT_FALL = ("magda", "dosis", "notificaties", "worldline", "accounting", "planning", "sms", "smtp")
+SYSTEMS_THAT_FALL = (
+    "magda", "dosis", "notificaties", "worldline", "sips", "accounting", "planning", "sms", "smtp",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,10 @@ class Outside:
         return found
 
     async def checkouts(self, reference: str) -> list[Json]:
+        """Payment pages, at whichever payment module they were opened."""
         found: list[Json] = await self.read("worldline", "/sim/checkouts", reference=reference)
-        return found
+        at_sips: list[Json] = await self.read("sips", "/sim/checkouts", reference=reference)
+        return found + at_sips
 
     async def is_registered(self, insz: str) -> bool:
         """Whether MAGDA still keeps us informed about somebody."""
