@@ -54,6 +54,6 @@ async def balances(work: Work, starts_on: date, ends_on: date) -> Sequence[Balan
     )
     chart = list(LedgerAccount)
     return sorted(
-        (Balance(*row) for row in found.tuples()),
+        (Balance(*row) for row in found),
         key=lambda one: (chart.index(one.account), str(one.budget_key)),
     )

@@ -16,14 +16,18 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import bookkeeping, cases, rebooking
+from loket import bookkeeping, cases, operations, rebooking
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import TimerKind
 from loket.records import (
+    Case,
     Difference,
     DifferenceKind,
     DifferenceState,
+    Effect,
     EffectKind,
+    EffectState,
+    EntryState,
     JournalEntry,
     Json,
     Reconciliation,
@@ -174,7 +178,7 @@ async def repair(work: Work, difference: Difference, reason: str) -> None:
         case DifferenceKind.ENTRY_NOT_TOLD:
             case = await cases.get(work, UUID(str(difference.case_id)))
             entry = await work.session.get_one(JournalEntry, difference.subject_id)
-            await bookkeeping.tell(work, case, entry)
+            await tell_again(work, case, entry)
         case DifferenceKind.ENTRY_MISSING:
             case = await cases.get(work, UUID(str(difference.case_id)))
             await rebooking.book(work, case, difference.detail["type"], difference.subject_id)
@@ -185,6 +189,16 @@ async def repair(work: Work, difference: Difference, reason: str) -> None:
     difference.state, difference.ended_at = DifferenceState.REPAIRED, work.now
     difference.repaired_by_id = work.actor.id if work.actor.is_staff else None
     difference.detail = {**difference.detail, **({"reason": reason.strip()[:500]} if reason.strip() else {})}
+
+
+async def tell_again(work: Work, case: Case, entry: JournalEntry) -> None:
+    """Tell accounting of an entry once more: by the effect that was parked, where one stands in the way."""
+    effect = await work.session.get(Effect, entry.effect_id) if entry.effect_id else None
+    if effect is None or effect.state not in (EffectState.PARKED, EffectState.IN_DOUBT):
+        await bookkeeping.tell(work, case, entry)
+        return
+    await operations.retry(work, effect.id)
+    entry.state, entry.reason = EntryState.LEFT, ""
 
 
 # --- what is compared -------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from loket import bookkeeping, cases, reconciliation, records
+from loket import cases, reconciliation, records
 from loket.api.context import bookkeeper
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects.books import Difference, JournalEntry, Reconciliation
@@ -92,5 +92,5 @@ class Books:
         await work.session.refresh(entry, with_for_update={"key_share": True})
         if entry.state is not EntryState.REJECTED:
             raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=entry.state)
-        await bookkeeping.tell(work, case, entry)
+        await reconciliation.tell_again(work, case, entry)
         return JournalEntryPayload(journal_entry=JournalEntry.of(entry.id))
