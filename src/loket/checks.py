@@ -13,7 +13,7 @@ from sqlmodel import col
 from loket import advice, assessment, cases, definition, entitlements, screening
 from loket.errors import ErrorCode, Refused
 from loket.facts import CHECKED_IN, facts_of
-from loket.lifecycle import CHECK, FINAL, CheckStatus, EventType, PartAction, Role, Stage
+from loket.lifecycle import CHECK, FINAL, CheckStatus, EventType, PartAction, Stage
 from loket.records import Case, Check, Document, Effect, EffectKind, EffectState
 from loket.rules import Outcome, weigh
 from loket.sources import FRESH
@@ -63,8 +63,7 @@ async def repeat(work: Work, case: Case, key: str) -> Check:
     """
     check = await get(work, case, key)
     _refuse_once_decided(work, case)
-    operator = check.status is CheckStatus.UNKNOWN and Role.OPERATOR in work.actor.roles
-    cases.move(work.as_actor(the_system()) if operator else work, CHECK, check, PartAction.REPEAT)
+    cases.move(work, CHECK, check, PartAction.REPEAT)
     check.code, check.reference, check.subject_index = "", "", None
     check.document_id, check.replaced_by_id, check.remark = None, None, ""
     check.started_at, check.ended_at = work.now, None

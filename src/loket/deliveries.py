@@ -23,7 +23,7 @@ from loket.lifecycle import (
 )
 from loket.orders import goods
 from loket.records import Application, Booking, Case, Delivery, EffectKind, Person, Slot
-from loket.work import Work, the_system
+from loket.work import Work
 
 
 async def invite(work: Work, case: Case) -> None:
@@ -187,13 +187,17 @@ async def lose(work: Work, case: Case, delivery: Delivery, booking: Booking, rea
 
 
 async def call_off(work: Work, delivery_id: UUID, reason: str) -> None:
-    """A handler calls an agreed delivery off: the citizen is told and chooses again."""
+    """A handler calls an agreed delivery off: the citizen is told and chooses again.
+
+    Raises:
+        Refused: TRANSITION_NOT_ALLOWED where nothing is agreed, and for others.
+    """
     told = cases.said(reason, "reason")
     delivery, case = await get_locked(work, delivery_id)
     live = await places.live(work, delivery)
     if live is None or live.status is not SlotStatus.BOOKED or case.status in FINAL:
         raise cases.not_allowed(work, case)
-    await lose(work.as_actor(the_system(work.actor.name)), case, delivery, live, told)
+    await lose(work, case, delivery, live, told)
     await work.leave(EffectKind.PLANNING_CANCEL, {"delivery_id": str(delivery.id)}, case=case)
 
 

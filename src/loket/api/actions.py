@@ -100,6 +100,7 @@ _OF_PARTS: dict[CaseAction, tuple[Action, ...]] = {
     CaseAction.DELIVERY_HOLD_SLOT: (Action.BOOK_SLOT,),
     CaseAction.DELIVERY_BOOK_SLOT: (Action.BOOK_SLOT,),
     CaseAction.DELIVERY_RESCHEDULE: (Action.RESCHEDULE,),
+    CaseAction.DELIVERY_CANCEL: (Action.LOSE_SLOT,),
 }
 """The mutations that change a part of the case, and by it the case."""
 

@@ -114,7 +114,7 @@ _ROWS: dict[Stage, tuple[_Row, ...]] = {
         _Row(S.AWAITING_DELIVERY,  A.REPORT_MISSED,        S.AWAITING_SLOT,      FIELD_TEAM,  E.MISSED),
         _Row(S.AWAITING_DELIVERY,  A.RESCHEDULE,           SAME,                 APPLICANTS,  E.RESCHEDULED),
         _Row(S.AWAITING_DELIVERY,  A.MOVE_SLOT,            SAME,                 SYSTEM,      E.SLOT_MOVED),
-        _Row(S.AWAITING_DELIVERY,  A.LOSE_SLOT,            S.AWAITING_SLOT,      SYSTEM,      E.SLOT_LOST),
+        _Row(S.AWAITING_DELIVERY,  A.LOSE_SLOT,            S.AWAITING_SLOT,      RULES,       E.SLOT_LOST),
         # It was handed over, or the slot was lost, and that was told, before the delivery was due.
         _Row(S.AWAITING_DELIVERY,  A.PASS,                 NEXT,                 SYSTEM,      E.STAGE_PASSED),
         _Row(S.AWAITING_DELIVERY,  A.ASK_SLOT,             S.AWAITING_SLOT,      SYSTEM,      E.SLOT_NEEDED),

@@ -12,10 +12,10 @@ from loket.lifecycle.machine import (
     FIELD_TEAM,
     HANDLERS,
     MONEY,
+    OPERATORS,
     ORDERERS,
     RULES,
     SECRETARIES,
-    STAFF,
     SYSTEM,
     Machine,
     Step,
@@ -263,8 +263,8 @@ REFUND = Machine[RefundStatus, PartAction]("refund", (
 DELIVERY = Machine[DeliveryStatus, PartAction]("delivery", (
     Step(DeliveryStatus.TO_PLAN, PartAction.BOOK,    DeliveryStatus.PLANNED,   CITIZENS),
     Step(DeliveryStatus.TO_PLAN, PartAction.CANCEL,  DeliveryStatus.CANCELLED, CITIZENS),
-    Step(DeliveryStatus.PLANNED, PartAction.BOOK,    DeliveryStatus.PLANNED,   CITIZENS),
-    Step(DeliveryStatus.PLANNED, PartAction.LOSE,    DeliveryStatus.TO_PLAN,   SYSTEM),
+    Step(DeliveryStatus.PLANNED, PartAction.BOOK,    DeliveryStatus.PLANNED,   APPLICANTS),
+    Step(DeliveryStatus.PLANNED, PartAction.LOSE,    DeliveryStatus.TO_PLAN,   RULES),
     Step(DeliveryStatus.PLANNED, PartAction.CONFIRM, DeliveryStatus.DELIVERED, FIELD_TEAM),
     Step(DeliveryStatus.PLANNED, PartAction.MISS,    DeliveryStatus.MISSED,    FIELD_TEAM),
     Step(DeliveryStatus.PLANNED, PartAction.CANCEL,  DeliveryStatus.CANCELLED, CITIZENS),
@@ -285,14 +285,14 @@ SLOT = Machine[SlotStatus, PartAction]("slot", (
 MESSAGE = Machine[MessageStatus, PartAction]("message", (
     Step(MessageStatus.QUEUED, PartAction.SEND,    MessageStatus.SENT,      SYSTEM),
     Step(MessageStatus.QUEUED, PartAction.FAIL,    MessageStatus.FAILED,    SYSTEM),
-    Step(MessageStatus.QUEUED, PartAction.SKIP,    MessageStatus.SKIPPED,   RULES),
+    Step(MessageStatus.QUEUED, PartAction.SKIP,    MessageStatus.SKIPPED,   SYSTEM),
     # A receipt may overtake our own note that the message was sent.
     Step(MessageStatus.QUEUED, PartAction.DELIVER, MessageStatus.DELIVERED, SYSTEM),
     Step(MessageStatus.SENT,   PartAction.DELIVER, MessageStatus.DELIVERED, SYSTEM),
     Step(MessageStatus.SENT,   PartAction.FAIL,    MessageStatus.FAILED,    SYSTEM),
     Step(MessageStatus.FAILED, PartAction.DELIVER, MessageStatus.DELIVERED, SYSTEM),
     # An operator has its effect tried again.
-    Step(MessageStatus.FAILED, PartAction.RESEND,  MessageStatus.QUEUED,    STAFF),
+    Step(MessageStatus.FAILED, PartAction.RESEND,  MessageStatus.QUEUED,    OPERATORS),
 ))
 C, P = CheckStatus, PartAction
 CHECK = Machine[CheckStatus, PartAction]("check", (
@@ -301,7 +301,7 @@ CHECK = Machine[CheckStatus, PartAction]("check", (
     Step(C.RUNNING,  P.LEAVE_UNKNOWN, C.UNKNOWN,  SYSTEM),
     Step(C.UNKNOWN,  P.MEET,          C.MET,      SYSTEM),
     Step(C.UNKNOWN,  P.FAIL_TO_MEET,  C.NOT_MET,  SYSTEM),
-    Step(C.UNKNOWN,  P.REPEAT,        C.RUNNING,  RULES),
+    Step(C.UNKNOWN,  P.REPEAT,        C.RUNNING,  RULES | OPERATORS),
     Step(C.UNKNOWN,  P.REPLACE,       C.REPLACED, HANDLERS),
     Step(C.MET,      P.REPEAT,        C.RUNNING,  RULES),
     Step(C.NOT_MET,  P.REPEAT,        C.RUNNING,  RULES),
@@ -314,13 +314,13 @@ ADVICE = Machine[AdviceStatus, PartAction]("advice", (
     Step(V.REQUESTED, P.REMIND, V.REMINDED, SYSTEM),
     Step(V.REMINDED,  P.REMIND, V.REMINDED, SYSTEM),
     *(
-        Step(waiting, action, given, ADVISERS)
+        Step(waiting, action, given, by)
         # advice that comes late is advice still, as long as nobody decided
         for waiting in (V.REQUESTED, V.REMINDED, V.NO_REACTION)
-        for action, given in (
-            (P.ADVISE_FOR, V.POSITIVE),
-            (P.ADVISE_AGAINST, V.NEGATIVE),
-            (P.ADVISE_WITH_CONDITIONS, V.CONDITIONAL),
+        for action, given, by in (
+            (P.ADVISE_FOR, V.POSITIVE, ADVISERS),
+            (P.ADVISE_AGAINST, V.NEGATIVE, ADVISERS),
+            (P.ADVISE_WITH_CONDITIONS, V.CONDITIONAL, ADVISERS - SYSTEM),
         )
     ),
     # a machine's advice follows its check, which is asked again before anything is decided
@@ -338,7 +338,7 @@ ADVICE = Machine[AdviceStatus, PartAction]("advice", (
 D = DecisionStatus
 DECISION = Machine[DecisionStatus, PartAction]("decision", (
     Step(D.DRAFT,          P.PREPARE,       D.DRAFT,          HANDLERS),
-    Step(D.DRAFT,          P.PUT_ON_AGENDA, D.ON_AGENDA,      RULES),
+    Step(D.DRAFT,          P.PUT_ON_AGENDA, D.ON_AGENDA,      SYSTEM),
     Step(D.DRAFT,          P.GRANT,         D.GRANTED,        BODIES),
     Step(D.DRAFT,          P.GRANT_PARTLY,  D.PARTLY_GRANTED, BODIES),
     Step(D.DRAFT,          P.REFUSE,        D.REFUSED,        BODIES),
@@ -349,7 +349,7 @@ DECISION = Machine[DecisionStatus, PartAction]("decision", (
     Step(D.ON_AGENDA,      P.GRANT_PARTLY,  D.PARTLY_GRANTED, SECRETARIES),
     Step(D.ON_AGENDA,      P.REFUSE,        D.REFUSED,        SECRETARIES),
     Step(D.ON_AGENDA,      P.WITHDRAW,      D.WITHDRAWN,      BODIES),
-    Step(D.POSTPONED,      P.PUT_ON_AGENDA, D.ON_AGENDA,      RULES),
+    Step(D.POSTPONED,      P.PUT_ON_AGENDA, D.ON_AGENDA,      SYSTEM),
     Step(D.POSTPONED,      P.MODIFY,        D.TO_CONFIRM,     SECRETARIES),
     Step(D.POSTPONED,      P.GRANT,         D.GRANTED,        SECRETARIES),
     Step(D.POSTPONED,      P.GRANT_PARTLY,  D.PARTLY_GRANTED, SECRETARIES),
@@ -359,8 +359,8 @@ DECISION = Machine[DecisionStatus, PartAction]("decision", (
     Step(D.TO_CONFIRM,     P.GRANT_PARTLY,  D.PARTLY_GRANTED, HANDLERS),
     Step(D.TO_CONFIRM,     P.REFUSE,        D.REFUSED,        HANDLERS),
     Step(D.TO_CONFIRM,     P.WITHDRAW,      D.WITHDRAWN,      BODIES),
-    Step(D.GRANTED,        P.WITHDRAW,      D.WITHDRAWN,      BODIES),
-    Step(D.PARTLY_GRANTED, P.WITHDRAW,      D.WITHDRAWN,      BODIES),
+    Step(D.GRANTED,        P.WITHDRAW,      D.WITHDRAWN,      BODIES - SYSTEM),
+    Step(D.PARTLY_GRANTED, P.WITHDRAW,      D.WITHDRAWN,      BODIES - SYSTEM),
     Step(D.WITHDRAWN,      P.PREPARE,       D.DRAFT,          HANDLERS),
 ), frozenset({D.ON_AGENDA, D.POSTPONED}), (
     Wait(D.ON_AGENDA, TimerKind.MINUTES_POLL,  "asked at the minutes system until it has an end"),
@@ -386,7 +386,7 @@ PAYOUT = Machine[PayoutStatus, PartAction]("payout", (
     Step(X.SENT,     P.REJECT, X.REJECTED, MONEY),
     Step(X.SENT,     P.RETURN, X.RETURNED, MONEY),
     Step(X.SENT,     P.DOUBT,  X.IN_DOUBT, SYSTEM),
-    Step(X.IN_DOUBT, P.SEND,   X.SENT,     MONEY),
+    Step(X.IN_DOUBT, P.SEND,   X.SENT,     SYSTEM),
     Step(X.IN_DOUBT, P.REJECT, X.REJECTED, MONEY),
     Step(X.IN_DOUBT, P.RETURN, X.RETURNED, MONEY),
     Step(X.EXECUTED, P.RETURN, X.RETURNED, MONEY),
