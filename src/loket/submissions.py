@@ -208,7 +208,10 @@ def _own_words(html: str, draft: paper.DecisionDraft | None) -> str:
     words = plain_text(html)
     if draft is None or not words:
         return words
-    ours = {_bare(plain_text(one)) for one in paper.decision_html(draft)}
+    try:
+        ours = {_bare(plain_text(one)) for one in paper.decision_html(draft)}
+    except ValueError:  # it was refused since, and its sums with it: there is no draft to compare with
+        return words
     return "" if _bare(words) in ours else words
 
 
