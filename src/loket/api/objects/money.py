@@ -6,6 +6,7 @@ from decimal import Decimal
 from loket import lifecycle, paper, records
 from loket.api.context import Caller, of_case, of_person
 from loket.api.naming import Field, described, input_type, output
+from loket.api.objects.chargebacks import Chargeback
 from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
 from loket.api.objects.links import ItsCase
@@ -71,6 +72,12 @@ class Payment(Node):
     value_date: date | None = column("The day on which it counts.", "value_on")
     started_at: datetime = column("When it was begun.")
     ended_at: datetime | None = column("When it was settled.")
+    chargebacks: list[Chargeback] = listed(
+        "What the payer's bank took back.",
+        where="{t}.payment_id = {parent}.id",
+        order="{t}.taken_on, {t}.id",
+        with_parent=True,
+    )
     invoice: "Invoice" = one("What it pays.", on="invoice_id", with_parent=True)
 
 
