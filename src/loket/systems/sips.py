@@ -138,7 +138,9 @@ class Sips(PaymentModule):
             )
 
     async def refund(self, *, key: UUID, payment_id: str, amount: Decimal, left: Decimal) -> RefundState:
-        wanted, before = cents(amount), cents(left)
+        wanted, before = cents(amount), int(left * 100)
+        if wanted > before:
+            raise Declined(SYSTEM, f"{amount} is more than the {left} that is left")
         known = await self._get(payment_id)
         with Reading(SYSTEM):
             now = int(known["currentAmount"])
