@@ -48,7 +48,8 @@ async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path) -> i
         place = await find_place(asked.name, url, Outside.behind(desk, http), http, asked.seconds)
         say(f"Walking ‘{place.procedure['title']}’ at {url}; the outside world is at {desk}")
         if asked.count > 1:
-            return await crowd(place, number, count=asked.count, parallel=min(asked.parallel, asked.count))
+            parallel = min(asked.parallel, asked.count)
+            return await crowd(place, number, count=asked.count, parallel=parallel, money=asked.money)
         names = _variants(place, asked.variant)
         wrong = [name for name in names if not await walk(place, name, number)]
     if len(names) > 1:
@@ -156,6 +157,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--parallel", type=int, default=10, metavar="P", help="at most P at once (default 10)"
+    )
+    parser.add_argument(
+        "--money",
+        action="store_true",
+        help="with --count: trouble at the payment module and accounting, and all books compared at the end",
     )
     parser.add_argument(
         "--seconds", type=float, default=30.0, metavar="T", help="how long a step may take (default 30)"

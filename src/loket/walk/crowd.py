@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from loket.walk import arrivals
+from loket.walk import arrivals, books
 from loket.walk.citizen import Place
 from loket.walk.scene import Scene
 from loket.walk.scripts import scripts_for
@@ -52,8 +52,13 @@ class _Walked:
     by_hand: bool = False
 
 
-async def crowd(place: Place, number: Callable[[], int], *, count: int, parallel: int) -> int:
-    """Walk `count` times, at most `parallel` at once; the exit code."""
+async def crowd(
+    place: Place, number: Callable[[], int], *, count: int, parallel: int, money: bool = False
+) -> int:
+    """Walk `count` times, at most `parallel` at once; the exit code.
+
+    `money`: with trouble at the payment module and accounting meanwhile, and all books compared afterwards.
+    """
     patient = Place(
         place.url, place.outside, place.http, place.procedure, max(place.seconds, PATIENCE_SECONDS)
     )
@@ -67,11 +72,19 @@ async def crowd(place: Place, number: Callable[[], int], *, count: int, parallel
             story = Story(silent=True)
             tally.done(story, await _walk(patient, story, number, staff))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(count):
-            group.create_task(one())
+    async with AsyncExitStack() as stack:
+        if money:
+            await stack.enter_async_context(books.troubled(place.outside))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(one())
     _report(tally)
-    return 1 if tally.faults else 0
+    if not money:
+        return 1 if tally.faults else 0
+    differences = await books.agree(place.outside, staff["filip"])
+    for difference in differences[:40]:
+        say(f"  WRONG  {difference}")
+    return 1 if tally.faults or differences else 0
 
 
 async def _walk(

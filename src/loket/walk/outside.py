@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -239,6 +240,27 @@ class Outside:
         """Every system of the sandbox works again."""
         for system in (*SYSTEMS_THAT_FALL, "acmidm"):
             await self._faults(system, "DELETE")
+
+    async def spoil(self, system: str, fault: Json) -> None:
+        """Let a system misbehave in this way too."""
+        await self._faults(system, "POST", fault)
+
+    async def mend_one(self, system: str) -> None:
+        await self._faults(system, "DELETE")
+
+    async def money_at_the_module(self) -> Decimal:
+        """What Worldline captured, less what it paid back, by its own records; in EUR."""
+        captured = [
+            one["amount"]
+            for one in await self.read("worldline", "/sim/payments")
+            if one["standing"] == "captured"
+        ]
+        returned = [
+            one["amount"]
+            for one in await self.read("worldline", "/sim/refunds")
+            if one["standing"] == "refunded"
+        ]
+        return Decimal(sum(captured) - sum(returned)) / 100
 
     async def _faults(self, system: str, method: str, fault: Json | None = None) -> None:
         url = f"{self.address('desk')}/systeem/{system}/sim/faults"
