@@ -16,9 +16,9 @@ Json = dict[str, Any]
 
 TROUBLED = ("worldline", "accounting")
 TROUBLES: tuple[Json, ...] = (
-    {"mode": "lose_answer", "probability": 0.06},
-    {"mode": "error", "probability": 0.06},
-    {"mode": "duplicate", "probability": 0.06},
+    {"mode": "lose_answer", "probability": 0.06, "path": "/v"},
+    {"mode": "error", "probability": 0.06, "path": "/v"},
+    {"mode": "duplicate", "probability": 0.06, "path": "/v"},
     {"mode": "lose_answer", "probability": 0.1, "path": "hook:"},
     {"mode": "duplicate", "probability": 0.1, "path": "hook:"},
     {"mode": "refuse", "status": 503, "probability": 0.1, "path": "hook:"},
