@@ -72,6 +72,9 @@ MAY = {
     "adviceWithdraw":              {HANDLER, OPERATOR},
     "paymentStart":                {HANDLER, FINANCE, DRIVER, OPERATOR, SECRETARY},  # as above
     "paymentRegister":             {FINANCE},
+    "bankStatementImport":         {FINANCE},
+    "paymentMatch":                {FINANCE},
+    "bankEntrySetAside":           {FINANCE},
     "refundOrder":                 {FINANCE},
     "payoutOrder":                 {HANDLER, FINANCE, OPERATOR},
     "payoutApprove":               {FINANCE},

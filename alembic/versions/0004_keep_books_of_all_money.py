@@ -576,6 +576,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("statement_id", "position"),
     )
     op.create_index("bankentry_newest", "bankentry", ["booked_on", "id"], unique=False)
+    op.create_index("bankentry_of_account", "bankentry", ["counterparty_iban_index"], unique=False)
     op.create_index(
         "bankentry_open",
         "bankentry",
@@ -714,6 +715,7 @@ def downgrade() -> None:
     op.drop_column("creditnote", "case_id")
     op.drop_index(op.f("ix_bankentry_payout_id"), table_name="bankentry")
     op.drop_index("bankentry_open", table_name="bankentry", postgresql_where=sa.text("status = 'OPEN'"))
+    op.drop_index("bankentry_of_account", table_name="bankentry")
     op.drop_index("bankentry_newest", table_name="bankentry")
     op.drop_table("bankentry")
     op.drop_index(op.f("ix_dunning_case_id"), table_name="dunning")

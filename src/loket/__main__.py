@@ -4,6 +4,7 @@ loket run         everything on one machine: PostgreSQL, migrations, sandbox, AP
 loket serve       one API process            loket work       one worker process
 loket migrate     bring the database up to this Loket
 loket sandbox     the outside world in small, alone
+loket import-statement FILE…   take in the bank's statements now
 loket token       a Bearer token of a persona of the sandbox
 loket walk        let a scripted citizen and civil servant walk a procedure
 loket schema      print, write or check the GraphQL schema
@@ -19,6 +20,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,19 @@ def tables(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def import_statement(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when a file is refused."""
+    settings = replace(_installation(sandbox=None).settings, database_url=_database_url())
+    job: Coroutine[Any, Any, list[tuple[str, bool]]] = _part("loket.statement_files:run")(
+        settings, arguments.files
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        told = runner.run(job)
+    for line, _ in told:
+        _say(line)
+    return 0 if all(taken for _, taken in told) else 1
+
+
 def token(arguments: argparse.Namespace) -> int:
     running = supervisor.find(Path(_settings().home))
     if running is None:
@@ -228,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(command: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(command.__name__, help=about)
+        one = commands.add_parser(command.__name__.replace("_", "-"), help=about)
         one.set_defaults(command=command)
         return one
 
@@ -252,6 +267,8 @@ def _parser() -> argparse.ArgumentParser:
     either = one.add_mutually_exclusive_group()
     either.add_argument("--check", action="store_true", help="compare with those in README.md")
     either.add_argument("--write", action="store_true", help="write them into README.md")
+    one = add(import_statement, "take in statements of the bank: CODA or camt.053")
+    one.add_argument("files", nargs="+", metavar="FILE")
     one = add(token, "a Bearer token of the sandbox")
     one.add_argument(
         "--as",

@@ -4,6 +4,7 @@
     home/sandbox.env    how Loket reaches the sandbox, read only when the sandbox runs
     home/sandbox.json   the sandbox's side of the same, written anew at every start
     home/keys/          the client key for ACM/IDM, the key and certificate for MAGDA
+    home/bank/          where the sandbox's bank puts its statements
     home/postgres/      the private PostgreSQL        home/logs/   what the processes say
 
 The environment wins over both files.
@@ -86,6 +87,7 @@ def prepare(home: Path, environment: Mapping[str, str], *, sandbox: bool) -> Ins
     merged.setdefault("LOKET_WEBSITE_URL", merged["LOKET_PUBLIC_URL"])
     port = None
     if sandbox:
+        merged.setdefault("LOKET_BANK_STATEMENT_FOLDER", str((home / "bank").absolute()))
         port = port_of("LOKET_SANDBOX_PORT", merged["LOKET_SANDBOX_PORT"], row=SANDBOX_PORTS)
     if port is not None:
         merged = sandbox_urls(port) | merged
@@ -127,7 +129,7 @@ def _folders(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     # PostgreSQL's own user must pass through a home of root's; what is secret is closed by itself.
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    for name in ("keys", "logs", "sandbox"):
+    for name in ("keys", "logs", "sandbox", "bank"):
         (home / name).mkdir(mode=0o700, exist_ok=True)
 
 
@@ -300,6 +302,7 @@ def _sandbox(installation: Installation, port: int) -> dict[str, Any]:
             "hook_url": f"{public}/hooks/accounting",
             "hook_secret": settings.accounting.hook_secret,
         },
+        "bank": {"folder": settings.bank.statement_folder, "iban": settings.municipality.iban},
         "planning": {
             "token": settings.planning.token,
             "hook_url": f"{public}/hooks/planning",

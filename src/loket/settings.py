@@ -201,6 +201,13 @@ class Minutes:
     hook_secret: str = field(default="", repr=False)
     config_college: str = "meeting-config-college"
     config_council: str = "meeting-config-council"
+@dataclass(frozen=True)
+class Bank:
+    """Where the bank's statements of the municipality's account come in. Empty: no folder is watched."""
+
+    statement_folder: str = ""
+
+
     config_vast_bureau: str = "meeting-config-vast-bureau"
     config_rmw: str = "meeting-config-rmw"
     config_bcsd: str = "meeting-config-bcsd"
@@ -315,6 +322,7 @@ def _text(name: str, environment: Mapping[str, str]) -> str | None:
     file = environment.get(f"{name}_FILE") if not name.endswith("_FILE") else None
     if file is None:
         return None
+    bank: Bank = field(default_factory=Bank)
     try:
         return Path(file).read_text("utf-8").strip()
     except OSError as fault:

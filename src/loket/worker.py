@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -16,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from loket import cases, lanes, logs, messages, reconciliation
+from loket import cases, lanes, logs, messages, reconciliation, statement_files
 from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.effects import GIVEN_UP, carry_out
@@ -81,6 +82,7 @@ class Worker:
                 self._watch(Deadlines(self._loket, asking=False)),
                 self._watch(Deadlines(self._loket, asking=True)),
                 self._sweep(),
+                self._read_statements(),
             )
         ]
         try:
@@ -160,6 +162,19 @@ class Worker:
                 if lost:
                     logger.warning("%d effects had no lane", lost)
             await asyncio.sleep(pause)
+
+    async def _read_statements(self) -> None:
+        """What the bank put in the watched folder, and movements that an import left to be matched."""
+        place = self._loket.settings.bank.statement_folder
+        folder = statement_files.Folder(self._loket, Path(place)) if place else None
+        while True:
+            try:
+                if folder is not None:
+                    await folder.look()
+                await statement_files.match_due(self._loket)
+            except Exception:
+                logger.exception("statements could not be looked at; trying again")
+            await asyncio.sleep(statement_files.LOOK_SECONDS)
 
     async def _serve(self, claim: Claim) -> None:
         """Carry out the lane's open effects, oldest first, until it is empty or must wait."""

@@ -24,6 +24,13 @@ from loket.api.context import (
 from loket.api.naming import decode_id, described_argument
 from loket.api.objects.advice import ADVICE_ORDER, Advice, AdviceFilter
 from loket.api.objects.applications import APPLICATIONS_ORDER, Application, ApplicationFilter
+from loket.api.objects.bank import (
+    BANK_ENTRY_ORDER,
+    BANK_STATEMENT_ORDER,
+    BankEntry,
+    BankEntryFilter,
+    BankStatement,
+)
 from loket.api.objects.books import (
     DIFFERENCE_ORDER,
     JOURNAL_ORDER,
@@ -139,6 +146,17 @@ class Query:
         "Where two records of the same money disagree, last found first.",
         filter=DifferenceFilter,
         orders=DIFFERENCE_ORDER,
+        policy=bookkeeper,
+    )
+    bank_statements: Connection[BankStatement] = many(
+        "The bank's statements, last imported first.",
+        orders=BANK_STATEMENT_ORDER,
+        policy=bookkeeper,
+    )
+    bank_entries: Connection[BankEntry] = many(
+        "Movements on the municipality's account, last booked first.",
+        filter=BankEntryFilter,
+        orders=BANK_ENTRY_ORDER,
         policy=bookkeeper,
     )
     deliveries: Connection[Delivery] = many(

@@ -65,6 +65,7 @@ class BankEntry(SQLModel, table=True):
         ),
         Index("bankentry_open", "booked_on", "id", postgresql_where=text("status = 'OPEN'")),
         Index("bankentry_newest", "booked_on", "id"),
+        Index("bankentry_of_account", "counterparty_iban_index"),
     )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)

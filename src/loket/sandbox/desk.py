@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from loket.sandbox import advisers, post, roles
+from loket.sandbox import advisers, bank, post, roles
 from loket.sandbox.acmidm import token_for
 from loket.sandbox.faults import MODES, Fault, Faults, Mode, sim_routes
 from loket.sandbox.orders import Wrong, refused
@@ -52,6 +52,9 @@ def _app(config: Config, systems: tuple[System, ...]) -> Starlette:
 
     async def play(request: Request) -> Response:
         return _page(config, systems, "Meespelen", roles.play(config), request)
+
+    async def at_the_bank(request: Request) -> Response:
+        return _page(config, systems, "Bank", bank.page(config), request)
 
     async def advice(request: Request) -> Response:
         if request.method == "GET":
@@ -95,6 +98,7 @@ def _app(config: Config, systems: tuple[System, ...]) -> Starlette:
         routes=[
             Route("/", front),
             Route("/meespelen", play),
+            Route("/bank", at_the_bank),
             Route("/advies", advice, methods=["GET", "POST"]),
             Route("/burger", find),
             Route("/burger/{key}", one_citizen),
@@ -102,6 +106,7 @@ def _app(config: Config, systems: tuple[System, ...]) -> Starlette:
             Route("/systeem/{name}/storing", break_it, methods=["POST"]),
             *[Mount(f"/systeem/{system.name}", routes=_sim(config, system)) for system in systems],
             *post.routes(config.states["desk"]),
+            *bank.routes(config),
         ],
         exception_handlers={Wrong: refused},
     )
@@ -131,6 +136,7 @@ def _page(
     links = [
         ("/", "Overzicht"),
         ("/meespelen", "Meespelen"),
+        ("/bank", "Bank"),
         *((f"/systeem/{system.name}", system.title) for system in systems),
     ]
     navigation = join(

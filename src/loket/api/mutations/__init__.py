@@ -5,6 +5,7 @@ import strawberry
 from loket.api.mutations.advice import Advising
 from loket.api.mutations.applications import Applications
 from loket.api.mutations.assessment import Assessment
+from loket.api.mutations.bank import Bank
 from loket.api.mutations.books import Books
 from loket.api.mutations.casework import Casework
 from loket.api.mutations.counter import Counter
@@ -28,6 +29,7 @@ class Mutation(
     Money,
     Books,
     Payouts,
+    Bank,
     Deliveries,
     Upkeep,
 ):
