@@ -9,11 +9,10 @@ import graphql
 import orjson
 import pytest
 
-from loket import identity
+from loket import departments
 from loket.api.context import Caller, Context
 from loket.api.naming import decode_id, encode_id
 from loket.api.schema import schema
-from loket.lifecycle import Role
 from loket.records import ActorKind
 from loket.terms import morning_of
 from loket.vault import token_hash
@@ -342,8 +341,8 @@ async def test_an_adviser_of_a_department_is_asked_what_that_department_is(
 ) -> None:
     loket = both.town.served.loket
     actor = Actor(
-        ActorKind.STAFF, "Iemand", identity.roles_of(roles), None,
-        departments=identity.departments_of(roles, Role.ADVISER),
+        ActorKind.STAFF, "Iemand", departments.roles_of(roles), None,
+        departments=departments.departments_of(roles),
     )  # fmt: skip
     context = Context(loket, Caller(loket, actor, "nl"), loket.database)
     asked = "query($r: String!) { case(reference: $r) { advices { adviser } } }"

@@ -368,6 +368,8 @@ async def tried(database_url: str, tmp_path: Path) -> AsyncIterator[Tried]:
         await town.does(who, "applicationSetAnswers", id=draft, input=ANSWERS)
         payload = await town.does(who, "applicationSubmit", "case { id reference }", id=draft)
         dossier = Dossier(town, who, payload["case"]["id"], payload["case"]["reference"])
+        # a department that has people in every role
+        await town.sql("UPDATE \"case\" SET department = 'Milieudienst'")
         yield Tried(town, dossier, who)
 
 

@@ -12,7 +12,8 @@ from loket.api.naming import decode_id
 from loket.sandbox import personas
 from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
 
-SOCIAL, SECRETARIAT = "sofie", "sandra"
+COLLEAGUE, SOCIAL, SECRETARIAT = "greet", "sofie", "sandra"
+"""Another handler of the department, and one of another department."""
 """Another handler than the one who entered it."""
 ADDRESS = {"street": "Beekdal", "number": "9", "postalCode": "2999", "city": "Lindebeke"}
 PDF = b"%PDF-1.7\n" + bytes(100)
@@ -213,7 +214,7 @@ async def test_what_is_said_at_the_counter_has_no_source(town: Town) -> None:
 
 async def test_a_draft_that_is_thrown_away_leaves_nothing_of_the_visitor(town: Town) -> None:
     draft = await begins(town, familyName="Vergeetmij", address=ADDRESS, email="v@voorbeeld.example")
-    await town.does(SOCIAL, "applicationDiscard", id=draft["id"])
+    await town.does(COLLEAGUE, "applicationDiscard", id=draft["id"])
     rows = await town.sql(
         "SELECT p.* FROM person p JOIN application a ON a.person_id = p.id WHERE a.id = :id",
         id=decode_id(draft["id"], "Application"),
@@ -309,12 +310,12 @@ async def test_letters_go_with_the_days_batch_and_are_sent_once_it_was_posted(to
 async def test_any_handler_goes_on_with_it_and_nobody_else(town: Town) -> None:
     draft = await begins(town)
     read = "query($id: ID!) { application(id: $id) { id } node(id: $id) { id } applications { totalCount } }"
-    for who in (HANDLER, SOCIAL, OPERATOR):
+    for who in (HANDLER, COLLEAGUE):
         seen = await town.ask(who, read, id=draft["id"])
         assert seen["application"] == seen["node"] == {"id": draft["id"]}
         assert seen["applications"]["totalCount"] > 0
         await town.does(who, "applicationSetAnswers", id=draft["id"], input={"declaration": True})
-    for who in (FINANCE, DRIVER, "an"):
+    for who in (SOCIAL, FINANCE, DRIVER, "an"):
         seen = await town.ask(who, read, id=draft["id"])
         assert seen["application"] is seen["node"] is None
         refused = await town.refused(who, "applicationSetAnswers", id=draft["id"], input={})
@@ -348,13 +349,13 @@ async def test_the_citizen_can_finish_at_home_what_was_begun_at_the_counter(town
 
 async def test_drafts_of_the_counter_have_a_bound(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counter, "MAX_OPEN_AT_COUNTER", 1)
-    first = await begins(town, who=SOCIAL)
+    first = await begins(town, who=COLLEAGUE)
     refused = await town.refused(
-        SOCIAL, "applicationStartAtCounter", procedure="compost-bin", input=visitor()
+        COLLEAGUE, "applicationStartAtCounter", procedure="compost-bin", input=visitor()
     )
     assert refused["code"] == "TOO_LARGE"
-    await town.does(SOCIAL, "applicationDiscard", id=first["id"])
-    await begins(town, who=SOCIAL)
+    await town.does(COLLEAGUE, "applicationDiscard", id=first["id"])
+    await begins(town, who=COLLEAGUE)
 
 
 async def test_a_case_is_handed_in_once_with_all_its_faults_named_before(town: Town) -> None:
@@ -424,9 +425,10 @@ async def test_handlers_hear_of_a_case_that_came_in_at_the_counter(town: Town) -
 
     async def heard() -> bool:
         told = await town.ask(
-            SOCIAL, "query($after: Cursor) { events(after: $after, first: 100) { type case { reference } } }",
+            COLLEAGUE,
+            "query($after: Cursor) { events(after: $after, first: 100) { type case { reference } } }",
             after=cursor,
-        )  # fmt: skip
+        )
         mine = [one["type"] for one in told["events"] if one["case"]["reference"] == dossier.reference]
         return "SUBMITTED" in mine and "TASK_OPENED" in mine
 

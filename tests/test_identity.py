@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlmodel import col
 
-from loket import identity
+from loket import departments, identity
 from loket.app import Loket
 from loket.lifecycle import Role
 from loket.records import Person, SignInAttempt, Staff, WebSession
@@ -139,10 +139,10 @@ async def test_staff_sign_in_with_the_roles_that_acm_gives_them(world: Served) -
 
 
 def test_a_role_of_a_department_counts_as_that_role_and_an_unknown_one_as_none() -> None:
-    assert identity.roles_of(("LoketBehandelaar-SocialeDienst",)) == {Role.HANDLER}
-    assert identity.roles_of(("LoketBehandelaarX", "Burgemeester", "")) == frozenset()
+    assert departments.roles_of(("LoketBehandelaar-SocialeDienst",)) == {Role.HANDLER}
+    assert departments.roles_of(("LoketBehandelaarX", "Burgemeester", "")) == frozenset()
     every = ("LoketFinancien", "LoketUitvoerder", "LoketAdviseur", "LoketBeheerder")
-    assert identity.roles_of(every) == {Role.FINANCE, Role.FIELD_WORKER, Role.ADVISER, Role.OPERATOR}
+    assert departments.roles_of(every) == {Role.FINANCE, Role.FIELD_WORKER, Role.ADVISER, Role.OPERATOR}
 
 
 async def test_signing_in_again_ends_the_session_before(world: Served) -> None:

@@ -374,7 +374,7 @@ async def test_a_token_tells_who_carries_it(acm: AcmIdm, house: House) -> None:
     assert staff is not None
     assert (citizen.kind, citizen.insz) == (Kind.CITIZEN, "84631251272")
     assert citizen.scopes == {"openid", "profile", "rrn"}
-    assert (staff.kind, staff.roles) == (Kind.STAFF, ("LoketBehandelaar",))
+    assert (staff.kind, staff.roles) == (Kind.STAFF, ("LoketBehandelaar-Milieudienst",))
 
 
 async def test_a_made_up_token_is_nobody_s(acm: AcmIdm) -> None:

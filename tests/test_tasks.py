@@ -12,7 +12,7 @@ from loket.handling import TASKS
 from loket.sandbox import personas
 from loket.settings import Mailboxes, Settings, SettingsError
 from premiums import Json, written
-from town import HANDLER, OPERATOR, Dossier, Town, opened
+from town import OPERATOR, Dossier, Town, opened
 
 BOXES = "Sociale dienst=sociaal@lindebeke.example; *=onthaal@lindebeke.example"
 RECEPTION, SOCIAL = "onthaal@lindebeke.example", "sociaal@lindebeke.example"
@@ -110,7 +110,7 @@ async def test_a_department_hears_once_that_a_case_waits_and_nobodys_name(town: 
         assert told
         assert told not in str(letter)
     assert f"{town.served.loket.settings.website_url}/beheer/dossiers/{dossier.reference}" in letter["text"]
-    await town.does(HANDLER, "caseDeclareAdmissible", id=dossier.id)
+    await town.does(OPERATOR, "caseDeclareAdmissible", id=dossier.id)
     assert await dossier.tasks() == ["ASSESS"]
     assert len(await _heard(town, dossier, SOCIAL)) == 1, "it is no new case any more"
     assert await _heard(town, dossier, RECEPTION) == []
@@ -121,7 +121,7 @@ async def test_who_has_no_mailbox_of_its_own_shares_one_and_what_is_taken_is_not
     assert len(await _heard(town, told, RECEPTION)) == 1
     await town.does(OPERATOR, "systemPause", system="email")
     taken = await _referred(town, "culture")
-    await town.does(HANDLER, "caseAssign", id=taken.id)
+    await town.does(OPERATOR, "caseAssign", id=taken.id)
     await town.does(OPERATOR, "systemResume", system="email")
     assert await _heard(town, taken, RECEPTION) == []
     (effect,) = await town.sql(

@@ -45,6 +45,7 @@ from loket.api.payloads import USER_ERRORS, Payload
 from loket.api.reads import (
     EVERYBODY,
     NOBODY,
+    Allowed,
     Connection,
     Node,
     anyone,
@@ -240,7 +241,7 @@ class Context:
         return f"{self.viewer.kind}:{self.viewer.person_id}"
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[AsyncSession, None]:
+    async def transaction(self, policy: Allowed | None = None) -> AsyncGenerator[AsyncSession, None]:
         async with self.reader.transaction() as session:
             yield session
 

@@ -17,6 +17,7 @@ from sqlmodel import col
 from loket import assessment, cases, wording
 from loket.assessment import AWAITED
 from loket.definition import Adviser
+from loket.departments import key_of
 from loket.errors import ErrorCode, Refused
 from loket.facts import CHECKED_IN
 from loket.lifecycle import (
@@ -50,6 +51,14 @@ class Opinion(StrEnum):
     POSITIVE = "POSITIVE"
     NEGATIVE = "NEGATIVE"
     CONDITIONAL = "CONDITIONAL"
+
+
+class Letter(StrEnum):
+    """What an adviser is written."""
+
+    ASKED = "ASKED"
+    REMINDED = "REMINDED"
+    WITHDRAWN = "WITHDRAWN"
 
 
 @dataclass(frozen=True)
@@ -175,11 +184,17 @@ async def _question(work: Work, case: Case, adviser: Adviser) -> str:
 
 
 async def _write_to(
-    work: Work, case: Case, advice: Advice, adviser: Adviser, event_seq: int | None, *, again: bool = False
+    work: Work,
+    case: Case,
+    advice: Advice,
+    adviser: Adviser,
+    event_seq: int | None,
+    *,
+    about: Letter = Letter.ASKED,
 ) -> None:
     """By e-mail, where an address is known: an internal adviser without one has the work list."""
     if adviser.email:
-        told = {"advice_id": str(advice.id), "reminder": again}
+        told = {"advice_id": str(advice.id), "about": about}
         await work.leave(EffectKind.ADVICE_EMAIL, told, case=case, event_seq=event_seq)
 
 
@@ -205,7 +220,7 @@ async def remind(work: Work, case: Case, advice_id: UUID, days: int) -> None:
         return
     cases.move(work.as_actor(the_system()), ADVICE, advice, PartAction.REMIND)
     event = await cases.record(work, case, EventType.ADVICE_REMINDED, data=_said(advice))
-    await _write_to(work, case, advice, adviser, event.seq, again=True)
+    await _write_to(work, case, advice, adviser, event.seq, about=Letter.REMINDED)
     await _arm_reminder(work, case, advice, adviser, after=days)
 
 
@@ -230,7 +245,8 @@ async def give(work: Work, case: Case, advice: Advice, words: Words) -> None:
         Refused: REQUIRED and TOO_LARGE for its words; TRANSITION_NOT_ALLOWED when it was given or withdrawn,
             or the case is decided on; NOT_ALLOWED for what a machine must answer.
     """
-    may_answer = not work.actor.is_staff or Role.HANDLER in work.actor.roles or is_asked(work.actor, advice)
+    handles = Role.HANDLER in cases.roles_in(work, case)
+    may_answer = not work.actor.is_staff or handles or is_asked(work.actor, advice)
     if advice.kind is AdviserKind.MACHINE or not may_answer:
         raise Refused(ErrorCode.NOT_ALLOWED)
     text = cases.said(words.text, "text")
@@ -251,8 +267,11 @@ async def withdraw(work: Work, case: Case, advice: Advice, reason: str) -> None:
     """It is not needed any more.
 
     Raises:
-        Refused: REQUIRED without a reason; TRANSITION_NOT_ALLOWED once it was given, or its time has passed.
+        Refused: REQUIRED without a reason; NOT_ALLOWED for who handles no cases of this department;
+            TRANSITION_NOT_ALLOWED once it was given, or its time has passed.
     """
+    if not cases.roles_in(work, case) & {Role.HANDLER, Role.OPERATOR}:
+        raise Refused(ErrorCode.NOT_ALLOWED)
     await _withdraw(work, case, advice, cases.said(reason, "reason"))
     await _went_on(work, case)
 
@@ -312,7 +331,10 @@ async def _given(work: Work, case: Case, advice: Advice) -> None:
 async def _withdraw(work: Work, case: Case, advice: Advice, why: str) -> None:
     cases.move(work, ADVICE, advice, PartAction.WITHDRAW)
     await work.disarm(TimerKind.ADVICE_REMINDER, TimerKind.ADVICE_END, subject=advice.id)
-    await cases.record(work, case, EventType.ADVICE_WITHDRAWN, data=_said(advice) | {"why": why})
+    event = await cases.record(work, case, EventType.ADVICE_WITHDRAWN, data=_said(advice) | {"why": why})
+    adviser = work.definition(case).adviser(advice.adviser)
+    if adviser is not None and advice.kind is not AdviserKind.MACHINE:
+        await _write_to(work, case, advice, adviser, event.seq, about=Letter.WITHDRAWN)
 
 
 async def _went_on(work: Work, case: Case) -> None:
@@ -346,22 +368,27 @@ async def get_locked(
         Refused: NOT_FOUND, also for who may not know of it; VERSION_CONFLICT, the version being the case's.
     """
     advice = await work.session.get(Advice, advice_id)
-    if advice is None or not may_see(work.actor, advice):
+    case = await work.session.get(Case, advice.case_id) if advice is not None else None
+    if advice is None or case is None or not may_see(work, case, advice):
         raise Refused(ErrorCode.NOT_FOUND)
-    case = await cases.get(work.as_actor(the_system()), advice.case_id, expected_version=expected_version)
+    await cases.get(work.as_actor(the_system()), case.id, expected_version=expected_version)
     return case, await behind(work, case, advice.id)
 
 
-def may_see(actor: Actor, advice: Advice) -> bool:
-    """Advisers know of what is asked of their own service; other staff of all."""
-    return actor.is_staff and (bool(actor.roles - {Role.ADVISER}) or is_asked(actor, advice))
+def may_see(work: Work, case: Case, advice: Advice) -> bool:
+    """Advisers know of what is asked of their own service or body; other staff of all in their cases."""
+    return bool(cases.roles_in(work, case) & cases.SEES_CASES) or is_asked(work.actor, advice)
 
 
 def is_asked(actor: Actor, advice: Advice) -> bool:
-    """Whether this is for an adviser of the actor's service to answer; `context.ASKED_OF_ME` is the same."""
-    theirs = not actor.departments or advice.department in ("", *actor.departments)
-    asked = advice.kind is AdviserKind.INTERNAL and advice.status is not AdviceStatus.WITHDRAWN
-    return Role.ADVISER in actor.roles and theirs and asked
+    """Whether this is for the actor to answer; `context.ASKED_OF_ME` is the same."""
+    if Role.ADVISER not in actor.roles or advice.status is AdviceStatus.WITHDRAWN:
+        return False
+    if not actor.is_staff:
+        return advice.kind is AdviserKind.EXTERNAL and advice.adviser in actor.bodies
+    of_all = Role.ADVISER not in actor.departments or not advice.department
+    theirs = of_all or key_of(advice.department) in actor.departments[Role.ADVISER]
+    return theirs and advice.kind is AdviserKind.INTERNAL
 
 
 async def behind(work: Work, case: Case, advice_id: UUID) -> Advice:

@@ -1,9 +1,12 @@
-"""Letters to those whose advice is asked: in them the question and the case's number, and nobody's name."""
+"""Letters to those whose advice is asked: in them the case's number and the way to the question, no more.
+
+The question itself may name the applicant, and e-mail is no place for that.
+"""
 
 from uuid import UUID
 
-from loket import letterhead, wording
-from loket.advice import token_of
+from loket import letterhead, newwork, wording
+from loket.advice import Letter, token_of
 from loket.app import Loket
 from loket.assessment import AWAITED
 from loket.channels.email import Mail
@@ -13,17 +16,29 @@ from loket.letterhead import Block, Button, Facts, Paragraph
 from loket.outcome import Done
 from loket.records import Advice, AdviserKind, Case, Effect
 
+SUBJECTS = {
+    Letter.ASKED: "Advies gevraagd voor dossier {reference}",
+    Letter.REMINDED: "Herinnering: advies gevraagd voor dossier {reference}",
+    Letter.WITHDRAWN: "Advies niet meer nodig voor dossier {reference}",
+}
+OPENINGS = {
+    Letter.ASKED: "{name} vraagt uw advies over een dossier.",
+    Letter.REMINDED: "{name} vraagt uw advies over een dossier.",
+    Letter.WITHDRAWN: "{name} vroeg uw advies over een dossier.",
+}
+WITHDRAWN = "Dat advies is niet meer nodig: u hoeft niet meer te antwoorden."
 SENT = "U krijgt deze e-mail omdat {name} u om advies vraagt."
 
 
 async def send(loket: Loket, effect: Effect) -> Done:
-    """Ask by e-mail, or remind; an external adviser answers with the link in it."""
+    """Ask by e-mail, remind, or say that it is needed no more; outside it is answered with the link."""
     async with loket.database.transaction() as session:
         advice = await session.get_one(Advice, UUID(effect.payload["advice_id"]))
         case = await session.get_one(Case, advice.case_id)
     definition = loket.procedures[case.procedure_key, case.procedure_version]
     adviser = definition.adviser(advice.adviser)
-    if advice.status not in AWAITED:
+    about = _about(effect)
+    if about is not Letter.WITHDRAWN and advice.status not in AWAITED:
         return Done({"skipped": "nobody awaits it any more"})
     if adviser is None or not adviser.email:
         raise Declined("email", "no e-mail address is known")
@@ -31,6 +46,13 @@ async def send(loket: Loket, effect: Effect) -> Done:
         _letter(loket, effect, adviser, definition, advice, case, adviser.email)
     )
     return Done({"message_id": receipt.message_id, "answer": receipt.answer})
+
+
+def _about(effect: Effect) -> Letter:
+    told = effect.payload
+    # what was left before there were three kinds
+    earlier = Letter.REMINDED if told.get("reminder") else Letter.ASKED
+    return Letter(told.get("about", earlier))
 
 
 def _letter(
@@ -44,22 +66,17 @@ def _letter(
 ) -> Mail:
     """In Dutch, the language in which administrations write to each other."""
     municipality = loket.settings.municipality
-    subject = f"Advies gevraagd voor dossier {case.reference}"
-    if effect.payload["reminder"]:
-        subject = f"Herinnering: {subject[0].lower()}{subject[1:]}"
+    about = _about(effect)
+    subject = SUBJECTS[about].format(reference=case.reference)
+    facts = [("Dossier", case.reference), ("Aan", adviser.title.nl)]
+    if about is not Letter.WITHDRAWN:
+        facts.append(("Antwoord ten laatste op", wording.day(advice.due_on, "nl")))
+    said = [Paragraph(WITHDRAWN)] if about is Letter.WITHDRAWN else _how(loket, advice, case)
     blocks: list[Block] = [
         Paragraph("Beste,"),
-        Paragraph(f"{municipality.name} vraagt uw advies over een dossier."),
-        Facts(
-            (
-                ("Dossier", case.reference),
-                ("Aan", adviser.title.nl),
-                ("Antwoord ten laatste op", wording.day(advice.due_on, "nl")),
-            )
-        ),
-        Paragraph("Onze vraag:"),
-        Paragraph(advice.question),
-        *_how(loket, advice),
+        Paragraph(OPENINGS[about].format(name=municipality.name)),
+        Facts(tuple(facts)),
+        *said,
     ]
     closing: list[Block] = [
         Paragraph(f"Met vriendelijke groeten,\n{definition.department.nl} van {municipality.name}"),
@@ -77,12 +94,15 @@ def _letter(
     )
 
 
-def _how(loket: Loket, advice: Advice) -> list[Block]:
+def _how(loket: Loket, advice: Advice, case: Case) -> list[Block]:
+    website = loket.settings.website_url
     if advice.kind is not AdviserKind.EXTERNAL:
-        return [Paragraph("Meld u aan in Loket: deze vraag staat in uw lijst met adviezen.")]
-    link = f"{loket.settings.website_url}/advies?token={token_of(loket.vault, advice)}"
+        return [
+            Button("Lees de vraag", f"{website}{newwork.PAGE}{case.reference}"),
+            Paragraph("Meld u aan in Loket: deze vraag staat in uw lijst met adviezen."),
+        ]
     return [
-        Button("Geef uw advies", link),
+        Button("Lees de vraag en geef uw advies", f"{website}/advies?token={token_of(loket.vault, advice)}"),
         Paragraph(
             "Deze link dient alleen voor dit advies. Geef hem niet door: wie hem heeft, kan antwoorden."
         ),

@@ -126,9 +126,10 @@ async def get(
 
 
 def _may_fill_in(work: Work, application: Application) -> bool:
-    """A citizen's own draft stays the citizen's alone; one of the counter any handler may go on with."""
+    """A citizen's own draft stays the citizen's; with one of the counter its department's handlers go on."""
     if work.actor.is_staff:
-        return application.channel is Channel.COUNTER and Role.HANDLER in work.actor.roles
+        department = definition_of(work, application).department.nl
+        return application.channel is Channel.COUNTER and Role.HANDLER in work.actor.roles_at(department)
     return application.person_id == work.actor.id
 
 

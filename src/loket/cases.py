@@ -1,6 +1,7 @@
 """A case and its one way forward: `advance` is the only place where a status changes."""
 
 import hashlib
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -41,7 +42,7 @@ from loket.work import Work, the_system
 
 LONGEST_TEXT = 4_000
 """Characters of a reason, a question, an answer: it goes on into messages and to other systems."""
-_SEES_EVERY_CASE = frozenset(
+SEES_CASES = frozenset(
     {Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.SECRETARIAT, Role.OPERATOR, Role.SYSTEM}
 )
 
@@ -63,6 +64,7 @@ async def get(
 
     Raises:
         Refused: NOT_FOUND for a missing case and for one that the actor may not know of;
+            NOT_ALLOWED where the roles for which the door opened are of another department;
             VERSION_CONFLICT when somebody changed it since `expected_version`.
     """
     found = await work.session.scalars(
@@ -74,6 +76,8 @@ async def get(
     case = found.one_or_none()
     if case is None or not may_see(work, case):
         raise Refused(ErrorCode.NOT_FOUND)
+    if work.actor.is_staff and not work.permits(roles_in(work, case)):
+        raise Refused(ErrorCode.NOT_ALLOWED)
     if expected_version is not None and expected_version != case.version:
         raise Refused(
             ErrorCode.VERSION_CONFLICT,
@@ -84,10 +88,10 @@ async def get(
 
 
 def may_see(work: Work, case: Case) -> bool:
-    """The applicant sees the own cases; staff with a task in them see all."""
+    """The applicant sees the own cases; staff those of the departments for which they have a task."""
     if work.actor.kind is ActorKind.CITIZEN:
         return case.person_id == work.actor.id
-    return bool(work.actor.roles & _SEES_EVERY_CASE)
+    return bool(roles_in(work, case) & SEES_CASES)
 
 
 async def open_for(work: Work, application: Application, definition: Definition) -> Case:
@@ -245,10 +249,15 @@ async def complete_tasks(work: Work, case: Case, *kinds: str, remark: str = "") 
 
 
 def roles_in(work: Work, case: Case) -> frozenset[Role]:
-    """In which qualities the actor acts on this case."""
+    """In which qualities the actor acts on this case: of staff, the roles of its department."""
     if work.actor.kind is ActorKind.CITIZEN:
         return frozenset({Role.APPLICANT}) if case.person_id == work.actor.id else frozenset()
-    return work.actor.roles
+    return work.actor.roles_at(case.department)
+
+
+def acting(work: Work, case: Case) -> Work:
+    """The same work, in the qualities that the actor has in this case."""
+    return work.as_actor(replace(work.actor, roles=roles_in(work, case)))
 
 
 def said(value: str, field: str) -> str:

@@ -61,6 +61,7 @@ async def repeat(work: Work, case: Case, key: str) -> Check:
         Refused: NOT_FOUND for a check that was not asked; TRANSITION_NOT_ALLOWED while it runs, once
             decided, and for others.
     """
+    work = cases.acting(work, case)
     check = await get(work, case, key)
     _refuse_once_decided(work, case)
     cases.move(work, CHECK, check, PartAction.REPEAT)

@@ -42,19 +42,23 @@ class Visitor:
     email: str | None = None
     phone: str | None = None
     language: str | None = None
+    by_letter: bool | None = None
+    """Whether letters are wanted in the place of e-mails and text messages; None: as it was."""
 
 
 async def start(work: Work, procedure_key: str, visitor: Visitor) -> Application:
     """Open a draft for a visitor.
 
     Raises:
-        Refused: NOT_ALLOWED for who handles no cases; NOT_FOUND for a procedure that is not offered today;
-            TOO_LARGE with too many open drafts.
+        Refused: NOT_ALLOWED for who handles no cases of its department; NOT_FOUND for a procedure that is not
+            offered today; TOO_LARGE with too many open drafts.
         ManyRefused: every fault in what was said of the visitor.
     """
     if not work.actor.is_staff or Role.HANDLER not in work.actor.roles:
         raise Refused(ErrorCode.NOT_ALLOWED)
     definition = applications.offered(work, procedure_key)
+    if Role.HANDLER not in work.actor.roles_at(definition.department.nl):
+        raise Refused(ErrorCode.NOT_ALLOWED)
     number = _checked(work, visitor)
     await _bound(work)
     person = await _person(work, visitor, number)
@@ -158,6 +162,7 @@ async def _person(work: Work, visitor: Visitor, number: str | None) -> Person:
         email=visitor.email,
         phone=visitor.phone,
         language=visitor.language,
+        by_letter=visitor.by_letter,
     )
     await work.session.flush()
     return person

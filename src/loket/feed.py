@@ -68,11 +68,13 @@ class Happening:
     procedure: str
     handler_id: UUID | None
     """Whose case it was when the event was read."""
+    department: str
+    """Its key."""
 
 
 @dataclass(frozen=True)
 class Interest:
-    """Whose events: of a case, of a person, or all (staff); and of these, which. None: no matter."""
+    """Whose events: of a case, a person, departments, or all (staff); of these, which. None: no matter."""
 
     case_id: UUID | None = None
     person_id: UUID | None = None
@@ -80,6 +82,7 @@ class Interest:
     handler_id: UUID | None = None
     statuses: frozenset[Status] | None = None
     types: frozenset[EventType] | None = None
+    departments: frozenset[str] | None = None
 
     def wants(self, one: Happening) -> bool:
         return (
@@ -89,6 +92,7 @@ class Interest:
             and (self.handler_id is None or one.handler_id == self.handler_id)
             and (self.statuses is None or one.status in self.statuses)
             and (self.types is None or one.type in self.types)
+            and (self.departments is None or one.department in self.departments)
         )
 
     @property
@@ -218,6 +222,9 @@ class Feed:
         if interest is not None and interest.person_id is not None:
             conditions.append("event.person_id = %(person_id)s")
             given["person_id"] = interest.person_id
+        if interest is not None and interest.departments is not None:
+            conditions.append('"case".department_key = ANY(%(departments)s::text[])')
+            given["departments"] = sorted(interest.departments)
         async with self._database.reader() as reader:
             rows = await (
                 await reader.execute(EVENTS_AFTER.format(conditions=" AND ".join(conditions)), given)
@@ -225,9 +232,9 @@ class Feed:
         return [
             Happening(
                 Cursor(after.epoch, xid, seq), id, case_id, person_id,
-                EventType(type), Status(status), procedure, handler_id,
+                EventType(type), Status(status), procedure, handler_id, department,
             )
-            for xid, seq, id, case_id, person_id, type, status, procedure, handler_id in rows
+            for xid, seq, id, case_id, person_id, type, status, procedure, handler_id, department in rows
         ]  # fmt: skip
 
     async def _listen(self) -> None:
@@ -281,7 +288,7 @@ POSITION = """
 """
 EVENTS_AFTER = """
     SELECT event.xid::text::bigint, event.seq, event.id, event.case_id, event.person_id,
-           event.type, event.status, "case".procedure_key, "case".handler_id
+           event.type, event.status, "case".procedure_key, "case".handler_id, "case".department_key
       FROM event JOIN "case" ON "case".id = event.case_id
      WHERE (event.xid, event.seq) > (%(xid)s::text::xid8, %(seq)s)
        AND event.xid < pg_snapshot_xmin(pg_current_snapshot())

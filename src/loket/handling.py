@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from uuid import UUID
 
-from loket import cases
+from loket import cases, departments
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import Action, Role, Stage, TaskStatus
 from loket.records import Case, Note, Staff, Task
@@ -49,14 +49,20 @@ def may_settle(kind: str, roles: frozenset[Role]) -> bool:
 
 
 async def assign(work: Work, case: Case, staff_id: UUID | None) -> None:
-    """Give the case to a handler; without `staff_id` to oneself.
+    """Give the case to a handler of its department; without `staff_id` to oneself.
 
     Raises:
-        Refused: NOT_FOUND for somebody unknown.
+        Refused: NOT_FOUND for somebody unknown; VALIDATION for who is no handler of this department, as far
+            as ACM/IDM last told.
     """
     handler = await work.session.get(Staff, staff_id or work.actor.id)
     if handler is None:
         raise Refused(ErrorCode.NOT_FOUND, path=["handlerId"])
+    known = departments.roles_of(handler.roles), departments.departments_of(handler.roles)
+    if Role.HANDLER not in departments.roles_at(*known, case.department):
+        dutch, english = f"geen behandelaar van {case.department}", f"no handler of {case.department}"
+        reason = english if work.actor.language == "en" else dutch
+        raise Refused(ErrorCode.VALIDATION, path=["handlerId"], reason=reason)
     case.handler_id = handler.id
     name = f"{handler.given_name} {handler.family_name}".strip()
     await cases.advance(work, case, Action.ASSIGN, data={"handler": name})
@@ -145,7 +151,7 @@ async def complete_task(work: Work, task_id: UUID, remark: str) -> Task:
         raise Refused(ErrorCode.NOT_FOUND)
     case = await cases.get(work, task.case_id)
     await work.session.refresh(task)
-    if not may_settle(task.kind, work.actor.roles):
+    if not may_settle(task.kind, cases.roles_in(work, case)):
         raise Refused(ErrorCode.NOT_ALLOWED)
     if task.status is not TaskStatus.OPEN:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=task.status)

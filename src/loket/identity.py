@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import orjson
 from sqlalchemy import select
@@ -19,6 +19,7 @@ from sqlmodel import col
 from starlette.requests import cookie_parser
 
 from loket.app import Loket
+from loket.departments import departments_of, roles_of
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import Role
 from loket.records import ActorKind, Person, Staff
@@ -30,19 +31,8 @@ from loket.work import Actor
 LANGUAGES = ("nl", "en", "fr", "de")
 BEARERS_KEPT = 10_000
 LONGEST_TOKEN = 4096
-
-# fmt: off
-ROLES = {
-    # what ACM/IDM calls it     what one may do here
-    "LoketBehandelaar":         Role.HANDLER,
-    "LoketFinancien":           Role.FINANCE,
-    "LoketUitvoerder":          Role.FIELD_WORKER,
-    "LoketAdviseur":            Role.ADVISER,
-    "LoketSecretariaat":        Role.SECRETARIAT,
-    "LoketBeheerder":           Role.OPERATOR,
-}
-# fmt: on
-"""A role may carry a suffix, for a department of the municipality: `LoketBehandelaar-SocialeDienst`."""
+SERVICES = UUID("5d8d5a3e-6a3e-5b0f-9a53-0d0a6a0b7c11")
+"""Service accounts have no row: their ids are made of their client_id, in this space (RFC 9562)."""
 
 
 class SessionKind(StrEnum):
@@ -131,18 +121,6 @@ def safe_return(settings: Settings, address: str) -> str | None:
         return None
 
 
-def roles_of(names: tuple[str, ...]) -> frozenset[Role]:
-    """What roles of ACM/IDM mean here; names that are not ours mean nothing."""
-    known = (ROLES.get(name.partition("-")[0]) for name in names)
-    return frozenset(role for role in known if role is not None)
-
-
-def departments_of(names: tuple[str, ...], role: Role) -> tuple[str, ...]:
-    """For which departments somebody has this role; none named, or once without one: for all of them."""
-    mine = [name.partition("-")[2] for name in names if ROLES.get(name.partition("-")[0]) is role]
-    return tuple(sorted(mine)) if all(mine) else ()
-
-
 def cookie_name(settings: Settings) -> str:
     """Over https with a prefix that keeps other hosts and plain http from setting it (RFC 6265bis)."""
     return "__Host-loket_session" if is_secure(settings) else "loket_session"
@@ -208,11 +186,13 @@ SESSION = """
 
 
 async def actor_behind(loket: Loket, session: AsyncSession, sign_in: SignIn) -> Actor:
-    """The person or member of staff behind a sign-in; written down when they come for the first time.
+    """The person, member of staff or service account behind a sign-in; people are written down at first.
 
     Raises:
         Refused: NOT_ALLOWED for staff without a role here.
     """
+    if sign_in.kind is Kind.SERVICE:
+        return _service(loket, sign_in.subject)
     if sign_in.kind is Kind.STAFF:
         if not roles_of(sign_in.roles):
             raise Refused(ErrorCode.NOT_ALLOWED)
@@ -271,6 +251,13 @@ def _citizen(id: UUID, given_name: str, family_name: str, language: str, acr: st
 
 def _worker(id: UUID, given_name: str, family_name: str, roles: tuple[str, ...], acr: str | None) -> Actor:
     name = f"{given_name} {family_name}".strip()
-    return Actor(
-        ActorKind.STAFF, name, roles_of(roles), id, acr=acr, departments=departments_of(roles, Role.ADVISER)
-    )
+    return Actor(ActorKind.STAFF, name, roles_of(roles), id, acr=acr, departments=departments_of(roles))
+
+
+def _service(loket: Loket, client_id: str) -> Actor:
+    """A body outside that asks and answers by machine, under its own name."""
+    bodies = loket.settings.acmidm.service_accounts.bodies_of(client_id)
+    asked = (one.adviser(key) for one in loket.procedures.values() for key in bodies)
+    name = next((one.title.nl for one in asked if one is not None), client_id)
+    id = uuid5(SERVICES, client_id)
+    return Actor(ActorKind.SERVICE, name, frozenset({Role.ADVISER}), id, bodies=bodies)

@@ -39,6 +39,14 @@ SANDBOX_SCOPES = [
 ]  # fmt: skip
 
 
+SANDBOX_SERVICE = {
+    "client_id": "welzijnsregio",
+    "client_secret": "welzijnsregio-in-de-zandbak",
+    "scopes": ["loket_advies"],
+}
+"""A body elsewhere that gives advice by machine: it gets its own tokens at ACM/IDM."""
+
+
 class InstallationError(Exception):
     """What stands under `home` cannot be used; the message says what to do."""
 
@@ -99,10 +107,11 @@ def prepare(home: Path, environment: Mapping[str, str], *, sandbox: bool) -> Ins
 
 
 def sandbox_urls(port: int) -> dict[str, str]:
-    """Where each system of a sandbox at `port` answers, as Loket's settings."""
+    """Where each system of a sandbox at `port` answers, and who plays along there, as Loket's settings."""
     at = "http://127.0.0.1:{}".format
     return {
         "LOKET_ACMIDM_ISSUER": f"{at(port + 1)}/op",
+        "LOKET_ACMIDM_SERVICE_ACCOUNTS": f"{SANDBOX_SERVICE['client_id']}=welfare-partner",
         "LOKET_MAGDA_URL": f"{at(port + 2)}/{{service}}Dienst-{{version}}/soap/WebService",
         "LOKET_DOSIS_URL": at(port + 3),
         "LOKET_DOSIS_TOKEN_URL": f"{at(port + 1)}/op/v1/token",
@@ -280,7 +289,8 @@ def _sandbox(installation: Installation, port: int) -> dict[str, Any]:
                     "redirect_uris": [f"{public}/auth/callback"],
                     "post_logout_redirect_uris": [settings.website_url],
                     "scopes": SANDBOX_SCOPES,
-                }
+                },
+                SANDBOX_SERVICE,
             ]
         },
         "magda": {"certificate": Path(settings.magda.certificate_file).read_text("ascii")},

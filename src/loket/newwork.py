@@ -7,6 +7,8 @@ from loket.lifecycle import FINAL, EventType
 from loket.records import Case, Effect, EffectKind
 from loket.work import Work
 
+PAGE = "/beheer/dossiers/"
+"""Of the back office, on the municipality's website; the case's number follows."""
 ASKS_A_HANDLER = frozenset({"REFERRED", "ASSESS", "DECIDE"})
 """Tasks with which a case that went on by itself comes to a person."""
 

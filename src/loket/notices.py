@@ -64,6 +64,8 @@ _ABOUT_SLOT = frozenset(
 )
 _MONEY_CAME = frozenset({EventType.PAID, EventType.PAYMENT_RECEIVED})
 _SLOT_GONE = frozenset({EventType.SLOT_LOST, EventType.MISSED, EventType.WITHDRAWN, EventType.CANCELLED})
+_DIGITAL = frozenset({Channel.EMAIL, Channel.SMS})
+"""What a letter takes the place of, for who asked for letters."""
 _KINDS = {
     MessageChannel.MBP: EffectKind.MESSAGE_MBP,
     MessageChannel.EMAIL: EffectKind.MESSAGE_EMAIL,
@@ -163,19 +165,28 @@ async def _write_to(work: Work, telling: _Telling, due: wording.DueMessage, caus
     if Channel.MBP in channels:
         reason = "" if person.insz_sealed else "the applicant has no national number"
         wanted.append((MessageChannel.MBP, reason))
-    if Channel.EMAIL in channels and person.by_email:
+    on_paper = person.by_letter and post.can_reach(person)
+    if Channel.EMAIL in channels and person.by_email and not on_paper:
         wanted.append((MessageChannel.EMAIL, "" if person.email else "no e-mail address is known"))
-    if Channel.SMS in channels and person.by_sms:
+    if Channel.SMS in channels and person.by_sms and not on_paper:
         wanted.append((MessageChannel.SMS, "" if person.phone else "no phone number is known"))
     if person.deceased_on is not None:
         wanted = [(channel, "the applicant is deceased") for channel, _ in wanted]
-    elif all(skipped for _, skipped in wanted) and not await post.goes_already(work, cause):
+    elif await _goes_by_post(work, cause, wanted, on_paper=on_paper and bool(_DIGITAL & set(channels))):
         wanted.append((MessageChannel.LETTER, "" if post.can_reach(person) else "no address is known"))
     for channel, skipped in wanted:
         await _queue(work, telling, due, cause, channel, skipped)
     reached = any(not skipped for _, skipped in wanted) or await post.goes_already(work, cause)
     if not reached:
         await open_task(work, telling.case, "NOT_REACHED", {"about": due.event})
+
+
+async def _goes_by_post(
+    work: Work, cause: Event, wanted: list[tuple[MessageChannel, str]], *, on_paper: bool
+) -> bool:
+    """Whether a letter is written: to who asked for letters (`on_paper`), and to who hears nothing else."""
+    needed = on_paper or all(skipped for _, skipped in wanted)
+    return needed and not await post.goes_already(work, cause)
 
 
 async def _queue(

@@ -10,7 +10,7 @@ from loket import cases, checks, payouts
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.errors import ErrorCode, Refused
 from loket.lanes import BURST, RATE_PER_SECOND, SYSTEMS
-from loket.lifecycle import MESSAGE, EventType, PartAction
+from loket.lifecycle import MESSAGE, EventType, PartAction, Role
 from loket.records import Case, Effect, EffectKind, EffectState, Event, Message, Payout, SystemState
 from loket.work import Work, the_system
 
@@ -98,6 +98,8 @@ async def _open(work: Work, effect_id: UUID) -> Effect:
         raise Refused(ErrorCode.NOT_FOUND)
     if effect.case_id is not None:
         await cases.get(work, effect.case_id)
+    elif Role.OPERATOR in work.actor.departments:
+        raise Refused(ErrorCode.NOT_FOUND)  # of the house, not of a department
     await work.wake_lane(effect.lane, effect.system, work.now)
     await work.session.refresh(effect, with_for_update={"key_share": True})
     if effect.state in (EffectState.DONE, EffectState.SKIPPED):

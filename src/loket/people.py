@@ -35,6 +35,7 @@ async def set_preferences(
     phone: str | None,
     by_email: bool | None,
     by_sms: bool | None,
+    by_letter: bool | None,
     language: str | None,
 ) -> Person:
     """Change what is given; a new contact point gets a code that proves it.
@@ -53,6 +54,7 @@ async def set_preferences(
         await _send_code(work, person, MessageChannel.SMS, phone)
     person.by_email = person.by_email if by_email is None else by_email
     person.by_sms = person.by_sms if by_sms is None else by_sms
+    person.by_letter = person.by_letter if by_letter is None else by_letter
     person.language = language or person.language
     if person.by_sms and person.phone is None:
         raise Refused(ErrorCode.REQUIRED, path=["input", "phone"])
@@ -102,11 +104,14 @@ def introduce(
     email: str | None,
     phone: str | None,
     language: str | None,
+    by_letter: bool | None = None,
 ) -> None:
     """Keep what somebody else says of a person, where nothing is known: nobody's own words are replaced.
 
-    So nobody at a counter can have another's messages sent elsewhere.
+    So nobody at a counter can have another's messages sent elsewhere. Letters go where a person lives, as the
+    sources say: whether they are wanted can be said at a counter.
     """
+    person.by_letter = person.by_letter if by_letter is None else by_letter
     met = bool(person.given_name or person.family_name)
     if not met:
         person.given_name, person.family_name = given_name.strip(), family_name.strip()

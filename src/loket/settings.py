@@ -65,6 +65,33 @@ class Mailboxes(str):
         return known.get(department.casefold()) or known.get("*")
 
 
+class ServiceAccounts(str):
+    """For which bodies elsewhere a client of ACM/IDM speaks: `ehl-koppeling=energiehuis; kb=kind-en-gezin`.
+
+    Bodies are named as procedures name their external advisers, several with a comma between them. Raises
+    `ValueError` for anything else.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str = "") -> Self:
+        known = _accounts(text)
+        if any(not client or not all(bodies) for client, bodies in known):
+            raise ValueError("each account is a client_id, = and the keys of its advisers")
+        if len(dict(known)) < len(known):
+            raise ValueError("a client_id stands twice")
+        return super().__new__(cls, text)
+
+    def bodies_of(self, client_id: str) -> tuple[str, ...]:
+        """The advisers for whom this client speaks; none for a client that is no account of ours."""
+        return dict(_accounts(self)).get(client_id, ())
+
+
+def _accounts(text: str) -> list[tuple[str, tuple[str, ...]]]:
+    parts = [part.partition("=") for part in text.split(";") if part.strip()]
+    return [(name.strip(), tuple(one.strip() for one in bodies.split(","))) for name, _, bodies in parts]
+
+
 _MAILBOX = re.compile(r"[^@\s;,<>\"]+@[^@\s;,<>\".]+(\.[^@\s;,<>\".]+)+")
 
 
@@ -102,6 +129,10 @@ class AcmIdm:
     staff_scopes: str = "openid profile vo loket"
     role_claim: str = "loket_rol_3d"
     introspection_cache_seconds: int = 30
+    service_accounts: ServiceAccounts = ServiceAccounts()  # noqa: RUF009  # a text: it cannot change
+    """Who gives advice by machine, with a token of its own. Empty: nobody."""
+    service_scope: str = "loket_advies"
+    """What such a token must be for, beside having Loket as its audience."""
 
 
 @dataclass(frozen=True)
@@ -335,7 +366,7 @@ def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object
     try:
         return _SWITCH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as fault:
-        why = fault if kind is Mailboxes else f"{text!r} is not a {kind.__name__}"
+        why = fault if kind in (Mailboxes, ServiceAccounts) else f"{text!r} is not a {kind.__name__}"
         raise SettingsError(f"{name}: {why}") from fault
 
 

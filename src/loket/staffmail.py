@@ -7,8 +7,6 @@ from loket.letterhead import Block, Button, Facts, Paragraph
 from loket.outcome import Done
 from loket.records import Case, Effect
 
-PAGE = "/beheer/dossiers/"
-"""Of the back office, on the municipality's website."""
 SENT = "U krijgt deze e-mail omdat dit adres bij {name} nieuwe dossiers ontvangt."
 
 
@@ -36,7 +34,7 @@ def _letter(loket: Loket, effect: Effect, case: Case) -> Mail:
         Paragraph("Beste collega,"),
         Paragraph("Een dossier wacht op een behandelaar. Niemand heeft het al."),
         Facts(facts),
-        Button("Open het dossier", f"{loket.settings.website_url}{PAGE}{case.reference}"),
+        Button("Open het dossier", f"{loket.settings.website_url}{newwork.PAGE}{case.reference}"),
     ]
     closing: list[Block] = [Paragraph(f"Loket van {municipality.name}")]
     sent = SENT.format(name=municipality.name)

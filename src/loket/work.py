@@ -4,7 +4,7 @@ What must happen elsewhere or later is left behind in the same transaction: effe
 systems, timers for deadlines. Nothing here talks to anybody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 
 from loket.database import EFFECTS, after_commit
 from loket.definition import Definition
+from loket.departments import Departments, roles_at
 from loket.lifecycle import Role, TimerKind
 from loket.records import (
     ActorKind,
@@ -81,8 +82,10 @@ class Actor:
     """The person's or staff member's own id."""
     language: str = "nl"
     acr: str | None = None
-    departments: tuple[str, ...] = ()
-    """Of an adviser: for which services of the municipality; empty for all of them."""
+    departments: Departments = field(default_factory=dict, hash=False)
+    """Of which departments each role is; of an adviser: whom is asked."""
+    bodies: tuple[str, ...] = ()
+    """Of a service account: the advisers, by their keys in procedures, for whom it speaks."""
 
     @property
     def key(self) -> str:
@@ -92,6 +95,11 @@ class Actor:
     @property
     def is_staff(self) -> bool:
         return self.kind is ActorKind.STAFF
+
+    def roles_at(self, department: str) -> frozenset[Role]:
+        """The roles that hold for cases of `department`; advice is asked by a department of another."""
+        asked = self.roles & {Role.ADVISER}
+        return roles_at(self.roles - asked, self.departments, department) | asked
 
 
 def the_system(name: str = "Loket") -> Actor:
@@ -109,6 +117,8 @@ class Work:
     procedures: Mapping[tuple[str, int], Definition]
     entered: list[Case] = field(default_factory=list)
     """Cases that came into a stage, or to their end: what that brings is done before the commit."""
+    permits: Callable[[frozenset[Role]], bool] = field(default=lambda _: True)
+    """Whether the door by which staff came in is open to these roles: looked at again in each case."""
     happened: list[tuple[Case, Event]] = field(default_factory=list)
     """Events of this work, in order: told to the citizen and to DOSIS before the commit."""
 

@@ -1,6 +1,6 @@
 """Who asks, over what: what every resolver and every row policy may look at."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -17,14 +17,14 @@ from loket.definition import Definition
 from loket.errors import ErrorCode, Refused
 from loket.feed import Interest
 from loket.forms import FieldFault
-from loket.lifecycle import EventType, Role
+from loket.lifecycle import Role
 from loket.records import ActorKind, IdempotentRequest, Json
 from loket.terms import BRUSSELS
 from loket.work import Actor, Work
 
 FILE_LIFE = timedelta(minutes=15)
 
-SEES_EVERY_CASE = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.SECRETARIAT, Role.OPERATOR})
+SEES_CASES = frozenset({Role.HANDLER, Role.FINANCE, Role.FIELD_WORKER, Role.SECRETARIAT, Role.OPERATOR})
 _NOBODY = UUID(int=0)
 
 
@@ -34,6 +34,13 @@ class Scope:
 
     kind: ActorKind | None
     roles: frozenset[Role]
+    limited: frozenset[Role] = frozenset()
+    """Those that hold for some departments only."""
+
+    @property
+    def bounded(self) -> bool:
+        """Of staff with a task: that they see the cases of some departments only."""
+        return self.roles & SEES_CASES <= self.limited
 
     @property
     def is_citizen(self) -> bool:
@@ -42,15 +49,29 @@ class Scope:
     @property
     def is_staff(self) -> bool:
         """A member of staff with a task: somebody of another municipality signs in, but has none."""
-        return self.kind is ActorKind.STAFF and bool(self.roles & SEES_EVERY_CASE)
+        return self.kind is ActorKind.STAFF and bool(self.roles & SEES_CASES)
 
     @property
     def is_adviser(self) -> bool:
         """A member of staff whose only task is to give advice: other cases do not exist for them."""
         return self.kind is ActorKind.STAFF and Role.ADVISER in self.roles and not self.is_staff
 
+    @property
+    def is_body(self) -> bool:
+        """A service account of a body elsewhere: what that body is asked exists for it, and nothing else."""
+        return self.kind is ActorKind.SERVICE and Role.ADVISER in self.roles
+
+    @property
+    def also_advises(self) -> bool:
+        """Staff of some departments who are asked for advice on cases of others."""
+        return self.is_staff and self.bounded and Role.ADVISER in self.roles
+
     def has(self, *roles: Role) -> bool:
         return self.kind is ActorKind.STAFF and bool(self.roles & set(roles))
+
+    def has_for_all(self, *roles: Role) -> bool:
+        """Whether one of these holds for all departments: for what is of the house."""
+        return self.kind is ActorKind.STAFF and bool((self.roles - self.limited) & set(roles))
 
 
 class Caller:
@@ -60,7 +81,9 @@ class Caller:
         self.loket = loket
         self.actor = actor
         self.language = language
-        self.scope = Scope(actor.kind if actor else None, actor.roles if actor else frozenset())
+        roles = actor.roles if actor else frozenset()
+        limited = frozenset(actor.departments) if actor else frozenset()
+        self.scope = Scope(actor.kind if actor else None, roles, limited)
         mine = actor.id if actor and actor.id else _NOBODY
         self.person_id = mine if self.scope.is_citizen else _NOBODY
         self.staff_id = mine if self.scope.kind is ActorKind.STAFF else _NOBODY
@@ -70,9 +93,35 @@ class Caller:
         return self.scope.has(Role.ADVISER)
 
     @property
-    def departments(self) -> tuple[str, ...]:
-        """Of an adviser: for which services; empty for all."""
-        return self.actor.departments if self.actor else ()
+    def advises_for(self) -> list[str]:
+        """Of an adviser: for which services of the house, by their keys; empty for all."""
+        return list(self.actor.departments.get(Role.ADVISER, ())) if self.actor else []
+
+    @property
+    def bodies(self) -> list[str]:
+        """Of a service account: the advisers for whom it speaks."""
+        return list(self.actor.bodies) if self.actor else []
+
+    @property
+    def departments(self) -> list[str]:
+        """Whose cases staff see who do not see all, by the departments' keys."""
+        if self.actor is None:
+            return []
+        kept = self.actor.departments
+        return sorted({one for role in self.actor.roles & SEES_CASES for one in kept.get(role, ())})
+
+    @property
+    def at_the_counter(self) -> list[str]:
+        """Whose drafts of the counter a handler may go on with: procedure/version."""
+        return [
+            f"{key}/{version}"
+            for (key, version), definition in self.loket.procedures.items()
+            if self.actor and Role.HANDLER in self.actor.roles_at(definition.department.nl)
+        ]
+
+    def roles_at(self, department: str) -> frozenset[Role]:
+        """In which roles the viewer acts on cases of this department."""
+        return self.actor.roles_at(department) if self.actor else frozenset()
 
     @property
     def with_documents(self) -> list[str]:
@@ -95,7 +144,20 @@ class Caller:
     @property
     def interest(self) -> Interest:
         """Whose events are this viewer's."""
-        return Interest() if self.scope.is_staff else Interest(person_id=self.person_id)
+        if not self.scope.is_staff:
+            return Interest(person_id=self.person_id)
+        return Interest(departments=self.bounds)
+
+    @property
+    def bounds(self) -> frozenset[str] | None:
+        """Of staff with a task: whose cases they see; None for those of all departments."""
+        return frozenset(self.departments) if self.scope.is_staff and self.scope.bounded else None
+
+    def may_follow(self, person_id: UUID, department: str) -> bool:
+        """Whether a case is the viewer's to see: the own one, or one of a department's."""
+        if self.scope.is_citizen:
+            return person_id == self.person_id
+        return self.scope.is_staff and bool(self.roles_at(department) & SEES_CASES)
 
     def file_link(self, document_id: UUID) -> str:
         """A short-lived address for a file that this viewer may see."""
@@ -159,11 +221,17 @@ class Context:
         return self.viewer.actor.key if self.viewer.actor else "ANONYMOUS"
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Work]:
-        """The one piece of work of a mutation, with all that follows from it."""
-        if self.viewer.actor is None:
+    async def transaction(self, policy: Callable[[Scope], bool] | None = None) -> AsyncIterator[Work]:
+        """The one piece of work of a mutation, with all that follows from it.
+
+        `policy`: who may come in by this door; of staff the roles that hold in each case must open it too.
+        """
+        actor, scope = self.viewer.actor, self.viewer.scope
+        if actor is None:
             raise Refused(ErrorCode.SIGN_IN_REQUIRED)
-        async with self.loket.work(replace(self.viewer.actor, language=self.viewer.language)) as work:
+        async with self.loket.work(replace(actor, language=self.viewer.language)) as work:
+            if policy is not None:
+                work.permits = lambda roles: policy(replace(scope, roles=roles))
             yield work
 
 
@@ -183,7 +251,12 @@ def signed_in(scope: Scope) -> bool:
 
 
 def back_office(scope: Scope) -> bool:
-    """Staff, those included who see only the cases on which their advice is asked."""
+    """Staff, those included who see only the cases on which their advice is asked; and bodies elsewhere."""
+    return scope.is_staff or scope.is_adviser or scope.is_body
+
+
+def in_house(scope: Scope) -> bool:
+    """Who works for the municipality, advisers included."""
     return scope.is_staff or scope.is_adviser
 
 
@@ -194,7 +267,7 @@ def reader(scope: Scope) -> bool:
 
 def adviser(scope: Scope) -> bool:
     """Who gives advice; a handler writes down what came by phone or by post."""
-    return scope.has(Role.ADVISER, Role.HANDLER)
+    return scope.has(Role.ADVISER, Role.HANDLER) or scope.is_body
 
 
 def applying(scope: Scope) -> bool:
@@ -220,6 +293,11 @@ def bookkeeper(scope: Scope) -> bool:
     return scope.has(Role.FINANCE)
 
 
+def treasurer(scope: Scope) -> bool:
+    """Who keeps the books of all departments."""
+    return scope.has_for_all(Role.FINANCE)
+
+
 def payer(scope: Scope) -> bool:
     """Who may order a payout; another of finance approves it."""
     return scope.has(Role.HANDLER, Role.FINANCE)
@@ -231,8 +309,8 @@ def secretariat(scope: Scope) -> bool:
 
 
 def mailing(scope: Scope) -> bool:
-    """Who sends the day's letters."""
-    return scope.has(Role.SECRETARIAT, Role.OPERATOR)
+    """Who sends the day's letters, which are of all departments."""
+    return scope.has_for_all(Role.SECRETARIAT, Role.OPERATOR)
 
 
 def deciding(scope: Scope) -> bool:
@@ -244,90 +322,10 @@ def operator(scope: Scope) -> bool:
     return scope.has(Role.OPERATOR)
 
 
+def engineer(scope: Scope) -> bool:
+    """Who stops and starts what all departments use."""
+    return scope.has_for_all(Role.OPERATOR)
+
+
 def field_team(scope: Scope) -> bool:
     return scope.has(Role.FIELD_WORKER, Role.HANDLER, Role.OPERATOR)
-
-
-# --- policies: which rows somebody may see ----------------------------------------------------
-
-_ASKED_OF_ME = (
-    "{t}.kind = 'INTERNAL' AND {t}.status <> 'WITHDRAWN' AND ({t}.department = ''"
-    " OR cardinality({{viewer.departments}}::text[]) = 0"
-    " OR {t}.department = ANY({{viewer.departments}}::text[]))"
-)
-"""What `advice.may_see` says of an adviser, in SQL."""
-ASKED_OF_ME = "{viewer.advises}::boolean AND " + _ASKED_OF_ME.format(t="{t}")
-ABOUT_ADVICE = frozenset(one for one in EventType if one.startswith("ADVICE_"))
-
-
-def _advising_on(case: str, also: str = "") -> str:
-    """That this is an open case on which the viewer is asked something."""
-    return (
-        'EXISTS (SELECT FROM advice a JOIN "case" c ON c.id = a.case_id'
-        f" WHERE c.id = {case} AND c.closed_at IS NULL AND {_ASKED_OF_ME.format(t='a')}{also})"
-    )
-
-
-def of_document(scope: Scope) -> str:
-    """The citizen's own files; for staff those of a case, for handlers those of a draft of the counter."""
-    if scope.is_citizen:
-        return "{t}.person_id = {viewer.person_id}"
-    if scope.is_adviser:
-        shown = (
-            " AND c.procedure_key || '/' || c.procedure_version || '/' || a.adviser"
-            " = ANY({viewer.with_documents}::text[])"
-        )
-        return f"{{t}}.application_id IS NOT NULL AND {_advising_on('{t}.case_id', shown)}"
-    if counter(scope):
-        return (
-            "({t}.case_id IS NOT NULL OR {t}.application_id IN"
-            " (SELECT a.id FROM application a WHERE a.channel = 'COUNTER'))"
-        )
-    return "{t}.case_id IS NOT NULL" if scope.is_staff else "FALSE"
-
-
-def of_application(scope: Scope) -> str:
-    """The citizen's own; for handlers those of the counter: what is filled in at home stays private."""
-    if scope.is_citizen:
-        return "{t}.person_id = {viewer.person_id}"
-    return "{t}.channel = 'COUNTER'" if counter(scope) else "FALSE"
-
-
-def of_person(column: str = "person_id") -> Any:  # noqa: ANN401  # a row policy
-    """The citizen's own rows; all of them for staff with a task."""
-
-    def policy(scope: Scope) -> str:
-        if scope.is_citizen:
-            return f"{{t}}.{column} = {{viewer.person_id}}"
-        return "TRUE" if scope.is_staff else "FALSE"
-
-    return policy
-
-
-def of_case(scope: Scope) -> str:
-    """Rows that hang on a case: who sees the case sees these."""
-    if scope.is_citizen:
-        return '{t}.case_id IN (SELECT id FROM "case" WHERE person_id = {viewer.person_id})'
-    return "TRUE" if scope.is_staff else "FALSE"
-
-
-def of_cases(scope: Scope) -> str:
-    """Cases; for an adviser those on which they are asked something, until they end."""
-    return _advising_on("{t}.id") if scope.is_adviser else str(of_person()(scope))
-
-
-def of_events(scope: Scope) -> str:
-    """What happened; an adviser hears of the advice on the cases that they see."""
-    if scope.is_adviser:
-        types = ", ".join(f"'{one}'" for one in sorted(ABOUT_ADVICE))
-        return f"{{t}}.type IN ({types}) AND {_advising_on('{t}.case_id')}"
-    return str(of_person()(scope))
-
-
-def of_advice(scope: Scope) -> str:
-    """Advice hangs on a case; an adviser sees what their own service is asked."""
-    return _ASKED_OF_ME.format(t="{t}") if scope.is_adviser else of_case(scope)
-
-
-def staff_only(scope: Scope) -> str:
-    return "TRUE" if scope.is_staff else "FALSE"

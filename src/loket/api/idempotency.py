@@ -13,7 +13,7 @@ import orjson
 from strawberry import UNSET
 
 from loket.api.payloads import Payload
-from loket.api.reads import Ref
+from loket.api.reads import Allowed, Ref
 from loket.errors import ErrorCode, Refused
 
 KEY = "idempotency_key"
@@ -44,7 +44,8 @@ class MutationContext(Protocol):
     def actor_key(self) -> str:
         """Names the caller, the same at every request."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Any]: ...
+    def transaction(self, policy: Allowed | None = None) -> AbstractAsyncContextManager[Any]:
+        """One piece of work, by a door that `policy` opens."""
 
 
 def check_key(key: str | None) -> None:

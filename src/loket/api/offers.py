@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from loket.api.actions import STEPS, CaseAction
-from loket.api.context import ASKED_OF_ME, Caller
+from loket.api.context import Caller
 from loket.api.reasons import Why
+from loket.api.visibility import ASKED_OF_ME
 from loket.definition import Definition
 from loket.handling import WITH_TERM, may_settle
 from loket.lifecycle import (
@@ -109,7 +110,7 @@ def _roles(row: dict[str, Any], viewer: Caller) -> frozenset[Role]:
     if viewer.scope.is_citizen:
         mine = str(viewer.person_id) == row["person_id"]
         return frozenset({Role.APPLICANT}) if mine else frozenset()
-    return viewer.scope.roles
+    return viewer.roles_at(row["department"])
 
 
 # --- steps of the case's own table ------------------------------------------------------------

@@ -20,6 +20,7 @@ from loket.api.context import (
     reader,
     signed_in,
     staff,
+    treasurer,
 )
 from loket.api.naming import decode_id, described_argument
 from loket.api.objects.advice import ADVICE_ORDER, Advice, AdviceFilter
@@ -140,7 +141,7 @@ class Query:
     reconciliations: Connection[Reconciliation] = many(
         "Comparisons of the books, last begun first.",
         orders=RECONCILIATION_ORDER,
-        policy=bookkeeper,
+        policy=treasurer,
     )
     differences: Connection[Difference] = many(
         "Where two records of the same money disagree, last found first.",
@@ -201,7 +202,7 @@ class Query:
         policy=operator,
     )
 
-    @root(policy=bookkeeper)
+    @root(policy=treasurer)
     async def ledger(
         self,
         info: strawberry.Info,

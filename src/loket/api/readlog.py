@@ -20,20 +20,21 @@ from graphql import (
 )
 
 from loket.api import selections
-from loket.api.context import Caller, back_office, counter, of_cases
+from loket.api.context import Caller, Scope, back_office, counter
 from loket.api.documents import Document
 from loket.api.engine import Answer, Running, Schema
 from loket.api.mapping import table_name
 from loket.api.naming import read_id
 from loket.api.reads import LARGEST_PAGE
 from loket.api.rendering import plain
+from loket.api.visibility import of_cases
 
 _WRITE = """
     INSERT INTO accesslog
            (id, person_id, at, actor_kind, actor_name, service, purpose, reference, outcome, case_id)
-    SELECT gen_random_uuid(), looked.person_id, now(), 'STAFF', %(name)s::text, 'loket',
+    SELECT gen_random_uuid(), looked.person_id, now(), %(kind)s::text, %(name)s::text, 'loket',
            looked.purpose, '', 'READ', looked.case_id
-      FROM ({looked}) AS looked (person_id, purpose, case_id)
+      FROM (SELECT DISTINCT * FROM ({looked}) AS every (person_id, purpose, case_id)) AS looked
      WHERE NOT EXISTS (SELECT FROM accesslog AS before
                         WHERE before.person_id = looked.person_id
                           AND before.case_id IS NOT DISTINCT FROM looked.case_id
@@ -42,32 +43,36 @@ _WRITE = """
                           AND before.at > now() - interval '10 minutes')
 """
 _BY_WORD = """
-    SELECT person_id, procedure_key, id FROM "case"
-     WHERE reference = ANY(%(words)s::text[])
-        OR id IN (SELECT case_id FROM invoice
-                   WHERE number = ANY(%(words)s::text[]) OR reference = ANY(%(words)s::text[]))
+    SELECT t.person_id, t.procedure_key, t.id FROM "case" t
+     WHERE t.reference = ANY(%(words)s::text[]) AND {case}
+     UNION ALL
+    SELECT t.person_id, c.procedure_key, c.id FROM invoice t JOIN "case" c ON c.id = t.case_id
+     WHERE (t.number = ANY(%(words)s::text[]) OR t.reference = ANY(%(words)s::text[])) AND {invoice}
 """
 _BY_ID = """
-    SELECT person_id, procedure_key, id FROM "case"
-     WHERE id = ANY(%(ids)s::uuid[]) OR application_id = ANY(%(ids)s::uuid[]) OR id IN ({parts})
+    SELECT t.person_id, t.procedure_key, t.id FROM "case" t WHERE t.id = ANY(%(ids)s::uuid[]) AND {case}
      UNION ALL
-    SELECT id, '', NULL FROM person WHERE id = ANY(%(ids)s::uuid[])
+    SELECT t.id, '', NULL FROM person t WHERE t.id = ANY(%(ids)s::uuid[]) AND {person}
      UNION ALL
-    SELECT a.person_id, a.procedure_key, NULL FROM application a JOIN document d ON d.application_id = a.id
-     WHERE a.channel = 'COUNTER' AND d.case_id IS NULL AND d.id = ANY(%(ids)s::uuid[])
+    SELECT t.person_id, t.procedure_key, c.id FROM application t LEFT JOIN "case" c ON c.application_id = t.id
+     WHERE t.id = ANY(%(ids)s::uuid[]) AND {application}
      UNION ALL
-    SELECT person_id, procedure_key, NULL FROM application
-     WHERE channel = 'COUNTER' AND status = 'DRAFT' AND id = ANY(%(ids)s::uuid[])
+    SELECT a.person_id, a.procedure_key, NULL FROM application a JOIN document t ON t.application_id = a.id
+     WHERE t.case_id IS NULL AND t.id = ANY(%(ids)s::uuid[]) AND {document}
 """
+_PART = """
+     UNION ALL
+    SELECT c.person_id, c.procedure_key, c.id FROM {table} t JOIN "case" c ON c.id = t.case_id
+     WHERE t.id = ANY(%(ids)s::uuid[]) AND {policy}
+"""
+"""Whoever reads what hangs on a case reads of its citizen."""
 _BY_DRAFT = """
-    SELECT a.person_id, a.procedure_key, c.id FROM application a LEFT JOIN "case" c ON c.application_id = a.id
-     WHERE a.channel = 'COUNTER' AND a.id = ANY(%(drafts)s::uuid[])
+    SELECT t.person_id, t.procedure_key, c.id FROM application t LEFT JOIN "case" c ON c.application_id = t.id
+     WHERE t.id = ANY(%(drafts)s::uuid[]) AND {application}
 """
 _SEARCHED = 'SELECT t.person_id, t.procedure_key, t.id FROM "case" t WHERE {conditions} LIMIT {most}'
 _SEARCHES = frozenset({"search", "reference", "applicantName"})
 """Conditions on cases that name somebody."""
-_PART = "SELECT case_id FROM {table} WHERE id = ANY(%(ids)s::uuid[])"
-"""Whoever reads what hangs on a case reads of its citizen."""
 
 
 @dataclass
@@ -84,15 +89,30 @@ class _Looks:
         self.ids += [one.key for one in found if one is not None and isinstance(one.key, UUID)]
 
 
+@dataclass(frozen=True)
+class _Statements:
+    """What writes down the looks of viewers of one scope."""
+
+    by_word: str
+    by_id: str
+    by_draft: str
+
+
+_NAMES = ("advises", "advises_for", "at_the_counter", "bodies", "departments", "with_documents")
+"""What policies ask of a viewer, beside who it is."""
+_VALUES = SimpleNamespace(**{name: f"%({name})s" for name in ("kind", "person_id", "staff_id", *_NAMES)})
+
+
+def _values(viewer: Caller) -> dict[str, Any]:
+    return {name: getattr(viewer, name) for name in ("person_id", "staff_id", *_NAMES)}
+
+
 class LoggedSchema(Schema):
     """The schema, with the duty to log what staff read."""
 
     def __init__(self, *positional: Any, **named: Any) -> None:  # noqa: ANN401  # the engine's
         super().__init__(*positional, **named)
-        tables = [one.table for one in self.map.entities.values() if one.table is not None]
-        parts = [_PART.format(table=table_name(one)) for one in tables if "case_id" in one.c]
-        self._by_word = _WRITE.format(looked=_BY_WORD)
-        self._by_id = _WRITE.format(looked=_BY_ID.format(parts=" UNION ALL ".join(parts)))
+        self._by_scope: dict[Scope, _Statements] = {}
 
     async def _answer(self, running: Running, *positional: Any, **named: Any) -> Answer:  # noqa: ANN401  # the engine's
         await self._log(running)
@@ -137,35 +157,58 @@ class LoggedSchema(Schema):
                 draft = read_id(given["id"])  # to read, or to go on with
                 if draft is not None and draft.kind == "Application" and isinstance(draft.key, UUID):
                     looks.drafts.append(draft.key)
+        await self._write(looks, context)
+
+    async def _write(self, looks: _Looks, context: Any) -> None:  # noqa: ANN401  # our context
+        if not (looks.words or looks.ids or looks.drafts or looks.searches):
+            return
+        viewer: Caller = context.viewer
+        statements = self._of_scope(viewer.scope)
+        given = _values(viewer) | {"kind": viewer.kind, "name": viewer.actor.name if viewer.actor else ""}
+        given |= {"words": looks.words, "ids": looks.ids, "drafts": looks.drafts}
         async with context.loket.database.reader() as connection:
-            parameters = {"name": context.viewer.actor.name} | {
-                "words": looks.words, "ids": looks.ids, "drafts": looks.drafts,
-            }  # fmt: skip
             if looks.words:
-                await connection.execute(self._by_word, parameters)
+                await connection.execute(statements.by_word, given)
             if looks.ids:
-                await connection.execute(self._by_id, parameters)
+                await connection.execute(statements.by_id, given)
             if looks.drafts:
-                await connection.execute(_WRITE.format(looked=_BY_DRAFT), parameters)
+                await connection.execute(statements.by_draft, given)
             for filter in looks.searches:
-                looked, values = self._searched(filter, context.viewer)
-                await connection.execute(_WRITE.format(looked=looked), values | {"name": parameters["name"]})
+                looked, values = self._searched(filter, viewer)
+                await connection.execute(_WRITE.format(looked=looked), given | values)
+
+    def _of_scope(self, scope: Scope) -> "_Statements":
+        """Only what the rows' own policies let this viewer see is a look."""
+        if scope not in self._by_scope:
+            shown = {
+                one.table.name: (one.table, f"({one.policy(scope).format(t='t', viewer=_VALUES)})")
+                for one in self.map.entities.values()
+                if one.table is not None
+            }
+            seen = {name: policy for name, (_, policy) in shown.items()}
+            parts = [
+                _PART.format(table=table_name(table), policy=policy)
+                for table, policy in shown.values()
+                if "case_id" in table.c and "id" in table.c
+            ]
+            self._by_scope[scope] = _Statements(
+                by_word=_WRITE.format(looked=_BY_WORD.format_map(seen)),
+                by_id=_WRITE.format(looked=_BY_ID.format_map(seen) + "".join(parts)),
+                by_draft=_WRITE.format(looked=_BY_DRAFT.format_map(seen)),
+            )
+        return self._by_scope[scope]
 
     def _searched(self, filter: Mapping[str, Any], viewer: Caller) -> tuple[str, dict[str, Any]]:
         """Whose cases a search finds, as the list itself finds them."""
-        values: dict[str, Any] = {
-            "staff_id": viewer.staff_id,
-            "departments": list(viewer.departments),
-        }
-        of_viewer = SimpleNamespace(staff_id="%(staff_id)s", departments="%(departments)s")
-        conditions = [of_cases(viewer.scope).format(t="t", viewer=of_viewer)]
+        values: dict[str, Any] = {}
+        conditions = [of_cases(viewer.scope).format(t="t", viewer=_VALUES)]
         known = self.map.filters["CaseFilter"]
         for number, (name, given) in enumerate(filter.items()):
             if given is None:
                 continue
             wanted = _key(given, known[name].by_id) if known[name].by_id else plain(given)
             values[f"given{number}"] = wanted
-            conditions.append(known[name].sql.format(t="t", value=f"%(given{number})s", viewer=of_viewer))
+            conditions.append(known[name].sql.format(t="t", value=f"%(given{number})s", viewer=_VALUES))
         return _SEARCHED.format(conditions=" AND ".join(conditions), most=LARGEST_PAGE), values
 
     def _asked(self, running: Running) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -177,6 +220,10 @@ class LoggedSchema(Schema):
         for nodes in selected.values():
             node: FieldNode = nodes[0]
             definition = root.fields.get(node.name.value)
+            mapped = self.map.fields.get((root.name, node.name.value))
+            allowed = mapped.source.allowed if mapped is not None else None
+            if allowed is not None and not allowed(running.context.viewer.scope):
+                continue
             if definition is not None and definition.args:
                 try:
                     yield node.name.value, get_argument_values(definition, node, running.variables)

@@ -91,7 +91,7 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
                         return await done()
                     return await once(context, work, arguments, done, payload)
 
-                return _as(payload, await kept_whole(context, act))
+                return _as(payload, await kept_whole(context, act, policy))
             except (Refused, ManyRefused) as fault:
                 return payload(errors=user_errors(fault, context.viewer.language))
             except Unavailable as fault:
@@ -103,9 +103,14 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
     return declare
 
 
-async def kept_whole(context: MutationContext, act: Callable[[Any], Awaitable[T]]) -> T:
-    """What `act` answers, all that it does in one transaction; once more where that gave way to another."""
-    return await database.kept_whole(context.transaction, act)
+async def kept_whole(
+    context: MutationContext, act: Callable[[Any], Awaitable[T]], policy: Allowed | None = None
+) -> T:
+    """What `act` answers, all that it does in one transaction; once more where that gave way to another.
+
+    `policy` is looked at again in each case: roles may hold for one department and not for another.
+    """
+    return await database.kept_whole(partial(context.transaction, policy), act)
 
 
 def _own(function: Callable[..., Any], shared: type[Any]) -> type[Any]:

@@ -8,11 +8,12 @@ import strawberry
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket.api.context import ABOUT_ADVICE, back_office, citizen, signed_in
+from loket.api.context import citizen, in_house, signed_in
 from loket.api.naming import described, described_argument, input_type
 from loket.api.objects.events import CaseEvent
 from loket.api.roots import subscription
 from loket.api.scalars import Cursor as CursorText
+from loket.api.visibility import ABOUT_ADVICE
 from loket.errors import ErrorCode, Refused
 from loket.feed import Cursor, Feed, Happening, Interest
 from loket.lifecycle import EFFECT_EVENTS, EventType, Status
@@ -49,13 +50,12 @@ class Subscription:
         context = info.context
         async with context.loket.database.transaction() as session:
             found = await session.execute(
-                select(col(Case.id), col(Case.person_id)).where(col(Case.reference) == reference)
+                select(col(Case.id), col(Case.person_id), col(Case.department)).where(
+                    col(Case.reference) == reference
+                )
             )
             row = found.first()
-        mine = row is not None and (
-            context.viewer.scope.is_staff or row.person_id == context.viewer.person_id
-        )
-        if row is None or not mine:
+        if row is None or not context.viewer.may_follow(row.person_id, row.department):
             raise Refused(ErrorCode.NOT_FOUND, path=["reference"])
         async with aclosing(_follow(info, Interest(case_id=row.id), after)) as events:
             async for event in events:
@@ -71,14 +71,14 @@ class Subscription:
             async for event in events:
                 yield _shown(event)
 
-    @subscription(policy=back_office)
+    @subscription(policy=in_house)
     async def work_queue_events(
         self,
         info: strawberry.Info,
         filter: Annotated[WorkQueueFilter | None, described_argument("Which of them. Null: all.")] = None,
         after: After = None,
     ) -> AsyncGenerator[CaseEvent, None]:
-        """What happens to all cases, for the back office; for an adviser, the advice on their own."""
+        """What happens to the cases of your departments; for an adviser, the advice that is asked of them."""
         viewer = info.context.viewer
         wanted = filter or WorkQueueFilter()
         types = _NO_EFFECTS if wanted.type is None else frozenset(wanted.type)
@@ -87,6 +87,7 @@ class Subscription:
             handler_id=viewer.staff_id if wanted.mine else None,
             statuses=None if wanted.status is None else frozenset(wanted.status),
             types=types & ABOUT_ADVICE if viewer.scope.is_adviser else types,
+            departments=viewer.bounds,
         )
         async with aclosing(_follow(info, interest, after)) as events:
             async for event in events:

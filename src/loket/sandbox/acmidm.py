@@ -34,7 +34,9 @@ TOKEN_SECONDS = 8 * 3600
 ID_TOKEN_SECONDS = 3600
 CITIZEN_SCOPES = "openid profile rrn"
 WORKER_SCOPES = "openid profile vo loket"
-NO_CLAIMS = {"openid", "profile", "rrn", "vo", "DosisImport", "Notificaties", "Documentendienst"}
+NO_CLAIMS = {
+    "openid", "profile", "rrn", "vo", "DosisImport", "Notificaties", "Documentendienst", "loket_advies",
+}  # fmt: skip
 """Scopes that are not an application's: any other `<app>` gives `<app>_rol_3d`."""
 
 

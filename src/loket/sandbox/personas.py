@@ -277,8 +277,8 @@ def _workers() -> dict[str, Worker]:
             insz(date(1979, 4, 2), 208),
             "Hilde",
             "Van Dyck",
-            ("LoketBehandelaar",),
-            "dossierbehandelaar milieu",
+            ("LoketBehandelaar-Milieudienst",),
+            "dossierbehandelaar milieudienst",
         ),
         Worker(
             "sofie",
@@ -294,8 +294,8 @@ def _workers() -> dict[str, Worker]:
             insz(date(1990, 10, 11), 455),
             "Wim",
             "Aerts",
-            ("LoketUitvoerder",),
-            "technische dienst, rijdt de bestelwagen",
+            ("LoketUitvoerder-Milieudienst",),
+            "technische dienst, rijdt de bestelwagen van de milieudienst",
         ),
         Worker(
             "greet",
@@ -303,7 +303,7 @@ def _workers() -> dict[str, Worker]:
             "Greet",
             "Mertens",
             ("LoketBeheerder", "LoketBehandelaar"),
-            "applicatiebeheerder",
+            "applicatiebeheerder en behandelaar van alle diensten",
         ),
         Worker("farah", insz(date(1991, 2, 16), 234), "Farah", "Benali", ("LoketFinancien",), "financiën"),
         Worker(

@@ -44,10 +44,11 @@ _INSZ = re.compile(r"\d{11}")
 
 
 class Kind(StrEnum):
-    """For whom somebody signs in: ACM's target groups BUR and LB."""
+    """For whom somebody signs in: ACM's target groups BUR and LB; or a machine that speaks for a body."""
 
     CITIZEN = "CITIZEN"
     STAFF = "STAFF"
+    SERVICE = "SERVICE"
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class AcmIdm:
         return SignIn(**person)
 
     async def introspect(self, token: str) -> TokenFacts | None:
-        """Who carries this access token; None when it is not active, not meant for us, or no person's.
+        """Who carries this access token; None when it is not active, not meant for us, or nobody's we know.
 
         Asked once per token and `introspection_cache_seconds`, however many requests wait for it. In the last
         third of that time ACM is asked anew while what it said still holds, so that whoever goes on working
@@ -213,10 +214,12 @@ class AcmIdm:
             return None
         if not isinstance(expiry, int | float) or expiry <= time.time():
             return None
-        person = self._person(claims, expires_at=_instant(expiry))
-        if person is None:
+        scopes = frozenset((_text(claims, "scope") or "").split())
+        holder = self._service(claims, scopes, expires_at=_instant(expiry))
+        holder = holder or self._person(claims, expires_at=_instant(expiry))
+        if holder is None:
             return None
-        facts = TokenFacts(**person, scopes=frozenset((_text(claims, "scope") or "").split()))
+        facts = TokenFacts(**holder, scopes=scopes)
         while len(self._known) >= INTROSPECTIONS_KEPT:
             del self._known[next(iter(self._known))]
         now, kept = time.time(), self._section.introspection_cache_seconds
@@ -275,6 +278,24 @@ class AcmIdm:
         if claims.get("sub") != subject:
             raise Declined("acmidm", "userinfo speaks of somebody else than the ID token")
         return claims
+
+    def _service(
+        self, claims: Mapping[str, Any], scopes: frozenset[str], *, expires_at: datetime
+    ) -> dict[str, Any] | None:
+        """The fields of a `SignIn` for a client's own token (client credentials); None for anybody else's.
+
+        Such a token names no person: its subject is the client itself.
+        """
+        client_id, subject = _text(claims, "client_id"), _text(claims, "sub")
+        if client_id is None or subject not in {None, client_id} or "rrn" in claims:
+            return None
+        if not self._section.service_accounts.bodies_of(client_id):
+            return None
+        if self._section.service_scope not in scopes:
+            return None
+        nothing = dict.fromkeys(("insz", "given_name", "family_name", "organisation", "acr"))
+        told = {"subject": client_id, "kind": Kind.SERVICE, "roles": (), "expires_at": expires_at}
+        return nothing | told
 
     def _person(self, claims: Mapping[str, Any], *, expires_at: datetime) -> dict[str, Any] | None:
         """The fields of a `SignIn`; None for whom we do not serve (companies, the Flemish government)."""

@@ -7,12 +7,13 @@ import strawberry
 from strawberry import ID
 
 from loket import cases, reconciliation, records
-from loket.api.context import bookkeeper
+from loket.api.context import bookkeeper, treasurer
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects.books import Difference, JournalEntry, Reconciliation
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
 from loket.errors import ErrorCode, Refused
+from loket.lifecycle import Role
 from loket.records import EntryState
 from loket.work import Work
 
@@ -49,7 +50,7 @@ class JournalEntryPayload(Payload):
 class Books:
     """Comparing the books."""
 
-    @mutation(policy=bookkeeper)
+    @mutation(policy=treasurer)
     async def reconciliation_run(
         self,
         work: Work,
@@ -72,8 +73,10 @@ class Books:
         difference = await work.session.get(
             records.Difference, decode_id(id, "Difference"), with_for_update={"key_share": True}
         )
-        if difference is None:
+        if difference is None or (difference.case_id is None and Role.FINANCE in work.actor.departments):
             raise Refused(ErrorCode.NOT_FOUND)
+        if difference.case_id is not None:
+            await cases.get(work, difference.case_id)
         await reconciliation.repair(work, difference, input.reason if input else "")
         return DifferencePayload(difference=Difference.of(difference.id))
 

@@ -162,7 +162,7 @@ class Casework:
 
         for id in ids:
             try:
-                case = await kept_whole(info.context, partial(assign, id))
+                case = await kept_whole(info.context, partial(assign, id), handler)
                 results.append(BulkResult(case_id=id, case=Case.of(case.id)))
             except Refused as refusal:
                 results.append(BulkResult(case_id=id, error=refusal.message(info.context.viewer.language)))

@@ -42,6 +42,9 @@ class VisitorInput:
     email: EmailAddress | None = described("Where e-mail goes, if anywhere.", default=None)
     phone: PhoneNumber | None = described("Where text messages go, if anywhere.", default=None)
     language: str | None = described("Of messages: nl, en, fr or de; nl without it.", default=None)
+    by_letter: bool | None = described(
+        "Whether letters are wanted in the place of e-mails and text messages; null: as it was.", default=None
+    )
 
 
 @strawberry.type
@@ -94,5 +97,6 @@ def _visitor(input: VisitorInput) -> Visitor:
         else None,
         email=input.email,
         phone=input.phone,
+        by_letter=input.by_letter,
         language=input.language,
     )

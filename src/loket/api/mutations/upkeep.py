@@ -17,6 +17,7 @@ from loket import (
 )
 from loket.api.context import (
     citizen,
+    engineer,
     handler,
     operator,
 )
@@ -47,6 +48,11 @@ class ContactPreferencesInput:
     )
     by_email: bool | None = described("Whether e-mail is wanted.", default=None)
     by_sms: bool | None = described("Whether text messages are wanted.", default=None)
+    by_letter: bool | None = described(
+        "Whether letters are wanted in the place of e-mails and text messages; they go to your address as the"
+        " National Register knows it.",
+        default=None,
+    )
     language: str | None = described("nl, en, fr or de.", default=None)
 
 
@@ -122,7 +128,7 @@ class Upkeep:
         effect = await operations.skip(work, decode_id(id, "Effect"), input.reason)
         return EffectPayload(effect=Effect.of(effect.id))
 
-    @mutation(policy=operator)
+    @mutation(policy=engineer)
     async def system_pause(
         self,
         work: Work,
@@ -132,7 +138,7 @@ class Upkeep:
         state = await operations.pause(work, system, paused=True)
         return SystemPayload(system=state.name, paused=state.paused)
 
-    @mutation(policy=operator)
+    @mutation(policy=engineer)
     async def system_resume(
         self, work: Work, system: Annotated[str, described_argument("Which system.")]
     ) -> SystemPayload:
@@ -149,7 +155,7 @@ class Upkeep:
     ) -> CasePayload:
         """Let a deadline of a case come now instead of later, as when its time had passed."""
         context = info.context
-        async with context.transaction() as work:
+        async with context.transaction(operator) as work:
             case = await locked_case(work, case_id, None)
             found = await work.session.scalar(
                 select(col(records.Timer.id))
@@ -177,6 +183,7 @@ class Upkeep:
             phone=input.phone,
             by_email=input.by_email,
             by_sms=input.by_sms,
+            by_letter=input.by_letter,
             language=input.language,
         )
         return ContactPreferencesPayload(contact_preferences=preferences_of(person))

@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 from loket import records
 from loket.advice import Opinion
-from loket.api.context import ASKED_OF_ME, Caller, back_office, of_advice, staff
+from loket.api.context import Caller, back_office, staff
 from loket.api.naming import input_type
 from loket.api.objects.checks import Check
 from loket.api.objects.conditions import among, equal
@@ -25,6 +25,7 @@ from loket.api.reads import (
     one,
     orders,
 )
+from loket.api.visibility import ASKED_OF_ME, of_advice
 from loket.lifecycle import AdviceStatus
 from loket.records import AdviserKind
 
@@ -38,6 +39,10 @@ class Advice(Node):
 
     adviser: str = column("Who is asked: its key in the procedure.")
     kind: AdviserKind = column("What kind of adviser.")
+    reference: str = expression(
+        "The number of the case, which an adviser may know also where the case itself is not theirs to see.",
+        '(SELECT c.reference FROM "case" c WHERE c.id = {t}.case_id)',
+    )
     status: AdviceStatus = column("Where it stands.")
     round: int = column("Of which round of the case.")
     due_on: date = column("The last day to answer.")
@@ -78,7 +83,7 @@ class AdviceFilter:
     """Which advice; all conditions together."""
 
     mine: bool | None = condition(
-        "That is asked of you: of your own service, as an adviser.", f"({ASKED_OF_ME}) = {{value}}"
+        "That is asked of you: of your own service or body, as an adviser.", f"({ASKED_OF_ME}) = {{value}}"
     )
     status: list[AdviceStatus] | None = among("In one of these.", "status")
     open: bool | None = condition(

@@ -7,7 +7,7 @@ from strawberry.scalars import JSON
 
 from loket import records
 from loket.api.carts import ORDERED, SETTLED, Allowance, Cart, allowances_of, cart_of
-from loket.api.context import Caller, of_application
+from loket.api.context import Caller
 from loket.api.naming import described, input_type, output
 from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
@@ -15,6 +15,7 @@ from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
 from loket.api.procedures import Procedure, Row, definition_of, present
 from loket.api.reads import Node, column, computed, entity, listed, newest, one, orders, parts
+from loket.api.visibility import of_application
 from loket.lifecycle import ApplicationStatus
 from loket.records import Channel
 

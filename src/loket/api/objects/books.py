@@ -7,7 +7,6 @@ from typing import cast
 from strawberry.scalars import JSON
 
 from loket import records
-from loket.api.context import Scope, bookkeeper
 from loket.api.naming import described, input_type, output
 from loket.api.objects.conditions import among
 from loket.api.objects.links import ItsCase
@@ -27,12 +26,9 @@ from loket.api.reads import (
     parts,
 )
 from loket.api.scalars import CurrencyCode, Money
+from loket.api.visibility import of_all_books, of_books
 from loket.ledger import Balance
 from loket.records import DifferenceKind, DifferenceState, EntryState, EntryType, LedgerAccount
-
-
-def _bookkeepers(scope: Scope) -> str:
-    return "TRUE" if bookkeeper(scope) else "FALSE"
 
 
 @output
@@ -46,7 +42,7 @@ class JournalLine:
     description: str = described("What for.")
 
 
-@entity(records.JournalEntry, policy=_bookkeepers)
+@entity(records.JournalEntry, policy=of_books)
 class JournalEntry(Node):
     """What one movement of money or debt means in the books (boekstuk). Its debit and credit are equal."""
 
@@ -140,7 +136,7 @@ def ledger_of(starts_on: date, ends_on: date, balances: list[Balance]) -> Ledger
     )
 
 
-@entity(records.Difference, policy=_bookkeepers)
+@entity(records.Difference, policy=of_books)
 class Difference(Node):
     """Where two records of the same money disagree."""
 
@@ -168,7 +164,7 @@ DIFFERENCE_ORDER = orders(
 )
 
 
-@entity(records.Reconciliation, policy=_bookkeepers)
+@entity(records.Reconciliation, policy=of_all_books)
 class Reconciliation(Node):
     """A comparison of all that is known of the money of a period (afstemming)."""
 

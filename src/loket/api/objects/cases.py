@@ -6,7 +6,7 @@ from strawberry import ID
 
 from loket import records
 from loket.api.actions import CaseAction
-from loket.api.context import Caller, of_cases, signed_in, staff
+from loket.api.context import Caller, signed_in, staff
 from loket.api.enums.cases import PhaseState
 from loket.api.naming import described, input_type, output
 from loket.api.objects.advice import Advice
@@ -40,6 +40,7 @@ from loket.api.reads import (
     parts,
 )
 from loket.api.scalars import Cursor
+from loket.api.visibility import of_cases
 from loket.definition import Definition
 from loket.lifecycle import Stage, Status
 from loket.records import Channel
@@ -245,6 +246,7 @@ class Case(Node):
         "status",
         "person_id",
         "handler_id",
+        "department",
         "suspensions",
         delivery=NEEDS["delivery"],
         invoice=NEEDS["invoice"],

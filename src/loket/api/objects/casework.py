@@ -6,12 +6,12 @@ from strawberry import ID
 from strawberry.scalars import JSON
 
 from loket import handling, lifecycle, records
-from loket.api.context import staff_only
 from loket.api.naming import input_type
 from loket.api.objects.conditions import equal
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
 from loket.api.reads import Node, column, condition, entity, expression, oldest, one, orders
+from loket.api.visibility import staff_only
 from loket.lifecycle import TaskStatus
 
 

@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from loket import records
-from loket.api.context import Caller, of_case
+from loket.api.context import Caller
 from loket.api.objects.documents import Document
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
 from loket.api.procedures import Row, definition_of
 from loket.api.reads import Node, column, computed, entity, one
+from loket.api.visibility import of_case
 from loket.lifecycle import CheckStatus
 
 

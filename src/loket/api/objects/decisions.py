@@ -4,7 +4,6 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from loket import records
-from loket.api.context import of_case, staff_only
 from loket.api.naming import described, input_type, output
 from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
@@ -25,6 +24,7 @@ from loket.api.reads import (
     parts,
 )
 from loket.api.scalars import Money
+from loket.api.visibility import of_agenda, of_case
 from loket.definition import DecidingBody
 from loket.lifecycle import DecisionStatus
 
@@ -55,7 +55,7 @@ class Signatory:
     signed_on: date | None = described("When.")
 
 
-@entity(records.AgendaItem, policy=staff_only)
+@entity(records.AgendaItem, policy=of_agenda)
 class AgendaItem(Node):
     """One item on the agenda of a body, with the decisions on one case or many (agendapunt)."""
 

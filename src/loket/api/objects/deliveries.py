@@ -3,11 +3,11 @@
 from datetime import date, datetime
 
 from loket import records
-from loket.api.context import of_case
 from loket.api.naming import described, input_type, output
 from loket.api.objects.conditions import among
 from loket.api.objects.links import ItsCase
 from loket.api.reads import Node, column, condition, entity, expression, oldest, one, orders, part, parts
+from loket.api.visibility import of_case
 from loket.lifecycle import DeliveryStatus, SlotStatus
 from loket.records import CalendarState
 

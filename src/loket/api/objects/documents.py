@@ -4,9 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from loket import records
-from loket.api.context import Caller, of_document
+from loket.api.context import Caller
 from loket.api.procedures import Row
 from loket.api.reads import Node, column, computed, entity
+from loket.api.visibility import of_document
 
 
 @entity(records.Document, policy=of_document)

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from loket import lifecycle, records, summaries
-from loket.api.context import Caller, of_case, of_events, signed_in, staff_only
+from loket.api.context import Caller, signed_in
 from loket.api.mapping import base64url
 from loket.api.naming import input_type
 from loket.api.objects.conditions import equal
@@ -24,6 +24,7 @@ from loket.api.reads import (
     part,
 )
 from loket.api.scalars import Cursor
+from loket.api.visibility import of_case, of_effect, of_events
 from loket.lifecycle import EventType, Stage, Status
 from loket.records import EffectKind, EffectState
 
@@ -37,7 +38,7 @@ _ABOUT_EFFECTS = ", ".join(f"'{one}'" for one in sorted(lifecycle.EFFECT_EVENTS)
 OF_EVENT = base64url(f"convert_to({EPOCH}{{t}}.xid::text || '.' || {{t}}.seq::text, 'UTF8')")
 
 
-@entity(records.Attempt, policy=staff_only)
+@entity(records.Attempt, policy=of_effect)
 class Attempt(Node):
     """One call to another system."""
 

@@ -4,12 +4,13 @@ from datetime import date, datetime
 from uuid import UUID
 
 from loket import records
-from loket.api.context import Caller, of_case, staff_only
+from loket.api.context import Caller
 from loket.api.enums.messages import LegalValue
 from loket.api.objects.documents import Document
 from loket.api.objects.links import ItsCase
 from loket.api.procedures import Row
 from loket.api.reads import Node, column, computed, entity, expression, listed, newest, one, orders
+from loket.api.visibility import of_case, of_house
 from loket.records import LetterStatus, LetterWay
 
 
@@ -32,7 +33,7 @@ class Letter(Node):
     case: ItsCase = one("About which case.", on="case_id", with_parent=True)
 
 
-@entity(records.LetterBatch, policy=staff_only)
+@entity(records.LetterBatch, policy=of_house)
 class LetterBatch(Node):
     """Letters that were handed to who prints and posts them."""
 

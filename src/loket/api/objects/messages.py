@@ -3,12 +3,12 @@
 from datetime import datetime
 
 from loket import records
-from loket.api.context import of_person
 from loket.api.enums.messages import LegalValue
 from loket.api.naming import input_type
 from loket.api.objects.conditions import equal
 from loket.api.objects.links import ItsCase
 from loket.api.reads import Node, column, entity, expression, newest, one, orders
+from loket.api.visibility import of_person
 from loket.lifecycle import MessageStatus
 from loket.records import MessageChannel
 

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from loket import lifecycle, paper, records
-from loket.api.context import Caller, of_case, of_person
+from loket.api.context import Caller
 from loket.api.naming import Field, described, input_type, output
 from loket.api.objects.chargebacks import Chargeback
 from loket.api.objects.conditions import among, equal
@@ -28,6 +28,7 @@ from loket.api.reads import (
     parts,
 )
 from loket.api.scalars import Money
+from loket.api.visibility import of_case, of_person
 from loket.lifecycle import InvoiceStatus, PaymentStatus, PayoutStatus, RefundStatus
 from loket.records import PaymentMethod, PayoutKind
 

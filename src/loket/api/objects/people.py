@@ -3,11 +3,12 @@
 from datetime import date, datetime
 
 from loket import records
-from loket.api.context import Caller, of_person, reader, signed_in
+from loket.api.context import Caller, reader, signed_in
 from loket.api.naming import described, output
 from loket.api.procedures import Row
 from loket.api.reads import Node, column, computed, entity, expression, part
 from loket.api.scalars import EmailAddress, PhoneNumber
+from loket.api.visibility import of_person
 from loket.records import ActorKind
 
 

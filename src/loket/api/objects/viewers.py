@@ -24,6 +24,7 @@ class ContactPreferences:
     phone: PhoneNumber | None = described("Where text messages go.")
     phone_verified: bool = described("Whether the number is proved.")
     by_sms: bool = described("Whether text messages are wanted.")
+    by_letter: bool = described("Whether letters are wanted in the place of e-mails and text messages.")
     language: str = described("The language of messages.")
 
 
@@ -35,6 +36,7 @@ def preferences_of(person: records.Person) -> ContactPreferences:
         phone=PhoneNumber(person.phone) if person.phone else None,
         phone_verified=person.phone_verified_at is not None,
         by_sms=person.by_sms,
+        by_letter=person.by_letter,
         language=person.language,
     )
 
@@ -80,6 +82,7 @@ class Viewer:
         contact="""(SELECT jsonb_build_object(
             'email', p.email, 'email_verified', p.email_verified_at IS NOT NULL, 'by_email', p.by_email,
             'phone', p.phone, 'phone_verified', p.phone_verified_at IS NOT NULL, 'by_sms', p.by_sms,
+            'by_letter', p.by_letter,
             'language', p.language) FROM person p WHERE p.id = {viewer.person_id})"""
     )
     def contact_preferences(row: Row, viewer: Caller) -> ContactPreferences | None:  # noqa: N805  # no self
