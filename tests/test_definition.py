@@ -304,7 +304,7 @@ CASES = {
     ),
     "unknown event": (("    REFUNDED:\n", "    REFUNDD:\n"), "REFUNDD"),
     "joins nothing": (
-        ("joins: [SUBMITTED, APPROVED, PAID]", "joins: [SUBMITTED, ASSIGNED]"),
+        ("joins: [SUBMITTED, APPROVED, PAID, INVOICE_CREDITED]", "joins: [SUBMITTED, ASSIGNED]"),
         "ASSIGNED has no message",
     ),
     "dosis code": (("code: Ingediend", "code: Binnen"), "DOSIS has no code 'Binnen'"),
@@ -327,7 +327,18 @@ CASES = {
         ("valid_from: 2026-01-01\n", "valid_from: 2026-01-01\nvalid_to: 2025-01-01\n"),
         "lies before",
     ),
-    "reminder": (("reminders_days: [5, 15]", "reminders_days: [5, 45]"), "after unpaid_after_days"),
+    "reminder": (("    - after_days: 20\n", "    - after_days: 70\n"), "after unpaid_after_days"),
+    "reminders": (("    - after_days: 20\n", "    - after_days: 4\n"), "in order, each day once"),
+    "notice": (
+        ("default_notice: {after_days: 35", "default_notice: {after_days: 20"),
+        "after the last reminder",
+    ),
+    "costs": (
+        ("amount: 5.00}]", "amount: 5.00}, {from: 2026-01-01, amount: 6.00}]"),
+        "two costs on 2026-01-01",
+    ),
+    "untold cost": (("          - Kosten van deze herinnering: {cost}\n", ""), "must name {cost}"),
+    "untold notice": (("    DEFAULT_NOTICE_SENT:\n", "    WRITTEN_OFF:\n"), "whoever must pay must be told"),
     "slot reminder": (("reminder_days: 7\n  hold", "reminder_days: 70\n  hold"), "too late to choose"),
     "no rules": (("  approval:\n", "  approvals:\n"), "'approvals' is not known"),
 }

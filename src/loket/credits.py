@@ -8,10 +8,10 @@ from sqlmodel import col
 
 from loket import bookkeeping, cases, invoices, refunds
 from loket.errors import ErrorCode, Refused
-from loket.lifecycle import INVOICE, Action, EventType, PartAction, PaymentStatus, Status
+from loket.lifecycle import INVOICE, Action, EventType, InvoiceStatus, PartAction, PaymentStatus, Status
 from loket.numbers import shared
 from loket.orders import net_lines
-from loket.records import Case, CreditNote, EntryType, Invoice, Json, LedgerAccount
+from loket.records import Case, CreditNote, EffectKind, EntryType, Invoice, Json, LedgerAccount
 from loket.work import Work, the_system
 
 JOURNAL_SUFFIX = "C"
@@ -22,7 +22,9 @@ CENT = Decimal("0.01")
 async def of_ended_case(work: Work, case: Case, reason: str) -> None:
     """Take the invoice of an ended case back, and give back what came in on it."""
     invoice = await invoices.live(work, case)
-    if invoice is not None and INVOICE.find(invoice.status, PartAction.CREDIT) is not None:
+    if invoice is None or INVOICE.find(invoice.status, PartAction.CREDIT) is None:
+        return
+    if creditable(invoice) > 0:
         await credit(work.as_actor(the_system()), case, invoice, creditable(invoice), reason)
 
 
@@ -34,12 +36,17 @@ def creditable(invoice: Invoice) -> Decimal:
 async def credit(work: Work, case: Case, invoice: Invoice, amount: Decimal, reason: str) -> CreditNote:
     """Take back `amount` (EUR) of an invoice; what was paid on it and is not due any more goes back.
 
+    A case that waits for the money goes on when nothing is due any more, as one that costs nothing does:
+    who wants it stopped cancels the case, which takes its invoice back by itself.
+
     Raises:
-        Refused: VALIDATION for more than can be taken back; TRANSITION_NOT_ALLOWED for an invoice that was
-            credited or written off.
+        Refused: VALIDATION for more than can be taken back, or a part of a cent; TRANSITION_NOT_ALLOWED for
+            an invoice of which nothing is left to take back.
     """
-    if not 0 < amount <= creditable(invoice):
-        limit = f"at most {creditable(invoice)}"
+    if INVOICE.find(invoice.status, PartAction.CREDIT) is None or creditable(invoice) == 0:
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=invoice.status)
+    if not 0 < amount <= creditable(invoice) or amount != amount.quantize(CENT):
+        limit = f"in whole cents, at most {creditable(invoice)}"
         raise Refused(ErrorCode.VALIDATION, path=["input", "amount"], reason=limit)
     whole = amount == creditable(invoice)
     cases.move(work, INVOICE, invoice, PartAction.CREDIT if whole else PartAction.CREDIT_PART)
@@ -48,15 +55,16 @@ async def credit(work: Work, case: Case, invoice: Invoice, amount: Decimal, reas
     # at once: more than was due is never paid and credited together
     surplus = max(-invoices.outstanding(invoice), Decimal(0))
     invoice.paid -= surplus
-    await cases.record(
-        work, case, EventType.INVOICE_CREDITED, data={"amount": str(amount), "number": note.number}
-    )
+    told = {"amount": str(amount), "number": note.number, "invoice": invoice.number, "reason": reason}
+    await cases.record(work, case, EventType.INVOICE_CREDITED, data=told)
     if surplus:
         await _give_back(work, case, invoice, surplus, reason)
-    if not whole and invoices.is_open(invoice) and invoices.outstanding(invoice) == 0:
+    if not whole and invoices.is_open(invoice) and not invoices.outstanding(invoice) + invoice.written_off:
         cases.move(work, INVOICE, invoice, PartAction.PAY_FULL)
-        if case.status is Status.AWAITING_PAYMENT:
-            await cases.advance(work.as_actor(the_system()), case, Action.PAY, data={"credited": str(amount)})
+    if case.status is Status.AWAITING_PAYMENT and invoice.status not in invoices.AWAITED:
+        await invoices.end_dunning(work, case)
+        paid = invoice.status is InvoiceStatus.PAID
+        await cases.advance(work.as_actor(the_system()), case, Action.PAY if paid else Action.PASS)
     return note
 
 
@@ -95,6 +103,7 @@ async def _note(work: Work, case: Case, invoice: Invoice, amount: Decimal, reaso
         journal=journal,
         invoice=invoice,
     )
+    await work.leave(EffectKind.CREDIT_NOTE_PDF, {"credit_note_id": str(note.id)}, case=case)
     return note
 
 

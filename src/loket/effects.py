@@ -31,6 +31,7 @@ from loket import (
     staffmail,
     submissions,
     transfers,
+    warrants,
 )
 from loket.accesslog import Purpose, consulting
 from loket.app import Loket
@@ -269,6 +270,7 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.MINUTES_CREATE: submissions.create_item,
     EffectKind.MINUTES_READ: submissions.read_item,
     EffectKind.MINUTES_WITHDRAW: submissions.withdraw_item,
+    EffectKind.WARRANT_PDF: warrants.make,
     EffectKind.LETTER_PDF: paperwork.make_letter,
     EffectKind.LETTER_EBOX: paperwork.send_to_ebox,
     EffectKind.EBOX_READ: paperwork.read_ebox,

@@ -1,6 +1,6 @@
 """What a citizen owes: the invoice (factuur), its number, and what is open on it."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from loket import bookkeeping, cases
+from loket.definition import Payment as Terms
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import INVOICE, Action, InvoiceStatus, PartAction, PaymentStatus, Stage, TimerKind
 from loket.numbers import structured_reference
@@ -17,6 +18,8 @@ from loket.records import Case, EffectKind, EntryType, Invoice, Journal, Json, L
 from loket.terms import BRUSSELS, end_of, morning_of
 from loket.work import Work
 
+AWAITED = frozenset({InvoiceStatus.ISSUED, InvoiceStatus.PARTLY_PAID})
+"""The case waits for its money still; of others it was paid, or another has it in hand."""
 REFERENCES = "OGM"
 """Counts structured references: invoices of two journals may have one number, but are paid on one account."""
 
@@ -25,7 +28,7 @@ async def issue(work: Work, case: Case) -> None:
     """Ask for the money. Where nothing is due, or this round was paid before, the stage passes."""
     settings = work.definition(case).payment
     invoice = await live(work, case)
-    if settings is None or total(case) == 0 or (invoice and invoice.status is InvoiceStatus.PAID):
+    if settings is None or total(case) == 0 or (invoice and invoice.status not in AWAITED):
         await cases.advance(work, case, Action.PASS)
         return
     at_application = work.definition(case).stages[0] is Stage.PAYMENT
@@ -38,14 +41,33 @@ async def issue(work: Work, case: Case) -> None:
         # the citizen was told a day, so the whole day counts
         await work.arm(TimerKind.PAYMENT_END, end_of(invoice.due_on), case=case)
         return
-    await work.arm(
-        TimerKind.PAYMENT_END,
-        morning_of(invoice.due_on + timedelta(days=settings.unpaid_after_days)),
-        case=case,
+    await plan(work, case, invoice, settings)
+
+
+async def plan(
+    work: Work, case: Case, invoice: Invoice, settings: Terms, *, reminded: int = 0, slip: int = 0
+) -> None:
+    """Set the deadlines of what is still to be done to have it paid, after so many reminders.
+
+    `slip`: so many days later than the definition says, because what went before was late too.
+    """
+
+    def at(after_days: int) -> datetime:
+        return morning_of(invoice.due_on + timedelta(days=after_days + slip))
+
+    await work.arm(TimerKind.PAYMENT_END, at(settings.unpaid_after_days), case=case)
+    if settings.default_notice is not None:
+        await work.arm(TimerKind.DEFAULT_NOTICE, at(settings.default_notice.after_days), case=case)
+    if reminded < len(settings.reminders):
+        due_at = at(settings.reminders[reminded].after_days)
+        await work.arm(TimerKind.PAYMENT_REMINDER, due_at, case=case, number=reminded + 1)
+
+
+async def end_dunning(work: Work, case: Case) -> None:
+    """Nothing is awaited any more: no reminder goes out, and nothing ends for want of money."""
+    await work.disarm(
+        TimerKind.PAYMENT_END, TimerKind.PAYMENT_REMINDER, TimerKind.DEFAULT_NOTICE, case=case
     )
-    if settings.reminders_days:
-        first = morning_of(invoice.due_on + timedelta(days=settings.reminders_days[0]))
-        await work.arm(TimerKind.PAYMENT_REMINDER, first, case=case)
 
 
 async def live(work: Work, case: Case) -> Invoice | None:
@@ -70,13 +92,19 @@ def is_open(invoice: Invoice) -> bool:
     return INVOICE.find(invoice.status, PartAction.PAY_FULL) is not None
 
 
-async def get_locked(work: Work, invoice_id: UUID) -> Invoice:
-    """The invoice, with its case locked. Raises `Refused` NOT_FOUND as `cases.get` does."""
+async def get_locked(work: Work, invoice_id: UUID, *, expected_version: int | None = None) -> Invoice:
+    """The invoice, with its case locked.
+
+    Raises:
+        Refused: NOT_FOUND as `cases.get` does; VERSION_CONFLICT when it changed since `expected_version`.
+    """
     invoice = await work.session.get(Invoice, invoice_id)
     if invoice is None:
         raise Refused(ErrorCode.NOT_FOUND)
     await cases.get(work, invoice.case_id)
     await work.session.refresh(invoice, with_for_update={"key_share": True})
+    if expected_version is not None and expected_version != invoice.version:
+        raise Refused(ErrorCode.VERSION_CONFLICT, current=invoice.version, extra={"current": invoice.version})
     return invoice
 
 

@@ -5,7 +5,9 @@ What goes over Mijn Burgerprofiel, e-mail and SMS only announces.
 """
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -64,6 +66,16 @@ RESULTS = {
 # --- one letter -------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Said:
+    """A demand for money in words. `outstanding` in EUR; `reference`: 12 bare digits."""
+
+    subject: str
+    text: str
+    outstanding: Decimal
+    reference: str
+
+
 async def queue_decision(work: Work, case: Case, decision: Decision, event: Event) -> None:
     """Write the letter with a decision, where the procedure asks for legal delivery."""
     definition = work.definition(case)
@@ -102,6 +114,50 @@ async def queue_decision(work: Work, case: Case, decision: Decision, event: Even
     await work.session.flush()
     await work.leave(EffectKind.LETTER_PDF, {"letter_id": str(letter.id)}, case=case, event_seq=event.seq)
     await watch(work, case)
+
+
+async def queue_notice(
+    work: Work, case: Case, person: Person, event: Event, *, said: Said, registered: bool
+) -> Letter:
+    """Write the letter with a notice of default (ingebrekestelling), on the way of decisions if it must be.
+
+    What follows on it may only follow once it left: `sent` has the proof.
+    """
+    legally = LetterWay.EBOX if person.insz_sealed else LetterWay.REGISTERED
+    message = Message(
+        case_id=case.id,
+        person_id=person.id,
+        event_seq=event.seq or 0,
+        about=event.type,
+        channel=MessageChannel.LETTER,
+        language=LANGUAGE,
+        subject=said.subject,
+        body=said.text,
+        legal_value=registered,
+        queued_at=work.now,
+    )
+    letter = Letter(
+        case_id=case.id,
+        person_id=person.id,
+        message_id=message.id,
+        way=legally if registered else LetterWay.NORMAL,
+        subject=said.subject,
+        content={
+            "name": f"{person.given_name} {person.family_name}".strip(),
+            "lines": address_lines(person.address or {}),
+            "text": said.text,
+            "language": LANGUAGE,
+            "outstanding": str(said.outstanding),
+            "reference": said.reference,
+        },
+        created_at=work.now,
+    )
+    work.session.add(message)
+    await work.session.flush()
+    work.session.add(letter)
+    await work.session.flush()
+    await work.leave(EffectKind.LETTER_PDF, {"letter_id": str(letter.id)}, case=case, event_seq=event.seq)
+    return letter
 
 
 def _content(work: Work, case: Case, person: Person, decision: Decision) -> dict[str, Any]:
@@ -290,7 +346,7 @@ async def sent(work: Work, letter: Letter, at: datetime) -> None:
         message.status, message.sent_at = step.to, at
         assert message.status is MessageStatus.SENT
     case = await work.session.get_one(Case, letter.case_id)
-    if letter.decision_id is None:
+    if letter.way is LetterWay.NORMAL:
         return
     data = {"letter": str(letter.id), "way": letter.way, "number": letter.registered_number}
     told = {name: value for name, value in data.items() if value}

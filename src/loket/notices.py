@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import deliveries, invoices, post, wording
+from loket import deliveries, invoices, letters, post, wording
 from loket.cases import open_task
 from loket.definition import Benefit, Definition, Rule
 from loket.definition import MessageChannel as Channel
@@ -32,8 +33,10 @@ from loket.lifecycle import (
 from loket.numbers import printed_reference
 from loket.records import (
     Case,
+    CreditNote,
     Decision,
     Delivery,
+    Dunning,
     Effect,
     EffectKind,
     Event,
@@ -50,7 +53,15 @@ from loket.work import Work, the_system
 
 QR = "betaalcode"
 """Content id of the payment code in an e-mail."""
-_ABOUT_MONEY = frozenset({EventType.PAYMENT_DUE, EventType.PAYMENT_REMINDED})
+_ABOUT_MONEY = frozenset(
+    {
+        EventType.PAYMENT_DUE,
+        EventType.PAYMENT_REMINDED,
+        EventType.DEFAULT_NOTICE_SENT,
+        EventType.HANDED_OVER,
+        EventType.CHARGED_BACK,
+    }
+)
 _ABOUT_SLOT = frozenset(
     {
         EventType.PLANNED,
@@ -161,24 +172,46 @@ async def _report(work: Work, telling: _Telling, event: Event, number: int) -> N
 async def _write_to(work: Work, telling: _Telling, due: wording.DueMessage, cause: Event) -> None:
     channels = telling.definition.texts.messages[due.event].channels
     person = telling.person
+    by_letter = due.event is EventType.DEFAULT_NOTICE_SENT and await _give_notice(work, telling, cause)
+    by_letter = by_letter or await post.goes_already(work, cause)
     wanted: list[tuple[MessageChannel, str]] = []
     if Channel.MBP in channels:
         reason = "" if person.insz_sealed else "the applicant has no national number"
         wanted.append((MessageChannel.MBP, reason))
-    on_paper = person.by_letter and post.can_reach(person)
-    if Channel.EMAIL in channels and person.by_email and not on_paper:
+    if Channel.EMAIL in channels and person.by_email:
         wanted.append((MessageChannel.EMAIL, "" if person.email else "no e-mail address is known"))
-    if Channel.SMS in channels and person.by_sms and not on_paper:
+    if Channel.SMS in channels and person.by_sms:
         wanted.append((MessageChannel.SMS, "" if person.phone else "no phone number is known"))
     if person.deceased_on is not None:
         wanted = [(channel, "the applicant is deceased") for channel, _ in wanted]
-    elif await _goes_by_post(work, cause, wanted, on_paper=on_paper and bool(_DIGITAL & set(channels))):
+    elif all(skipped for _, skipped in wanted) and not by_letter:
         wanted.append((MessageChannel.LETTER, "" if post.can_reach(person) else "no address is known"))
     for channel, skipped in wanted:
         await _queue(work, telling, due, cause, channel, skipped)
-    reached = any(not skipped for _, skipped in wanted) or await post.goes_already(work, cause)
+    reached = any(not skipped for _, skipped in wanted) or by_letter
     if not reached:
         await open_task(work, telling.case, "NOT_REACHED", {"about": due.event})
+
+
+async def _give_notice(work: Work, telling: _Telling, cause: Event) -> bool:
+    """Leave the letter with a notice of default: messages only announce it. False for who is deceased."""
+    payment, invoice, person = telling.definition.payment, telling.invoice, telling.person
+    if payment is None or payment.default_notice is None or invoice is None or person.deceased_on is not None:
+        return False
+    words = wording.render(
+        telling.definition,
+        cause.type,
+        MessageChannel.LETTER,
+        letters.LANGUAGE,
+        telling.values,
+        municipality=work.settings.municipality,
+    )
+    said = letters.Said(words.subject, words.text, invoices.outstanding(invoice), invoice.reference)
+    registered = payment.default_notice.registered
+    letter = await letters.queue_notice(work, telling.case, person, cause, said=said, registered=registered)
+    step = await work.session.get_one(Dunning, UUID(cause.data["dunning"]))
+    step.letter_id = letter.id
+    return True
 
 
 async def _goes_by_post(
@@ -228,7 +261,9 @@ async def _queue(
         return
     payload: dict[str, Any] = {"message_id": str(message.id), "link": said.link}
     if channel is MessageChannel.EMAIL:
-        payload |= {"html": said.html} | _enclosed(telling, {due.event, *due.joined}, cause)
+        about = {due.event, *due.joined}
+        payload |= {"html": said.html} | _enclosed(telling, about, cause)
+        payload |= await _credit_notes(work, telling, about)
     if channel is MessageChannel.MBP:
         payload |= await _dosis_words(work, telling, due)
     await work.leave(_KINDS[channel], payload, case=telling.case, event_seq=cause.seq, id=message.effect_id)
@@ -239,8 +274,9 @@ def _enclosed(telling: _Telling, about: set[EventType], cause: Event) -> dict[st
     enclosed: dict[str, Any] = {}
     language = telling.person.language
     if about & _ABOUT_MONEY and telling.invoice is not None:
-        enclosed["invoice_id"] = str(telling.invoice.id)
-        enclosed["outstanding"] = str(telling.invoice.amount - telling.invoice.paid)
+        outstanding = invoices.outstanding(telling.invoice)
+        if outstanding > 0:
+            enclosed |= {"invoice_id": str(telling.invoice.id), "outstanding": str(outstanding)}
     delivery = telling.delivery
     if about & _ABOUT_SLOT and delivery is not None:
         gone = bool(about & _SLOT_GONE)
@@ -258,6 +294,20 @@ def _enclosed(telling: _Telling, about: set[EventType], cause: Event) -> dict[st
                 "cancelled": gone,
             }
     return enclosed
+
+
+async def _credit_notes(work: Work, telling: _Telling, about: set[EventType]) -> dict[str, Any]:
+    """The credit notes, with the message of that; where there is none, with what else was told then."""
+    told = EventType.INVOICE_CREDITED
+    due = wording.messages_due(telling.definition, [event.type for event in telling.events])
+    if told not in about and any(told in (one.event, *one.joined) for one in due):
+        return {}
+    numbers = [event.data["number"] for event in telling.events if event.type is told]
+    found = await work.session.scalars(
+        select(col(CreditNote.id)).where(col(CreditNote.number).in_(numbers)).order_by(col(CreditNote.id))
+    )
+    notes = [str(one) for one in found] if numbers else []
+    return {"credit_note_ids": notes} if notes else {}
 
 
 async def _dosis_words(work: Work, telling: _Telling, due: wording.DueMessage) -> dict[str, Any]:
@@ -309,14 +359,19 @@ async def _values(
     values |= {name: link(work, case, name) for name in _PAGES if name != "link_pay"}
     if invoice is not None:
         values |= {"amount": invoice.amount, "invoice_number": invoice.number, "due_on": invoice.due_on}
-        values |= {"paid": invoice.paid or None}
+        values |= {"paid": invoice.paid or None, "costs": invoice.costs or None}
+    values |= _of_dunning(events, data)
     owed = invoice is not None and INVOICE.find(invoice.status, PartAction.PAY_FULL) is not None
-    came = [Decimal(event.data["amount"]) for event in events if event.type in _MONEY_CAME]
+    came = [
+        Decimal(event.data["amount"])
+        for event in events
+        if event.type in _MONEY_CAME and "amount" in event.data
+    ]
     if came and not owed:  # the last of it, or more than was due
         values["paid"] = came[-1]
     if invoice is not None and owed:
         values |= {
-            "outstanding": invoice.amount - invoice.paid,
+            "outstanding": invoices.outstanding(invoice) or None,
             "structured_reference": printed_reference(invoice.reference),
             "iban": " ".join(municipality.iban[at : at + 4] for at in range(0, len(municipality.iban), 4)),
             "payee": municipality.name,
@@ -334,6 +389,18 @@ async def _values(
     values["refund"] = await _refund(work, case, events)
     values |= _motivation(work, case, definition, person.language, data, values)
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _of_dunning(events: Sequence[Event], data: dict[str, Any]) -> dict[str, wording.Value]:
+    """What a reminder or a notice costs and asks, and what was taken off or back."""
+    values: dict[str, wording.Value] = {"pay_by": _day(data.get("pay_by"))}
+    values |= {name: Decimal(data[name]) for name in ("cost", "open_before") if name in data}
+    for event in events:
+        if event.type is EventType.INVOICE_CREDITED:
+            values |= {"credited": Decimal(event.data["amount"]), "invoice_number": event.data["invoice"]}
+        if event.type is EventType.CHARGED_BACK:
+            values["charged_back"] = Decimal(event.data["amount"])
+    return values
 
 
 async def _decided(

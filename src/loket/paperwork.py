@@ -25,7 +25,11 @@ from loket.terms import BRUSSELS
 from loket.wording import Wording
 from loket.work import Work, the_system
 
-EBOX_CATEGORY = "Beslissing"
+_ANNOUNCED = {
+    "beslissing": "U vindt de beslissing over uw aanvraag in bijlage.",
+    "ingebrekestelling": "U vindt een ingebrekestelling in bijlage: uw factuur is niet betaald.",
+}
+_CATEGORIES = {"beslissing": "Beslissing", "ingebrekestelling": "Ingebrekestelling"}
 
 
 async def make_letter(loket: Loket, effect: Effect) -> Done:
@@ -41,7 +45,7 @@ async def make_letter(loket: Loket, effect: Effect) -> Done:
     try:
         if letter.decision_id is None:
             content = await paper.letter_pdf(_plain(loket, definition, case, letter))
-            name = f"brief-{case.reference}.pdf"
+            name = f"{_named(letter)}-{case.reference}.pdf"
         else:
             content = await _on_paper(loket, definition, case, letter, today)
             name = f"beslissing-{case.reference}.pdf"
@@ -54,9 +58,19 @@ async def make_letter(loket: Loket, effect: Effect) -> Done:
     return Done({"bytes": len(content)}, write)
 
 
+def _named(letter: Letter) -> str:
+    """What kind of letter it is, as its file says."""
+    if letter.decision_id is not None:
+        return "beslissing"
+    return "ingebrekestelling" if "outstanding" in letter.content else "brief"
+
+
 def _plain(loket: Loket, definition: Definition, case: Case, letter: Letter) -> paper.LetterPaper:
-    """A message to who has nothing but an address."""
+    """A message to who has nothing but an address, or a notice of default."""
     said = letter.content
+    asked = (
+        paper.PaymentSlip(Decimal(said["outstanding"]), said["reference"]) if "outstanding" in said else None
+    )
     return paper.plain_letter(
         Wording(letter.subject, said["text"], None, said["language"], None),
         municipality=loket.settings.municipality,
@@ -64,6 +78,7 @@ def _plain(loket: Loket, definition: Definition, case: Case, letter: Letter) -> 
         dated_on=letter.created_at.astimezone(BRUSSELS).date(),
         reference=case.reference,
         contact_name=definition.contact.name,
+        payment=asked,
     )
 
 
@@ -176,10 +191,10 @@ async def send_to_ebox(loket: Loket, effect: Effect) -> Done:
             id=letter.id,
             insz=loket.vault.open(person.insz_sealed),
             subject=letter.subject,
-            body="U vindt de beslissing over uw aanvraag in bijlage.",
-            filename=f"beslissing-{case.reference}.pdf",
+            body=_ANNOUNCED[_named(letter)],
+            filename=f"{_named(letter)}-{case.reference}.pdf",
             document=content.content,
-            category=EBOX_CATEGORY,
+            category=_CATEGORIES[_named(letter)],
         )
         if person.insz_sealed
         else NoEbox.NO_EBOX

@@ -5,9 +5,19 @@ is wrong and why. No I/O.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 
-from loket.definition import ALWAYS, DOSIS_CODES, DOSIS_PHASES, PLACEHOLDERS, Definition, Message
+from loket.definition import (
+    ALWAYS,
+    DOSIS_CODES,
+    DOSIS_PHASES,
+    PLACEHOLDERS,
+    Definition,
+    Message,
+    Payment,
+    Reminder,
+)
 from loket.factcheck import faults_of
 from loket.findings import Checklist, Found, Place, listed, placeholders, unique, without_gaps
 from loket.lifecycle import FINAL, EventType, Stage, StageOrderError, case_machine
@@ -78,15 +88,53 @@ def _deadlines(definition: Definition) -> Found:
             yield ("information", "reminder_days"), f"the reminder after {days} days comes too late to answer"
     payment, planning = definition.payment, definition.planning
     if payment is not None:
-        if list(payment.reminders_days) != sorted(set(payment.reminders_days)):
-            yield ("payment", "reminders_days"), "reminders stand in order, each day once"
-        if any(days >= payment.unpaid_after_days for days in payment.reminders_days):
-            yield ("payment", "reminders_days"), "a reminder comes after unpaid_after_days"
+        yield from _dunning(payment)
     if planning is not None:
         if planning.reminder_days >= planning.choose_within_days:
             yield ("planning", "reminder_days"), "the reminder comes too late to choose"
         if planning.lead_days >= planning.horizon_days:
             yield ("planning", "lead_days"), "no slot can be both after lead_days and before horizon_days"
+
+
+def _dunning(payment: Payment) -> Found:
+    base: Place = ("payment", "reminders")
+    days = [reminder.after_days for reminder in payment.reminders]
+    if days != sorted(set(days)):
+        yield base, "reminders stand in order, each day once"
+    if any(day >= payment.unpaid_after_days for day in days):
+        yield base, "a reminder comes after unpaid_after_days"
+    steps: list[tuple[Place, Reminder]] = [((*base, at), one) for at, one in enumerate(payment.reminders)]
+    notice = payment.default_notice
+    if notice is not None:
+        place: Place = ("payment", "default_notice")
+        steps.append((place, notice))
+        if not max(days, default=-1) < notice.after_days < payment.unpaid_after_days:
+            yield (*place, "after_days"), "it comes after the last reminder and before unpaid_after_days"
+    for place, step in steps:
+        if step.cost:
+            yield from without_gaps(step.cost, (*place, "cost"), "cost", step.cost[0].valid_from, date.max)
+    if any(step.cost for _, step in steps) and payment.costs_legal_basis is None:
+        yield ("payment", "costs_legal_basis"), "what is charged for a reminder rests on a regulation: which?"
+
+
+@_MAIN.reads("payment", "texts")
+def _dunning_texts(definition: Definition) -> Found:
+    payment, messages = definition.payment, definition.texts.messages
+    if payment is None:
+        return
+    notice = payment.default_notice
+    wanted: dict[EventType, Sequence[Reminder]] = {
+        EventType.PAYMENT_REMINDED: payment.reminders,
+        EventType.DEFAULT_NOTICE_SENT: (notice,) if notice else (),
+    }
+    for event, steps in wanted.items():
+        place: Place = ("texts", "messages", event)
+        if steps and event not in messages:
+            yield place, f"{event} has no message: whoever must pay must be told"
+        elif steps:
+            cost = ("cost",) if any(step.cost for step in steps) else ()
+            needed = ("outstanding", "iban", "structured_reference", *cost)
+            yield from must_name(messages[event].body, (*place, "body"), needed)
 
 
 @_MAIN.reads("stages", "phases")

@@ -158,6 +158,10 @@ async def _payment_reminder(work: Work, case: Case, timer: Timer) -> None:
     await dunning.remind(work, case, timer.number)
 
 
+async def _default_notice(work: Work, case: Case, _: Timer) -> None:
+    await dunning.give_notice(work, case)
+
+
 async def _payment_end(work: Work, case: Case, _: Timer) -> None:
     await dunning.end_unpaid(work, case)
 
@@ -231,6 +235,7 @@ ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.ADVICE_REMINDER: _advice_reminder,
     TimerKind.ADVICE_END: _advice_end,
     TimerKind.PAYMENT_REMINDER: _payment_reminder,
+    TimerKind.DEFAULT_NOTICE: _default_notice,
     TimerKind.PAYMENT_END: _payment_end,
     TimerKind.CHECKOUT_POLL: _checkout_poll,
     TimerKind.SLOT_REMINDER: _slot_reminder,

@@ -287,6 +287,10 @@ def _of_money(seen: _Seen) -> Iterator[Offer]:
         yield Offer(CaseAction.PAYMENT_START, why_not)
     if Role.FINANCE in seen.roles:
         yield Offer(CaseAction.PAYMENT_REGISTER, why_not)
+        left = invoice is not None and INVOICE.find(InvoiceStatus(invoice), PartAction.CREDIT) is not None
+        yield Offer(CaseAction.INVOICE_CREDIT, None if left else Why.NO_INVOICE)
+        given_up = invoice is not None and INVOICE.find(InvoiceStatus(invoice), PartAction.WRITE_OFF)
+        yield Offer(CaseAction.INVOICE_WRITE_OFF, None if given_up else why_not or Why.NOTHING_DUE)
         refunds = [RefundStatus(one) for one in seen.row["refunds"] or ()]
         orderable = any(REFUND.find(one, PartAction.ORDER) for one in refunds)
         yield Offer(CaseAction.REFUND_ORDER, None if orderable else Why.NO_REFUND)

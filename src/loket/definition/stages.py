@@ -1,10 +1,13 @@
 """Who, what, how long: the settings of the stages."""
 
+from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from loket.definition.catalogue import Price
 from loket.definition.shape import Days, Key, Shape, Text
 
 
@@ -146,13 +149,36 @@ class PayoutRules(Shape):
     """What stands on the account statement; may name {reference} and {procedure}."""
 
 
+class Reminder(Shape):
+    """An invoice that was not paid is asked for again (herinnering)."""
+
+    after_days: Days
+    """So many days after the due date."""
+    cost: tuple[Price, ...] = ()
+    """What is charged for it; nothing on a day on which none holds."""
+
+    def cost_on(self, day: date) -> Decimal:
+        """In EUR."""
+        return next((one.amount for one in self.cost if one.holds(day)), Decimal(0))
+
+
+class DefaultNotice(Reminder):
+    """The last demand before it is enforced (ingebrekestelling)."""
+
+    registered: bool = True
+    """In the eBox or else by registered letter, as a warrant (dwangbevel) wants it; otherwise by ordinary letter."""
+
+
 class Payment(Shape):
     """What happens between the invoice and the money."""
 
     term_days: Annotated[int, Field(gt=0, le=365)] = 30
     """From invoice to due date."""
-    reminders_days: tuple[Days, ...] = ()
-    """So many days after the due date."""
+    reminders: tuple[Reminder, ...] = ()
+    default_notice: DefaultNotice | None = None
+    """After the reminders, before the end."""
+    costs_legal_basis: str | None = None
+    """On what the costs of reminders and the notice of default rest; needed where there are any."""
     unpaid_after_days: Days = 30
     """So many days after the due date it ends as `unpaid` says."""
     unpaid: Literal["cancel", "hand_over"] = "cancel"

@@ -222,6 +222,9 @@ INVOICE = Machine[InvoiceStatus, PartAction]("invoice", (
     # Written off is not forgiven: who pays after all has paid.
     Step(InvoiceStatus.WRITTEN_OFF, PartAction.PAY_PART,    InvoiceStatus.WRITTEN_OFF, MONEY),
     Step(InvoiceStatus.WRITTEN_OFF, PartAction.PAY_FULL,    InvoiceStatus.PAID,        MONEY),
+    Step(InvoiceStatus.WRITTEN_OFF, PartAction.CREDIT_PART, InvoiceStatus.WRITTEN_OFF, MONEY),
+    # What was paid before the rest was given up can be taken back still.
+    Step(InvoiceStatus.WRITTEN_OFF, PartAction.CREDIT,      InvoiceStatus.CREDITED,    MONEY),
     Step(InvoiceStatus.WRITTEN_OFF, PartAction.CHARGE_BACK, InvoiceStatus.WRITTEN_OFF, MONEY),
 ), frozenset({InvoiceStatus.ISSUED, InvoiceStatus.PARTLY_PAID}), (
     Wait(InvoiceStatus.ISSUED,      TimerKind.PAYMENT_END, "cancelled or handed over"),

@@ -8,8 +8,10 @@ from decimal import Decimal
 
 from stdnum import iban as ibans
 
+from loket.numbers import printed_reference
 from loket.paper.decision import Result
-from loket.paper.sheet import Addressee, compiled, fit, sheet, spoken, written_day
+from loket.paper.epc import epc_qr_svg
+from loket.paper.sheet import Addressee, compiled, fit, grouped, sheet, spoken, written_day
 from loket.paper.words import WORDS
 from loket.settings import Municipality
 from loket.wording import Wording, amount, phone
@@ -25,6 +27,14 @@ class Signatory:
     name: str
     role: str
     signed_on: date | None = None
+
+
+@dataclass(frozen=True)
+class PaymentSlip:
+    """What is to be paid, and the code for it. `amount` in EUR; `reference`: 12 bare digits."""
+
+    amount: Decimal
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class LetterPaper:
     signatories: tuple[Signatory, ...]
     contact_name: str
     language: str
+    payment: PaymentSlip | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,7 @@ def plain_letter(
     dated_on: date,
     reference: str,
     contact_name: str,
+    payment: PaymentSlip | None = None,
 ) -> LetterPaper:
     """A message (`wording.render` for LETTER, with its salutation and closing) as a letter."""
     paragraphs = (one.strip("\n") for one in re.split(r"\n\s*\n", wording.text))
@@ -128,6 +140,7 @@ def plain_letter(
         signatories=(),
         contact_name=contact_name,
         language=wording.language,
+        payment=payment,
     )
 
 
@@ -212,8 +225,34 @@ def _letter(paper: LetterPaper) -> dict[str, object]:
             (words["reference"], fit(paper.reference)),
         ],
         "blocks": [_block(one) for one in paper.paragraphs],
+        "payment": _slip(paper.payment, paper.municipality, language) if paper.payment else None,
         "appeal": fit(paper.appeal),
         "signatories": _signatures(paper.signatories, language),
+    }
+
+
+def _slip(slip: PaymentSlip, municipality: Municipality, language: str) -> dict[str, object]:
+    words, total = WORDS[language], amount(slip.amount, language)
+    reference, iban = printed_reference(slip.reference), grouped(municipality.iban)
+    return {
+        "facts": [
+            (words["amount"], total),
+            (words["account"], iban),
+            ("BIC", municipality.bic),
+            (words["beneficiary"], fit(municipality.name)),
+            (words["communication"], reference),
+        ],
+        "code": epc_qr_svg(
+            name=municipality.name,
+            iban=municipality.iban,
+            bic=municipality.bic,
+            amount=slip.amount,
+            reference=slip.reference,
+            line=municipality.reference_line,
+        ),
+        "code_says": words["code_says"].format(
+            amount=total, name=municipality.name, iban=iban, reference=reference
+        ),
     }
 
 

@@ -30,7 +30,20 @@ IBAN = "BE68539007547034"
 """Where a transfer comes from when nobody says."""
 SHOWN = 40
 """Rows on the desk."""
-_TYPES = {"INVOICE": "Factuur", "PAYMENT": "Betaling", "CREDIT_NOTE": "Creditnota", "REFUND": "Terugbetaling"}
+_TYPES = {
+    "INVOICE": "Factuur",
+    "COSTS": "Kosten",
+    "CREDIT_NOTE": "Creditnota",
+    "PAYMENT": "Betaling",
+    "REFUND_DUE": "Terug te betalen",
+    "REFUND": "Terugbetaling",
+    "WRITE_OFF": "Oninbaar",
+    "WRITE_OFF_REVERSED": "Toch inbaar",
+    "CHARGEBACK": "Teruggehaald",
+    "CHARGEBACK_REVERSED": "Toch niet teruggehaald",
+}
+_WITH_LINES = frozenset({"INVOICE", "CREDIT_NOTE"})
+_WITH_METHOD = frozenset({"PAYMENT", "REFUND_DUE", "REFUND"})
 
 
 class Ledger:
@@ -114,10 +127,10 @@ class Ledger:
         return kept
 
     def execute(self, kept: Json) -> Json:
-        """Money of a REFUND entry goes back to the citizen. Raises `Wrong`."""
+        """Money of a REFUND_DUE entry goes back to the citizen. Raises `Wrong`."""
         entry = kept["entry"]
-        if entry["type"] != "REFUND" or kept["status"] != "BOOKED":
-            raise Wrong("only a booked REFUND can be executed", 409)
+        if entry["type"] != "REFUND_DUE" or kept["status"] != "BOOKED":
+            raise Wrong("only a booked REFUND_DUE can be executed", 409)
         if kept.get("executedOn"):
             raise Wrong("executed before", 409)
         kept = kept | {"executedOn": today()}
@@ -146,17 +159,22 @@ class Ledger:
             faults.append(("/amount", "bedrag is nul"))
         if not is_structured(entry["reference"]):
             faults.append(("/reference", "gestructureerde mededeling klopt niet (modulo 97)"))
-        if kind == "PAYMENT" and entry["lines"]:
-            faults.append(("/lines", "een betaling heeft geen lijnen"))
-        if kind in ("INVOICE", "CREDIT_NOTE") and lines != amount:
-            faults.append(("/lines", f"lijnen tellen op tot {lines}, niet tot {amount}"))
+        postings = entry.get("postings", [])
+        if kind not in _WITH_LINES and entry["lines"]:
+            faults.append(("/lines", "alleen een factuur of creditnota heeft lijnen"))
+        costs = _sum(postings, "debit", "COSTS") if kind == "CREDIT_NOTE" else Decimal()
+        if kind in _WITH_LINES and lines + costs != amount:
+            faults.append(("/lines", f"lijnen tellen op tot {lines + costs}, niet tot {amount}"))
+        sums = {_sum(postings, side) for side in ("debit", "credit")}
+        if postings and sums != {amount}:
+            faults.append(("/postings", f"debet en credit zijn niet allebei {amount}"))
         if kind == "INVOICE" and entry.get("dueOn", "") < entry["bookedOn"]:
             faults.append(("/dueOn", "een factuur heeft een vervaldag op of na de boekdatum"))
         if kind != "INVOICE" and "dueOn" in entry:
             faults.append(("/dueOn", "alleen een factuur heeft een vervaldag"))
-        if kind in ("PAYMENT", "REFUND") and "paymentMethod" not in entry:
+        if kind in _WITH_METHOD and "paymentMethod" not in entry:
             faults.append(("/paymentMethod", "betaalwijze ontbreekt"))
-        if kind in ("INVOICE", "CREDIT_NOTE") and "paymentMethod" in entry:
+        if kind not in _WITH_METHOD and "paymentMethod" in entry:
             faults.append(("/paymentMethod", "alleen een betaling of terugbetaling heeft een betaalwijze"))
         if kind != "INVOICE":
             invoice = self.state.get("invoice", entry.get("invoiceNumber", ""))
@@ -269,7 +287,7 @@ def _row(url: str, kept: Json, paid: Mapping[str, Decimal]) -> tuple[Markup | st
     if kept.get("executedOn"):
         shown.append(tag(f"uitgevoerd {kept['executedOn']}", "good"))
     orders = []
-    if entry["type"] == "REFUND" and kept["status"] == "BOOKED" and not kept.get("executedOn"):
+    if entry["type"] == "REFUND_DUE" and kept["status"] == "BOOKED" and not kept.get("executedOn"):
         orders.append(button(f"{url}/sim/entries/{entry['id']}/execute", "Terugstorten"))
     if kept["status"] == "BOOKED":
         orders.append(button(f"{url}/sim/entries/{entry['id']}/reject", "Afkeuren", kind="danger"))
@@ -283,6 +301,11 @@ def _row(url: str, kept: Json, paid: Mapping[str, Decimal]) -> tuple[Markup | st
         join(shown),
         join(orders),
     )
+
+
+def _sum(postings: list[Json], side: str, account: str | None = None) -> Decimal:
+    found = [one for one in postings if account in (None, one["account"])]
+    return sum((Decimal(one.get(side, "0")) for one in found), Decimal())
 
 
 def is_structured(digits: str) -> bool:

@@ -2,7 +2,7 @@
 
 from loket.api.naming import enumeration
 from loket.lifecycle import InvoiceStatus, PaymentStatus, PayoutStatus, RefundStatus
-from loket.records import PaymentMethod, PayoutKind
+from loket.records import DunningKind, PaymentMethod, PayoutKind
 
 enumeration(
     InvoiceStatus,
@@ -30,6 +30,16 @@ enumeration(
     PaymentMethod,
     {"ONLINE": "Through the payment module.", "TRANSFER": "By bank transfer.", "COUNTER": "At the counter."},
     description="How money came.",
+)
+enumeration(
+    DunningKind,
+    {
+        "REMINDER": "Asked for again.",
+        "DEFAULT_NOTICE": "Given notice of default, by letter.",
+        "HANDED_OVER": "Handed over to the financial director, for a warrant.",
+        "WRITTEN_OFF": "Given up.",
+    },
+    description="What was done to have an invoice paid.",
 )
 enumeration(
     RefundStatus,

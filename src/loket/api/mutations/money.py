@@ -199,10 +199,16 @@ class Money:
         id: Annotated[ID, described_argument("Which invoice.")],
         input: Annotated[InvoiceCreditInput, described_argument("How much of it, and why.")],
         idempotency_key: str,
+        expected_version: int | None = None,
     ) -> InvoiceCreditPayload:
-        """Take an invoice back, whole or in part; what was paid of it goes back."""
+        """Take an invoice back, whole or in part; what was paid of it goes back.
+
+        A case that waits for the money goes on when nothing is due any more; to stop it, use `caseCancel`.
+        """
         reason = cases.said(input.reason, "reason")
-        invoice = await invoices.get_locked(work, decode_id(id, "Invoice"))
+        invoice = await invoices.get_locked(
+            work, decode_id(id, "Invoice"), expected_version=expected_version
+        )
         case = await work.session.get_one(records.Case, invoice.case_id)
         amount = credits.creditable(invoice) if input.amount is None else input.amount
         note = await credits.credit(work, case, invoice, amount, reason)
@@ -215,10 +221,16 @@ class Money:
         id: Annotated[ID, described_argument("Which invoice.")],
         input: Annotated[InvoiceWriteOffInput, described_argument("Why.")],
         idempotency_key: str,
+        expected_version: int | None = None,
     ) -> InvoicePayload:
-        """Give up what is open on an invoice; who pays nevertheless has paid."""
+        """Give up what is open on an invoice; who pays nevertheless has paid.
+
+        A case that waits for the money goes on without it; to stop it, use `caseCancel`.
+        """
         reason = cases.said(input.reason, "reason")
-        invoice = await invoices.get_locked(work, decode_id(id, "Invoice"))
+        invoice = await invoices.get_locked(
+            work, decode_id(id, "Invoice"), expected_version=expected_version
+        )
         case = await work.session.get_one(records.Case, invoice.case_id)
         await dunning.write_off(work, case, invoice, reason)
         return InvoicePayload(invoice=Invoice.of(invoice.id))

@@ -9,6 +9,7 @@ from loket.api.naming import Field, described, input_type, output
 from loket.api.objects.chargebacks import Chargeback
 from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
+from loket.api.objects.letters import Letter
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
 from loket.api.procedures import Row
@@ -30,7 +31,7 @@ from loket.api.reads import (
 from loket.api.scalars import Money
 from loket.api.visibility import of_case, of_person
 from loket.lifecycle import InvoiceStatus, PaymentStatus, PayoutStatus, RefundStatus
-from loket.records import PaymentMethod, PayoutKind
+from loket.records import DunningKind, PaymentMethod, PayoutKind
 
 
 def _euro(text: str, name: str) -> Field:
@@ -105,6 +106,25 @@ class CreditNote(Node):
     invoice: "Invoice" = one("What it takes back.", on="invoice_id", with_parent=True)
 
 
+@entity(records.Dunning, policy=of_case)
+class DunningStep(Node):
+    """What was done to have an invoice paid."""
+
+    kind: DunningKind = column("What.")
+    number: int = column("The how manieth of its kind.")
+    taken_on: date = column("When.")
+    cost: Money = _euro("What it costs, added to what is due.", "cost")
+    letter: Letter | None = one("The letter, with its proof of sending.", on="letter_id", with_parent=True)
+
+    @computed("reason")
+    def reason(row: Row, viewer: Caller) -> str:  # noqa: N805  # no self
+        """Why; for staff alone."""
+        return str(row["reason"]) if viewer.scope.is_staff else ""
+
+    document: Document | None = one("What the financial director gets; for staff alone.", on="document_id")
+    taken_by: StaffMember | None = one("Who did it; null where it went by itself.", on="taken_by_id")
+
+
 @entity(records.Invoice, policy=of_person())
 class Invoice(Node):
     """What a citizen owes (factuur)."""
@@ -171,6 +191,9 @@ class Invoice(Node):
     )
     credit_notes: list["CreditNote"] = listed(
         "What took it back.", where="{t}.invoice_id = {parent}.id", order="{t}.id", with_parent=True
+    )
+    dunning: list[DunningStep] = listed(
+        "What was done to have it paid, in order.", where="{t}.invoice_id = {parent}.id", order="{t}.id"
     )
     case: ItsCase = one("Of which case.", on="case_id", with_parent=True)
 
