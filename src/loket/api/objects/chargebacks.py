@@ -3,9 +3,9 @@
 from datetime import date
 
 from loket import records
-from loket.api.context import of_case
 from loket.api.reads import Node, column, entity, part
 from loket.api.scalars import Money
+from loket.api.visibility import of_case
 
 
 @entity(records.Chargeback, policy=of_case)
