@@ -178,13 +178,14 @@ async def _write_to(work: Work, telling: _Telling, due: wording.DueMessage, caus
     if Channel.MBP in channels:
         reason = "" if person.insz_sealed else "the applicant has no national number"
         wanted.append((MessageChannel.MBP, reason))
-    if Channel.EMAIL in channels and person.by_email:
+    on_paper = person.by_letter and post.can_reach(person)
+    if Channel.EMAIL in channels and person.by_email and not on_paper:
         wanted.append((MessageChannel.EMAIL, "" if person.email else "no e-mail address is known"))
-    if Channel.SMS in channels and person.by_sms:
+    if Channel.SMS in channels and person.by_sms and not on_paper:
         wanted.append((MessageChannel.SMS, "" if person.phone else "no phone number is known"))
     if person.deceased_on is not None:
         wanted = [(channel, "the applicant is deceased") for channel, _ in wanted]
-    elif all(skipped for _, skipped in wanted) and not by_letter:
+    elif not by_letter and ((on_paper and _DIGITAL & set(channels)) or all(skipped for _, skipped in wanted)):
         wanted.append((MessageChannel.LETTER, "" if post.can_reach(person) else "no address is known"))
     for channel, skipped in wanted:
         await _queue(work, telling, due, cause, channel, skipped)
@@ -212,14 +213,6 @@ async def _give_notice(work: Work, telling: _Telling, cause: Event) -> bool:
     step = await work.session.get_one(Dunning, UUID(cause.data["dunning"]))
     step.letter_id = letter.id
     return True
-
-
-async def _goes_by_post(
-    work: Work, cause: Event, wanted: list[tuple[MessageChannel, str]], *, on_paper: bool
-) -> bool:
-    """Whether a letter is written: to who asked for letters (`on_paper`), and to who hears nothing else."""
-    needed = on_paper or all(skipped for _, skipped in wanted)
-    return needed and not await post.goes_already(work, cause)
 
 
 async def _queue(
