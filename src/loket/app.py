@@ -116,6 +116,8 @@ def load_procedures(settings: Settings) -> Mapping[tuple[str, int], Definition]:
 
 
 def connect(settings: Settings, database: Database) -> Systems:
+    """Raises `SettingsError` for a payment module that is chosen and not set, or set with a known secret."""
+    _payable(settings)
     acmidm = settings.acmidm
     dosis = MachineTokens(acmidm, token_url=settings.dosis.token_url, scope=settings.dosis.scope)
     notificaties = MachineTokens(
@@ -141,3 +143,14 @@ def connect(settings: Settings, database: Database) -> Systems:
         sms=Sms(settings.sms, public_url=settings.public_url),
         tokens=(dosis, notificaties, ebox),
     )
+
+
+def _payable(settings: Settings) -> None:
+    if not settings.production:
+        return
+    sips = settings.sips
+    if settings.payment_module is ModuleName.SIPS and not (sips.url and sips.office_url and sips.secret_key):
+        needed = "LOKET_SIPS_URL, LOKET_SIPS_OFFICE_URL and LOKET_SIPS_SECRET_KEY are needed"
+        raise SettingsError(f"{needed}: LOKET_PAYMENT_MODULE is sips")
+    if sips.secret_key.startswith(f"{sips.merchant_id}_KEY") and sips.secret_key:
+        raise SettingsError("LOKET_SIPS_SECRET_KEY is that of Sips' public simulator: everybody knows it")

@@ -25,7 +25,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from loket.sandbox.callbacks import callbacks_table
-from loket.sandbox.orders import Wrong, carried_out, refused, seconds, told
+from loket.sandbox.orders import Wrong, carried_out, refused, seconds, told, whole
 from loket.sandbox.page import button, fold, join, moment, page, table, tag
 from loket.sandbox.state import State, now, stamp
 from loket.sandbox.system import Config, System
@@ -362,6 +362,14 @@ def _sim_routes(bank: Bank) -> list[Route]:
             Route(f"/sim/{kind}s/{{id}}/settle", settle, methods=["POST"]),
         ]
 
+    async def charge_back(request: Request) -> Response:
+        payment, order = bank.state.get("payment", request.path_params["id"]), await told(request)
+        if payment is None:
+            raise Wrong("no such payment", 404)
+        amount = whole(order, "amount", least=1) if "amount" in order else payment["amount"]
+        event = bank.charge_back(payment, amount, reversed_=order.get("reversed") in (True, "true"))
+        return carried_out(request, bank.config.desk_url("worldline"), event)
+
     async def settings(request: Request) -> Response:
         if request.method == "PUT":
             order = await told(request)
@@ -373,6 +381,7 @@ def _sim_routes(bank: Bank) -> list[Route]:
     return [
         Route("/sim/checkouts", checkouts),
         Route("/sim/checkouts/{id}/{action}", act, methods=["POST"]),
+        Route("/sim/payments/{id}/chargeback", charge_back, methods=["POST"]),
         Route("/sim/settings", settings, methods=["GET", "PUT"]),
         *settling("payment", "capture_requested", {"captured": "captured", "rejected": "rejected_capture"}),
         *settling("refund", "refund_requested", {"refunded": "refunded", "rejected": "refund_rejected"}),
@@ -430,6 +439,11 @@ def _fate(url: str, state: State, checkout: Mapping[str, Any]) -> Markup:
     )
     standing = STANDINGS[payment["standing"]]
     shown = tag(f"{standing.status} ({standing.code})", colour)
+    if payment["standing"] == "captured":
+        taken = f"{url}/sim/payments/{payment['id']}/chargeback"
+        back = button(taken, "Bank haalt terug", kind="quiet")
+        again = button(taken, "Bank geeft weer", {"reversed": "true"}, kind="quiet")
+        return join([shown, Markup(" "), back, again])
     if payment["standing"] != "capture_requested":
         return shown
     settle = f"{url}/sim/payments/{payment['id']}/settle"

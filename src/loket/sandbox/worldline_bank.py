@@ -240,6 +240,25 @@ class Bank:
         self.tell(event, document["webhookUrls"])
         return document
 
+    def charge_back(self, payment: Mapping[str, Any], amount: int, *, reversed_: bool) -> dict[str, Any]:
+        """The payer's bank takes money back, or gives it back: an operation of its own on the payment.
+
+        Worldline Direct documents no such notice; this one is as its sisters Connect and PAYONE send it.
+        """
+        status = "CHARGEBACK_REVERSED" if reversed_ else "CHARGEBACKED"
+        operation = payment_answer(payment) | {"id": f"{payment['id'].split('_')[0]}_99", "status": status}
+        operation["paymentOutput"] |= {"amountOfMoney": {"amount": amount, "currencyCode": "EUR"}}
+        event = {
+            "apiVersion": "v1",
+            "id": str(uuid.uuid4()),
+            "created": datetime.now(ZoneInfo("Europe/Brussels")).isoformat(timespec="microseconds"),
+            "merchantId": self.merchant,
+            "type": f"payment.{status.lower()}",
+            "payment": operation,
+        }
+        self.tell(event, payment["webhookUrls"])
+        return event
+
     def tell(self, event: Mapping[str, Any], urls: list[str]) -> None:
         """Send an event to the webhooks of the request, else to the configured one."""
         for url in urls or ([self._webhook_url] if self._webhook_url else []):
