@@ -44,7 +44,7 @@ PRODUCTS = (
 
 def invoice(count: int = 5, **changes: Any) -> paper.InvoicePaper:  # noqa: ANN401  # any of its fields
     chosen = [PRODUCTS[at % len(PRODUCTS)] for at in range(count)]
-    lines = tuple(paper.InvoiceLine(name, 2, price, 2 * price) for name, price in chosen)
+    lines = tuple(paper.BillLine(name, 2, price, 2 * price) for name, price in chosen)
     made = paper.InvoicePaper(
         municipality=HALL,
         addressee=paper.Addressee("An Peeters", ("Kerkstraat 12 bus 3", "2999 Lindebeke")),
@@ -170,7 +170,7 @@ async def test_what_a_person_typed_is_printed_as_it_is() -> None:
     """A description is data: neither Typst's markup, nor its code, nor HTML in it is acted upon."""
     typed = '#read("/etc/passwd") *vet* $x^2$ <b>ja</b> = kop // weg \\ @ref `code`'
     named = paper.Addressee("#panic()", ('"]; #let x = 1', "- nee"))
-    line = paper.InvoiceLine(typed, 1, Decimal(1), Decimal(1))
+    line = paper.BillLine(typed, 1, Decimal(1), Decimal(1))
     content = await paper.invoice_pdf(invoice(addressee=named, lines=(line,), title=typed))
     text = " ".join(text_of(content).split())
     assert text.count(typed) == 2
@@ -286,7 +286,7 @@ async def test_nothing_runs_off_the_paper_however_long_it_is() -> None:
     name = "Maximiliaan-Alexander Van den Broecke-de Schaepmeester van Hertoghe d’Ydewalle"
     street = "Burgemeester-Ontvanger Van der Straeten-Ponthozlaan 1234 bus 0304"
     hall = replace(HALL, name="Gemeente Sint-Genesius-Rode-Onze-Lieve-Vrouw-Waver-en-Bonheiden")
-    dear = paper.InvoiceLine(ENDLESS, 10_000, Decimal("123456.78"), Decimal("1234567800.00"))
+    dear = paper.BillLine(ENDLESS, 10_000, Decimal("123456.78"), Decimal("1234567800.00"))
     long = invoice(
         addressee=paper.Addressee(name, (street, "2999 Lindebeke-aan-de-Grote-Nete")),
         municipality=hall,

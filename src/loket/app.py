@@ -106,13 +106,23 @@ class Loket:
 
 
 def load_procedures(settings: Settings) -> Mapping[tuple[str, int], Definition]:
-    """All versions of all procedures. Raises `publishing.DefinitionError` naming file, line and reason."""
+    """All versions of all procedures.
+
+    Raises:
+        publishing.DefinitionError: naming file, line and reason.
+        SettingsError: something is sold with VAT, and the municipality has no VAT number.
+    """
     folders = [SHIPPED, *([Path(settings.procedures)] if settings.procedures else [])]
-    return {
+    found = {
         (definition.key, definition.version): definition
         for versions in publishing.load_all(folders).values()
         for definition in versions
     }
+    taxed = sorted(key for (key, _), one in found.items() if publishing.speaks_of_vat(one))
+    if taxed and not settings.municipality.vat_number:
+        needed = "LOKET_MUNICIPALITY_VAT_NUMBER is needed"
+        raise SettingsError(f"{needed}: {', '.join(dict.fromkeys(taxed))} sells within the scope of VAT")
+    return found
 
 
 def connect(settings: Settings, database: Database) -> Systems:

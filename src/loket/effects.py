@@ -250,6 +250,11 @@ async def _make_invoice_pdf(loket: Loket, effect: Effect) -> Done:
     return Done({"document": str(document_id)})
 
 
+async def _make_credit_note_pdf(loket: Loket, effect: Effect) -> Done:
+    document_id = await documents.credit_note_document(loket, UUID(effect.payload["credit_note_id"]))
+    return Done({"document": str(document_id)})
+
+
 CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.DOSIS_STATUS: _report_status,
     EffectKind.MESSAGE_MBP: messages.send_to_mbp,
@@ -265,6 +270,7 @@ CARRY_OUT: dict[EffectKind, Callable[[Loket, Effect], Awaitable[Done]]] = {
     EffectKind.PAYMENT_REFUND: _refund,
     EffectKind.RECONCILE: comparing.page,
     EffectKind.INVOICE_PDF: _make_invoice_pdf,
+    EffectKind.CREDIT_NOTE_PDF: _make_credit_note_pdf,
     EffectKind.ADVICE_EMAIL: advisers.send,
     EffectKind.STAFF_EMAIL: staffmail.send,
     EffectKind.MINUTES_CREATE: submissions.create_item,

@@ -16,6 +16,8 @@ import phonenumbers
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
+from stdnum.be import vat
+from stdnum.exceptions import ValidationError as StdnumError
 
 from loket.definition import Definition, Form
 from loket.errors import ErrorCode
@@ -59,7 +61,27 @@ def validate_answers(
         else:
             fault = _fault(path, code, keyword, language, **values)
         found.setdefault((path, keyword), fault)
+    unnamed = _unnamed_buyer(definition, answers) if complete else None
+    if unnamed is not None:
+        fault = _fault(unnamed, ErrorCode.REQUIRED, "dependentRequired", language)
+        found.setdefault((unnamed, "required"), fault)
     return sorted(found.values(), key=lambda fault: _position(definition.form.json_schema, fault.path))
+
+
+def answered(answers: object, pointer: str) -> object:
+    """What was answered at a JSON pointer; None where nothing was."""
+    for step in pointer.strip("/").split("/"):
+        answers = answers.get(step) if isinstance(answers, Mapping) else None
+    return answers
+
+
+def _unnamed_buyer(definition: Definition, answers: object) -> tuple[str, ...] | None:
+    """Where the name is missing of an organisation that gave its number."""
+    buyer = definition.payment.buyer if definition.payment else None
+    if buyer is None or not str(answered(answers, buyer.enterprise_number) or "").strip():
+        return None
+    named = str(answered(answers, buyer.name) or "").strip()
+    return None if named else tuple(buyer.name.strip("/").split("/"))
 
 
 def form_in(form: Form, language: str) -> dict[str, Any]:
@@ -221,6 +243,20 @@ def is_iban(text: str) -> bool:
     return True
 
 
+@_format("enterprise-number")
+def is_enterprise_number(text: str) -> bool:
+    """A number of the Crossroads Bank for Enterprises (KBO), with or without points; or nothing at all."""
+    return not text.strip() or enterprise_number(text) is not None
+
+
+def enterprise_number(text: str) -> str | None:
+    """Ten bare digits, of which the last two check the others; None for what is no such number."""
+    try:
+        return str(vat.validate(text))
+    except StdnumError:
+        return None
+
+
 # --- patterns ---------------------------------------------------------------------------------
 
 
@@ -302,6 +338,10 @@ _MESSAGES: dict[str, tuple[str, str]] = {
     "format/iban": (
         "Dit is geen geldig rekeningnummer (IBAN). Kijk de cijfers na.",
         "This is not a valid account number (IBAN). Please check the digits.",
+    ),
+    "format/enterprise-number": (
+        "Dit is geen geldig ondernemingsnummer. Schrijf het zoals 0207.500.123 en kijk de cijfers na.",
+        "This is not a valid enterprise number. Write it like 0207.500.123 and please check the digits.",
     ),
 }
 _OTHERWISE = ("Deze waarde past hier niet.", "This value does not fit here.")

@@ -8,13 +8,24 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from loket import bookkeeping, cases
+from loket import bookkeeping, cases, forms
 from loket.definition import Payment as Terms
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import INVOICE, Action, InvoiceStatus, PartAction, PaymentStatus, Stage, TimerKind
 from loket.numbers import structured_reference
-from loket.orders import net_lines
-from loket.records import Case, EffectKind, EntryType, Invoice, Journal, Json, LedgerAccount, Payment, Person
+from loket.orders import net_lines, with_vat
+from loket.records import (
+    Application,
+    Case,
+    EffectKind,
+    EntryType,
+    Invoice,
+    Journal,
+    Json,
+    LedgerAccount,
+    Payment,
+    Person,
+)
 from loket.terms import BRUSSELS, end_of, morning_of
 from loket.work import Work
 
@@ -65,9 +76,7 @@ async def plan(
 
 async def end_dunning(work: Work, case: Case) -> None:
     """Nothing is awaited any more: no reminder goes out, and nothing ends for want of money."""
-    await work.disarm(
-        TimerKind.PAYMENT_END, TimerKind.PAYMENT_REMINDER, TimerKind.DEFAULT_NOTICE, case=case
-    )
+    await work.disarm(TimerKind.PAYMENT_END, TimerKind.PAYMENT_REMINDER, TimerKind.DEFAULT_NOTICE, case=case)
 
 
 async def live(work: Work, case: Case) -> Invoice | None:
@@ -146,7 +155,7 @@ async def _new_invoice(work: Work, case: Case, journal: str, due_on: date) -> In
         reference=structured_reference(_reference_number(work.today.year, of_all_journals)),
         amount=total(case),
         buyer=await _buyer(work, case),
-        lines=case.facts["order"],
+        lines=with_vat(case.facts["order"]),
         issued_on=work.today,
         due_on=due_on,
     )
@@ -170,7 +179,25 @@ async def _buyer(work: Work, case: Case) -> Json:
     """Whom the invoice is for, as known today: it stays as it was issued."""
     person = await work.session.get_one(Person, case.person_id)
     name = f"{person.given_name} {person.family_name}".strip()
-    return {"name": name or "onbekend", "address": person.address or {}}
+    buyer = {"name": name or "onbekend", "address": person.address or {}, "language": person.language}
+    return buyer | await _organisation(work, case)
+
+
+async def _organisation(work: Work, case: Case) -> Json:
+    """The organisation that buys, where the answers name one by its number."""
+    payment = work.definition(case).payment
+    if payment is None or payment.buyer is None:
+        return {}
+    answers = (await work.session.get_one(Application, case.application_id)).answers
+    number = forms.enterprise_number(str(forms.answered(answers, payment.buyer.enterprise_number) or ""))
+    if number is None:
+        return {}
+    address = forms.answered(answers, payment.buyer.address) if payment.buyer.address else None
+    return {
+        "name": str(forms.answered(answers, payment.buyer.name)).strip(),
+        "enterprise_number": number,
+        **({"address": address} if address else {}),
+    }
 
 
 def _reference_number(year: int, sequence: int) -> int:

@@ -52,7 +52,7 @@ async def send_to_mbp(loket: Loket, effect: Effect) -> Done:
 
 
 async def send_email(loket: Loket, effect: Effect) -> Done:
-    """As an e-mail, with the invoice and its payment code, and the appointment for the calendar."""
+    """As an e-mail, with the invoice and its payment code, credit notes, and the appointment."""
     one = await _read(loket, effect)
     if one.person.email is None:
         raise Declined("email", "no e-mail address is known")
@@ -65,6 +65,9 @@ async def send_email(loket: Loket, effect: Effect) -> Done:
         attachments.append((f"factuur-{invoice.number}.pdf", "application/pdf", content))
         # of what was due when it was written, whatever came in since: the text says that amount too
         pictures[QR] = documents.payment_code(loket, invoice, Decimal(said["outstanding"]))
+    for credit_note_id in said.get("credit_note_ids", ()):
+        note, content = await documents.credit_note_content(loket, UUID(credit_note_id))
+        attachments.append((f"creditnota-{note.number}.pdf", "application/pdf", content))
     mail = Mail(
         id=effect.id,
         to=one.person.email,

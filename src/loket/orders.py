@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from loket import pricing
-from loket.definition import Definition, Maximum
+from loket.definition import Definition, Maximum, VatCategory
 from loket.records import Case, Json, Quota, QuotaClaim
 from loket.rules import CartLine
 from loket.terms import BRUSSELS
@@ -48,7 +48,7 @@ async def place(work: Work, case: Case, cart: Sequence[Json]) -> None:
         quota = {"within_maximum": within, "ordered_this_year": this_year, "ordered_ever": ever}
         case.facts = {**case.facts, "quota": quota}
     priced = pricing.price(definition, lines, submitted_on, ever)
-    case.facts = {**case.facts, "order": [_as_json(line) for line in priced]}
+    case.facts = {**case.facts, "order": [as_json(line) for line in priced]}
 
 
 async def give_back(work: Work, case: Case) -> None:
@@ -139,7 +139,8 @@ def _ceiling(maximum: Maximum | None, period: int) -> int | None:
     return maximum.quantity
 
 
-def _as_json(line: pricing.PricedLine) -> dict[str, Any]:
+def as_json(line: pricing.PricedLine) -> dict[str, Any]:
+    """A line of an order as the case keeps it."""
     return {
         "kind": line.kind,
         "product": line.product,
@@ -149,9 +150,25 @@ def _as_json(line: pricing.PricedLine) -> dict[str, Any]:
         "unit_amount": str(line.unit_amount),
         "amount": str(line.amount),
         "budget_key": line.budget_key.model_dump(exclude_none=True),
+        "vat_category": line.vat.category,
         "vat_rate": str(line.vat.rate),
+        "vat_amount": str(line.vat_amount),
         "vat_note": line.vat.exemption_reason.nl if line.vat.exemption_reason else None,
+        "vat_code": line.vat.exemption_code,
     }
+
+
+def with_vat(order: Sequence[Json]) -> list[Json]:
+    """The lines with their VAT, also those of an order that was placed before it was kept."""
+    return [
+        {
+            "vat_category": VatCategory.STANDARD if Decimal(line["vat_rate"]) else VatCategory.OUTSIDE_SCOPE,
+            "vat_amount": str(pricing.vat_in(Decimal(line["amount"]), Decimal(line["vat_rate"]))),
+            "vat_code": None,
+            **line,
+        }
+        for line in order
+    ]
 
 
 def goods(case: Case) -> list[dict[str, Any]]:
@@ -160,12 +177,13 @@ def goods(case: Case) -> list[dict[str, Any]]:
 
 
 def net_lines(order: Sequence[Json]) -> list[Json]:
-    """The lines with each discount taken off its product: what accounting books per budget key."""
+    """The lines with each discount taken off its product, VAT too: what accounting books per budget key."""
     net: list[Json] = []
     for line in order:
         if line["kind"] != pricing.LineKind.DISCOUNT:
             net.append(dict(line))
             continue
         product = next(one for one in net if one["product"] == line["product"] and one["option"] is None)
-        product["amount"] = str(Decimal(product["amount"]) + Decimal(line["amount"]))
+        for name in ("amount", "vat_amount"):
+            product[name] = str(Decimal(product.get(name) or 0) + Decimal(line.get(name) or 0))
     return [line for line in net if Decimal(line["amount"]) > 0]

@@ -1,9 +1,9 @@
 """What a cart costs, on a day, for a household: one calculation for the cart and for the invoice."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
 from loket.definition import BudgetKey, Definition, Option, Price, Product, Text, Vat
@@ -14,6 +14,7 @@ from loket.rules import CartLine
 MAX_LINES = 20
 MAX_QUANTITY = 100
 """Units on one line, whatever the catalogue allows."""
+CENT = Decimal("0.01")
 
 
 class LineKind(StrEnum):
@@ -36,6 +37,14 @@ class PricedLine:
     """quantity × unit_amount; below zero for a discount."""
     budget_key: BudgetKey
     vat: Vat
+    vat_amount: Decimal
+    """Contained in `amount`. A discount's is what it takes off its product's, so that the two together hold
+    what is in what remains."""
+
+
+def vat_in(gross: Decimal, rate: Decimal) -> Decimal:
+    """What of `gross` (EUR) is VAT at `rate` (per cent), to the cent: 10.41 of 60.00 at 21."""
+    return (gross * rate / (100 + rate)).quantize(CENT, ROUND_HALF_UP)
 
 
 def price(
@@ -62,13 +71,20 @@ def price(
         )
         if discount is not None and discount.holds(on) and first and entry.quantity:
             discounted.add(product.key)
-            lines.append(
-                _line(LineKind.DISCOUNT, product, None, _discount_text(product), 1, -discount.amount)
-            )
+            whole = lines[-1]
+            taken = _line(LineKind.DISCOUNT, product, None, discount_text(product), 1, -discount.amount)
+            left = vat_in(whole.amount + taken.amount, product.vat.rate)
+            lines.append(replace(taken, vat_amount=left - whole.vat_amount))
         for option, quantity in _options(product, entry):
             amount = _price(option.prices, on)
             lines.append(_line(LineKind.OPTION, product, option, option.title, quantity, amount))
     return lines
+
+
+def discount_text(product: Product) -> Text:
+    words = {"nl": "Korting eerste stuk", "en": "Discount on the first one"}
+    words |= {"fr": "Réduction sur le premier", "de": "Ermäßigung auf das erste"}
+    return Text(**{one: f"{words[one]}: {title}" for one, title in product.title.languages().items()})
 
 
 def total(lines: Sequence[PricedLine]) -> Decimal:
@@ -164,24 +180,19 @@ def _line(
     quantity: int,
     unit_amount: Decimal,
 ) -> PricedLine:
-    cents = Decimal("0.01")
+    amount = (quantity * unit_amount).quantize(CENT)
     return PricedLine(
         kind=kind,
         product=product.key,
         option=option.key if option else None,
         description=description,
         quantity=quantity,
-        unit_amount=unit_amount.quantize(cents),
-        amount=(quantity * unit_amount).quantize(cents),
+        unit_amount=unit_amount.quantize(CENT),
+        amount=amount,
         budget_key=product.budget_key,
         vat=product.vat,
+        vat_amount=vat_in(amount, product.vat.rate),
     )
-
-
-def _discount_text(product: Product) -> Text:
-    words = {"nl": "Korting eerste stuk", "en": "Discount on the first one"}
-    words |= {"fr": "Réduction sur le premier", "de": "Ermäßigung auf das erste"}
-    return Text(**{one: f"{words[one]}: {title}" for one, title in product.title.languages().items()})
 
 
 _MESSAGES: dict[str, tuple[str, str]] = {

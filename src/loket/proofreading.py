@@ -4,6 +4,7 @@ Each check names the parts that it reads and runs when those have the right shap
 is wrong and why. No I/O.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
@@ -17,11 +18,14 @@ from loket.definition import (
     Message,
     Payment,
     Reminder,
+    Vat,
+    VatCategory,
 )
+from loket.definition.catalogue import EXEMPT, OUTSIDE_SCOPE
 from loket.factcheck import faults_of
 from loket.findings import Checklist, Found, Place, listed, placeholders, unique, without_gaps
 from loket.lifecycle import FINAL, EventType, Stage, StageOrderError, case_machine
-from loket.proofread_form import FORM
+from loket.proofread_form import FORM, field
 from loket.proofread_grant import GRANT, must_name, names_of
 
 _MAIN = Checklist()
@@ -175,8 +179,48 @@ def _catalogue(definition: Definition) -> Found:
             yield (*place, "first_unit_discount"), "the discount is more than the price"
         if discount is not None and discount.valid_to is not None and discount.valid_to < discount.valid_from:
             yield (*place, "first_unit_discount", "to"), "'to' lies before 'from'"
-        if not product.vat.rate and product.vat.exemption_reason is None:
-            yield (*place, "vat"), "without VAT there must be an exemption_reason (it stands on the invoice)"
+        yield from _vat(product.vat, (*place, "vat"))
+    untaxed = sum(product.vat.category is VatCategory.OUTSIDE_SCOPE for product in products)
+    if 0 < untaxed < len(products):
+        reason = "an invoice that is outside the scope of VAT (O) is so for all of it: not beside E or S"
+        yield base, reason
+
+
+def _vat(vat: Vat, place: Place) -> Found:
+    if vat.category is VatCategory.STANDARD:
+        if not vat.rate:
+            yield (
+                (*place, "category"),
+                "S is for a rate above 0; without VAT it is O (outside scope) or E",
+            )
+        if vat.exemption_reason is not None or vat.exemption_code is not None:
+            yield place, "what is taxed has no reason for an exemption"
+        return
+    if vat.rate:
+        yield (*place, "rate"), f"{vat.category} has no rate; S has"
+    if vat.exemption_reason is None:
+        yield place, "without VAT there must be an exemption_reason (it stands on the invoice)"
+    known = OUTSIDE_SCOPE if vat.category is VatCategory.OUTSIDE_SCOPE else EXEMPT
+    if vat.exemption_code is not None and re.fullmatch(known, vat.exemption_code) is None:
+        reason = f"{vat.exemption_code} is no code of EN 16931 for the category {vat.category}"
+        yield (*place, "exemption_code"), reason
+
+
+@_MAIN.reads("payment", "form")
+def _buyer(definition: Definition) -> Found:
+    buyer = definition.payment.buyer if definition.payment else None
+    if buyer is None:
+        return
+    for word in ("name", "enterprise_number", "address"):
+        pointer: str | None = getattr(buyer, word)
+        if pointer is None:
+            continue
+        place: Place = ("payment", "buyer", word)
+        found = field(definition.form.json_schema, pointer)
+        if found is None:
+            yield place, f"the form has no field {pointer}"
+        elif word == "enterprise_number" and found.get("format") != "enterprise-number":
+            yield place, f"the field {pointer} must have the format 'enterprise-number'"
 
 
 # --- rules ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from loket.definition import Definition
+from loket.definition import Definition, VatCategory
 from loket.findings import Place
 from loket.proofreading import proofread
 
@@ -90,6 +90,12 @@ def load_all(folders: Iterable[Path]) -> dict[str, list[Definition]]:
 def current(versions: Iterable[Definition], on: date) -> Definition | None:
     """The version under which an application that starts on day `on` falls."""
     return next((one for one in versions if one.valid_on(on)), None)
+
+
+def speaks_of_vat(definition: Definition) -> bool:
+    """Whether it sells what is taxed or exempt: such invoices name the seller's VAT number."""
+    products = definition.catalogue.products if definition.catalogue else ()
+    return any(product.vat.category is not VatCategory.OUTSIDE_SCOPE for product in products)
 
 
 def parse(text: str, file: str) -> Definition:

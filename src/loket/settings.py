@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
+from stdnum.be import vat
+from stdnum.exceptions import ValidationError
+
 LONGEST_URL = 2_000
 """Characters of an address that a client gives us."""
 LAST_PORT = 65_535
@@ -100,6 +103,34 @@ def _boxes(text: str) -> list[tuple[str, str]]:
     return [(name.strip().casefold(), address.strip()) for name, _, address in parts]
 
 
+class VatNumber(str):
+    """BE0207500123, or empty for who is not registered. Raises `ValueError` for anything else."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str = "") -> Self:
+        if not text.strip():
+            return super().__new__(cls, "")
+        try:
+            return super().__new__(cls, f"BE{vat.validate(text)}")
+        except ValidationError as fault:
+            raise ValueError(f"{text!r} is no Belgian VAT number") from fault
+
+
+class AccountCode(str):
+    """An account of the chart (algemene rekening, MAR): digits, of class 0 to 7. Raises `ValueError`."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        if not _ACCOUNT_CODE.fullmatch(text):
+            raise ValueError(f"{text!r} is no account of the classes 0 to 7: three to eight digits")
+        return super().__new__(cls, text)
+
+
+_ACCOUNT_CODE = re.compile(r"[0-7][0-9]{2,7}")
+
+
 @dataclass(frozen=True)
 class Municipality:
     """The data controller: one deployment serves one municipality."""
@@ -107,6 +138,8 @@ class Municipality:
     name: str = "Gemeente Lindebeke"
     nis: str = "13999"
     kbo: str = "0207500123"
+    vat_number: VatNumber = VatNumber()  # noqa: RUF009  # a text: it cannot change
+    """Under which VAT is charged. Empty: not registered, so nothing is sold within the scope of VAT."""
     iban: str = "BE71096123456769"
     bic: str = "GKCCBEBB"
     reference_line: ReferenceLine = ReferenceLine.STRUCTURED
@@ -200,12 +233,39 @@ class Sips:
 
 
 @dataclass(frozen=True)
+class Bank:
+    """Where the bank's statements of the municipality's account come in. Empty: no folder is watched."""
+
+    statement_folder: str = ""
+
+
+@dataclass(frozen=True)
 class Accounting:
     """Our published REST contract (systems/contracts/accounting.openapi.yaml)."""
 
     url: str = ""
     token: str = field(default="", repr=False)
     hook_secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Which account of the municipality's own chart (MAR) each of ours is.
+
+    The defaults are an assumption: the first three digits are the ministry's (MB 26/06/2018), the rest a
+    municipality's choice. `revenue` and `grants` count only where a budget key names no account.
+    """
+
+    receivable: AccountCode = AccountCode("4000000")  # noqa: RUF009  # texts: they cannot change
+    revenue: AccountCode = AccountCode("7010000")  # noqa: RUF009
+    vat: AccountCode = AccountCode("4510000")  # noqa: RUF009
+    costs: AccountCode = AccountCode("7450000")  # noqa: RUF009
+    bank: AccountCode = AccountCode("5500000")  # noqa: RUF009
+    module: AccountCode = AccountCode("5800000")  # noqa: RUF009
+    cash: AccountCode = AccountCode("5700000")  # noqa: RUF009
+    refundable: AccountCode = AccountCode("4890000")  # noqa: RUF009
+    grants: AccountCode = AccountCode("6490000")  # noqa: RUF009
+    loss: AccountCode = AccountCode("6420000")  # noqa: RUF009
 
 
 @dataclass(frozen=True)
@@ -232,13 +292,6 @@ class Minutes:
     hook_secret: str = field(default="", repr=False)
     config_college: str = "meeting-config-college"
     config_council: str = "meeting-config-council"
-@dataclass(frozen=True)
-class Bank:
-    """Where the bank's statements of the municipality's account come in. Empty: no folder is watched."""
-
-    statement_folder: str = ""
-
-
     config_vast_bureau: str = "meeting-config-vast-bureau"
     config_rmw: str = "meeting-config-rmw"
     config_bcsd: str = "meeting-config-bcsd"
@@ -300,7 +353,9 @@ class Settings:
     ebox: Ebox = field(default_factory=Ebox)
     worldline: Worldline = field(default_factory=Worldline)
     sips: Sips = field(default_factory=Sips)
+    bank: Bank = field(default_factory=Bank)
     accounting: Accounting = field(default_factory=Accounting)
+    ledger: Ledger = field(default_factory=Ledger)
     planning: Planning = field(default_factory=Planning)
     minutes: Minutes = field(default_factory=Minutes)
     smtp: Smtp = field(default_factory=Smtp)
@@ -353,7 +408,6 @@ def _text(name: str, environment: Mapping[str, str]) -> str | None:
     file = environment.get(f"{name}_FILE") if not name.endswith("_FILE") else None
     if file is None:
         return None
-    bank: Bank = field(default_factory=Bank)
     try:
         return Path(file).read_text("utf-8").strip()
     except OSError as fault:
@@ -366,7 +420,8 @@ def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object
     try:
         return _SWITCH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as fault:
-        why = fault if kind in (Mailboxes, ServiceAccounts) else f"{text!r} is not a {kind.__name__}"
+        known = kind in (AccountCode, Mailboxes, ServiceAccounts, VatNumber)
+        why = fault if known else f"{text!r} is not a {kind.__name__}"
         raise SettingsError(f"{name}: {why}") from fault
 
 

@@ -15,6 +15,7 @@ from loket.definition.catalogue import (
     Price,
     Product,
     Vat,
+    VatCategory,
 )
 from loket.definition.dosis import DOSIS_CODES, DOSIS_PHASES, DosisRow
 from loket.definition.form import PREFILL_SOURCES, Form, Json, Prefill
@@ -25,6 +26,7 @@ from loket.definition.stages import (
     Agenda,
     Appeal,
     Assessment,
+    Buyer,
     Contact,
     DecidingBody,
     Decision,
@@ -57,6 +59,7 @@ __all__ = [
     "Benefit",
     "BudgetKey",
     "Button",
+    "Buyer",
     "Catalogue",
     "Check",
     "Contact",
@@ -98,5 +101,6 @@ __all__ = [
     "Text",
     "Texts",
     "Vat",
+    "VatCategory",
     "Window",
 ]

@@ -2,9 +2,10 @@
 
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from loket.definition.shape import Eur, Key, Shape, Text
 
@@ -43,10 +44,42 @@ class BudgetKey(Shape):
     """Raming."""
 
 
+class VatCategory(StrEnum):
+    """How VAT looks at a sale, as the European norm for invoices codes it (EN 16931, UNTDID 5305)."""
+
+    OUTSIDE_SCOPE = "O"
+    """A municipality that acts as a public authority (artikel 6 van het Btw-wetboek): a retribution."""
+    EXEMPT = "E"
+    STANDARD = "S"
+    """At a rate above zero, whichever."""
+
+
+OUTSIDE_SCOPE = "VATEX-EU-O"
+"""The code for the category O."""
+EXEMPT = (
+    r"VATEX-EU-(79-C|132(-1[A-Q])?|135-1|143(-1(FA|[A-L]))?|144|146-1E|148(-[A-G])?"
+    r"|151(-1(AA|[A-E]))?|153|159|309|[DFIJ])"
+)
+"""The codes for the category E: those of the list of EN 16931 that belong to no other."""
+
+
 class Vat(Shape):
+    """What of a price is VAT. Without a word: outside its scope, or with a rate: taxed at that."""
+
+    category: VatCategory = VatCategory.OUTSIDE_SCOPE
     rate: Annotated[Decimal, Field(ge=0, le=100, decimal_places=2)] = Decimal(0)
     """In per cent, contained in the price."""
     exemption_reason: Text | None = None
+    """Why there is none; stands on the invoice."""
+    exemption_code: Annotated[str | None, Field(pattern=r"^VATEX-EU-[0-9A-Z-]+$")] = None
+    """The same as a code (VATEX), where there is one; outside the scope it is VATEX-EU-O by itself."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_says_it(cls, value: object) -> object:
+        if isinstance(value, dict) and "category" not in value and value.get("rate"):
+            return {"category": VatCategory.STANDARD, **value}
+        return value
 
 
 class Maximum(Shape):

@@ -169,6 +169,20 @@ class DefaultNotice(Reminder):
     """In the eBox or else by registered letter, as a warrant (dwangbevel) wants it; otherwise by ordinary letter."""
 
 
+Pointer = Annotated[str, Field(pattern=r"^(/[^/~]+)+$")]
+"""Where something stands in the answers, as a JSON pointer."""
+
+
+class Buyer(Shape):
+    """Where in the answers an organisation stands that buys; left empty there, the applicant buys."""
+
+    name: Pointer
+    enterprise_number: Pointer
+    """KBO number: a field of the format 'enterprise-number'."""
+    address: Pointer | None = None
+    """A group with street, number, box, postal_code and city; else the invoice goes to the applicant's."""
+
+
 class Payment(Shape):
     """What happens between the invoice and the money."""
 
@@ -191,6 +205,8 @@ class Payment(Shape):
     """The sales journal (dagboek) in which the invoices are numbered without gaps."""
     remark: Text | None = None
     """Stands on the invoice."""
+    buyer: Buyer | None = None
+    """Where an organisation can buy too: it gets an invoice for Peppol."""
 
 
 class Planning(Shape):

@@ -14,6 +14,9 @@ from loket.paper.batch import (
     page_count,
     proof,
 )
+from loket.paper.bill import BillExtras, BillLine, VatPart
+from loket.paper.bill_words import BILL_WORDS
+from loket.paper.credit_note import CreditNotePaper, Extent, GoesBack, credit_note_pdf
 from loket.paper.decision import (
     AdviceSummary,
     AnnexCase,
@@ -25,7 +28,7 @@ from loket.paper.decision import (
     draft_pdf,
 )
 from loket.paper.epc import epc_qr_payload, epc_qr_png, epc_qr_svg
-from loket.paper.invoice import InvoiceLine, InvoicePaper, invoice_pdf
+from loket.paper.invoice import InvoicePaper, invoice_pdf
 from loket.paper.letters import (
     Appeal,
     Contact,
@@ -39,28 +42,41 @@ from loket.paper.letters import (
     plain_letter,
 )
 from loket.paper.sheet import Addressee
+from loket.paper.ubl import Buyer, Claim, Correction, UblLine, credit_note_ubl, invoice_ubl
 
 __all__ = [
+    "BILL_WORDS",
     "Addressee",
     "AdviceSummary",
     "AnnexCase",
     "Appeal",
+    "BillExtras",
+    "BillLine",
+    "Buyer",
+    "Claim",
     "Contact",
+    "Correction",
+    "CreditNotePaper",
     "DecisionDraft",
     "DecisionLetter",
-    "InvoiceLine",
+    "Extent",
+    "GoesBack",
     "InvoicePaper",
     "LetterPaper",
-    "PaymentSlip",
     "NamesSomebody",
+    "PaymentSlip",
     "PrintLetter",
     "ProofOfPosting",
     "ProofRefused",
     "Result",
     "Service",
     "Signatory",
+    "UblLine",
+    "VatPart",
     "annex_pdf",
     "batch",
+    "credit_note_pdf",
+    "credit_note_ubl",
     "decision_html",
     "decision_letter_pdf",
     "draft_pdf",
@@ -68,6 +84,7 @@ __all__ = [
     "epc_qr_png",
     "epc_qr_svg",
     "invoice_pdf",
+    "invoice_ubl",
     "letter_pdf",
     "masked_iban",
     "page_count",

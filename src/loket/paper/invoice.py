@@ -5,21 +5,12 @@ from datetime import date
 from decimal import Decimal
 
 from loket.numbers import printed_reference
+from loket.paper.bill import NOTHING_MORE, BillExtras, BillLine, printed_extras, printed_lines
 from loket.paper.epc import epc_qr_svg
 from loket.paper.sheet import Addressee, compiled, fit, grouped, sheet, spoken, written_day
 from loket.paper.words import WORDS
 from loket.settings import Municipality
 from loket.wording import amount
-
-
-@dataclass(frozen=True)
-class InvoiceLine:
-    """What is charged, in EUR; a discount has a negative `amount`."""
-
-    description: str
-    quantity: int
-    unit_price: Decimal
-    amount: Decimal
 
 
 @dataclass(frozen=True)
@@ -31,7 +22,7 @@ class InvoicePaper:
     due_on: date
     case_reference: str
     title: str
-    lines: tuple[InvoiceLine, ...]
+    lines: tuple[BillLine, ...]
     total: Decimal
     """EUR, what has to be paid. At 0 or less there is nothing to transfer, so no code to pay with."""
     vat_note: str
@@ -40,6 +31,7 @@ class InvoicePaper:
     remark: str
     contact_name: str
     language: str
+    extras: BillExtras = NOTHING_MORE
 
 
 async def invoice_pdf(paper: InvoicePaper) -> bytes:
@@ -67,15 +59,8 @@ def _invoice(paper: InvoicePaper) -> dict[str, object]:
             *([(words["due_on"], written_day(paper.due_on, language))] if owed else []),
             (words["case"], paper.case_reference),
         ],
-        "lines": [
-            {
-                "description": fit(line.description),
-                "quantity": str(line.quantity),
-                "unit_price": amount(line.unit_price, language),
-                "amount": amount(line.amount, language),
-            }
-            for line in paper.lines
-        ],
+        "lines": printed_lines(paper.lines, language),
+        **printed_extras(paper.extras, language),
         "total": amount(paper.total, language),
         "vat_note": fit(paper.vat_note),
         "remark": fit(paper.remark),

@@ -66,7 +66,7 @@ def sheet(
         "municipality": {
             "name": fit(municipality.name),
             "address": f"{municipality.street}, {municipality.postal_code} {municipality.city}",
-            "kbo": _kbo(municipality.kbo),
+            "kbo": grouped_number(municipality.kbo),
             "iban": grouped(municipality.iban),
         },
         "sender": [
@@ -100,8 +100,8 @@ def grouped(iban: str) -> str:
     return "\N{NO-BREAK SPACE}".join(bare[at : at + 4] for at in range(0, len(bare), 4))
 
 
-def _kbo(number: str) -> str:
-    """0207.500.123."""
+def grouped_number(number: str) -> str:
+    """An enterprise number as people write it: 0207.500.123."""
     return f"{number[:4]}.{number[4:7]}.{number[7:]}"
 
 

@@ -1,6 +1,7 @@
 """The enums of invoices, payments, refunds and payouts."""
 
 from loket.api.naming import enumeration
+from loket.definition import VatCategory
 from loket.lifecycle import InvoiceStatus, PaymentStatus, PayoutStatus, RefundStatus
 from loket.records import DunningKind, PaymentMethod, PayoutKind
 
@@ -15,6 +16,15 @@ enumeration(
         "WRITTEN_OFF": "Written off.",
     },
     description="Where an invoice stands.",
+)
+enumeration(
+    VatCategory,
+    {
+        "OUTSIDE_SCOPE": "Outside the scope of VAT.",
+        "EXEMPT": "Exempt.",
+        "STANDARD": "Taxed at a rate.",
+    },
+    description="How VAT looks at what is sold.",
 )
 enumeration(
     PaymentStatus,

@@ -14,7 +14,9 @@ from loket.api.visibility import of_document
 class Document(Node):
     """A file of an application or a case."""
 
-    kind: str = column("ATTACHMENT, INVOICE, LETTER, DECISION_DRAFT, DECISION.")
+    kind: str = column(
+        "ATTACHMENT, INVOICE, INVOICE_UBL, CREDIT_NOTE, CREDIT_NOTE_UBL, LETTER, DECISION_DRAFT, DECISION."
+    )
     filename: str = column("Its name.")
     media_type: str = column("Its media type.")
     size: int = column("In bytes.")

@@ -30,6 +30,7 @@ from loket.api.reads import (
 )
 from loket.api.scalars import Money
 from loket.api.visibility import of_case, of_person
+from loket.definition import VatCategory
 from loket.lifecycle import InvoiceStatus, PaymentStatus, PayoutStatus, RefundStatus
 from loket.records import DunningKind, PaymentMethod, PayoutKind
 
@@ -47,6 +48,18 @@ class InvoiceLine:
     quantity: int = described("How many.")
     unit_amount: Decimal = described("Each, in EUR, VAT included.")
     amount: Decimal = described("Together, in EUR; below zero for a discount.")
+    vat_category: VatCategory = described("How VAT looks at it.")
+    vat_rate: Decimal = described("In per cent.")
+    vat_amount: Decimal = described("What of the amount is VAT, in EUR.")
+    vat_note: str | None = described("Why there is no VAT.")
+
+
+@output
+class Buyer:
+    """Whom an invoice is for, as it was when it was issued."""
+
+    name: str = described("The person or the organisation.")
+    enterprise_number: str | None = described("KBO number of an organisation, 10 digits; null for a person.")
 
 
 @output
@@ -102,7 +115,12 @@ class CreditNote(Node):
     amount: Money = _euro("How much is not due any more, VAT included.", "amount")
     issued_on: date = column("The day of issue.")
     reason: str = column("Why.")
-    document: Document | None = one("The PDF.", on="document_id", with_parent=True)
+    document: Document | None = one("The PDF, with the UBL inside.", on="document_id", with_parent=True)
+    ubl_document: Document | None = one(
+        "The UBL by itself (Peppol BIS Billing 3.0); for an organisation alone.",
+        on="ubl_document_id",
+        with_parent=True,
+    )
     invoice: "Invoice" = one("What it takes back.", on="invoice_id", with_parent=True)
 
 
@@ -156,9 +174,26 @@ class Invoice(Node):
             "quantity": "({t} ->> 'quantity')::int",
             "unit_amount": "({t} ->> 'unit_amount')::numeric",
             "amount": "({t} ->> 'amount')::numeric",
+            "vat_category": "coalesce({t} ->> 'vat_category',"
+            " CASE WHEN ({t} ->> 'vat_rate')::numeric > 0 THEN 'S' ELSE 'O' END)",
+            "vat_rate": "coalesce({t} ->> 'vat_rate', '0')::numeric",
+            "vat_amount": "coalesce({t} ->> 'vat_amount', '0')::numeric",
+            "vat_note": "{t} ->> 'vat_note'",
         },
     )
-    document: Document | None = one("The PDF.", on="document_id", with_parent=True)
+    buyer: Buyer = part(
+        "Whom it is for.",
+        {
+            "name": "coalesce({t}.buyer ->> 'name', '')",
+            "enterprise_number": "{t}.buyer ->> 'enterprise_number'",
+        },
+    )
+    document: Document | None = one("The PDF, with the UBL inside.", on="document_id", with_parent=True)
+    ubl_document: Document | None = one(
+        "The UBL by itself (Peppol BIS Billing 3.0); for an organisation alone.",
+        on="ubl_document_id",
+        with_parent=True,
+    )
 
     @computed()
     def payee(row: Row, viewer: Caller) -> Payee:  # noqa: N805  # no self
