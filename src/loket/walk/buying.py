@@ -13,6 +13,8 @@ from loket.walk.scene import LONG_SECONDS, Ending, Scene, Script
 
 Json = dict[str, Any]
 
+SECOND_REMINDER = Decimal("5.00")
+"""What it costs, in EUR, as the definition says."""
 ELSEWHERE = {"street": "Markt", "number": "1", "postal_code": "2400", "city": "Mol"}
 
 
@@ -172,7 +174,7 @@ async def withdrawn(scene: Scene) -> list[Ending]:
     scene.story.tell(citizen.label, "pays on the page that is still open in another tab")
     await citizen.happens("REFUNDED", seconds=LONG_SECONDS)
     await scene.operator.retry_waiting(citizen.reference, "PAYMENT_POLL")
-    kinds = ("INVOICE", "CREDIT_NOTE", "PAYMENT", "REFUND")
+    kinds = ("INVOICE", "CREDIT_NOTE", "PAYMENT", "REFUND_DUE", "REFUND")
     expected = Expected(
         "WITHDRAWN",
         [*TO_PAY, "WITHDRAWN"],
@@ -198,7 +200,11 @@ async def never_paid(scene: Scene) -> list[Ending]:
         "CANCELLED",
         [*TO_PAY, "CANCELLED"],
         ["SUBMITTED", "APPROVED", "PAYMENT_REMINDED", "PAYMENT_REMINDED", "CANCELLED"],
-        entries=dict.fromkeys(("INVOICE", "CREDIT_NOTE"), scene.price),
+        entries={
+            "INVOICE": scene.price,
+            "COSTS": SECOND_REMINDER,
+            "CREDIT_NOTE": scene.price + SECOND_REMINDER,
+        },
     )
     return [(citizen, expected)]
 
