@@ -64,6 +64,43 @@ def invoice(count: int = 5, **changes: Any) -> paper.InvoicePaper:  # noqa: ANN4
     return replace(made, **changes)
 
 
+def credit_note(**changes: Any) -> paper.CreditNotePaper:  # noqa: ANN401  # any of its fields
+    made = paper.CreditNotePaper(
+        municipality=HALL,
+        addressee=paper.Addressee("An Peeters", ("Kerkstraat 12 bus 3", "2999 Lindebeke")),
+        number="VFC-2026-000003",
+        issued_on=date(2026, 12, 1),
+        invoice_number="VF-2026-000017",
+        invoice_issued_on=date(2026, 11, 22),
+        case_reference="CB-2026-7KQ3M9-R",
+        title="Compostbak of compostvat kopen",
+        lines=(paper.BillLine("Compostbak", 1, Decimal(48), Decimal(48)),),
+        costs=Decimal(7),
+        total=Decimal(55),
+        vat_note=VAT,
+        extent=paper.Extent.PART,
+        reason="Eén van de twee bakken kwam stuk aan.",
+        refunded=Decimal(20),
+        goes_back=paper.GoesBack.ONLINE,
+        settled=False,
+        contact_name="Milieudienst",
+        language="nl",
+    )
+    return replace(made, **changes)
+
+
+TAXED = paper.BillExtras(
+    vat=(
+        paper.VatPart(Decimal(21), Decimal("49.59"), Decimal("10.41")),
+        paper.VatPart(Decimal(0), Decimal(10), Decimal(0)),
+    ),
+    vat_number="BE0207500123",
+    buyer_name="Tuinen bv",
+    buyer_number="0403170701",
+    ubl=b"<Invoice/>",
+)
+
+
 def letter(**changes: Any) -> paper.LetterPaper:  # noqa: ANN401  # any of its fields
     made = paper.LetterPaper(
         municipality=HALL,
@@ -210,6 +247,123 @@ async def test_whatever_is_let_through_has_a_shape_in_both_weights() -> None:
     bold = tuple(paper.Signatory(row, "") for row in rows)
     content = await paper.letter_pdf(letter(paragraphs=rows, signatories=bold))
     assert content.startswith(b"%PDF-1.7")
+
+
+# --- VAT, and what is taken back --------------------------------------------------------------
+
+
+async def test_an_invoice_with_vat_shows_it_by_rate_with_both_numbers() -> None:
+    text = " ".join(text_of(await paper.invoice_pdf(invoice(extras=TAXED))).split())
+    for said in (
+        "Klant: Tuinen bv, ondernemingsnummer 0403.170.701",
+        "Btw-tarief Zonder btw Btw Met btw",
+        "21 % € 49,59 € 10,41 € 60,00",
+        "Vrijgesteld € 10,00 € 0,00 € 10,00",
+        "De bedragen zijn btw inbegrepen. Btw-nummer BE 0207.500.123.",
+        VAT,
+    ):
+        assert said in text
+
+
+async def test_an_invoice_without_vat_speaks_of_none_but_says_why() -> None:
+    text = text_of(await paper.invoice_pdf(invoice()))
+    assert VAT in text
+    assert "Btw-nummer" not in text
+    assert "Klant" not in text
+
+
+@pytest.mark.parametrize("kind", ["invoice", "credit note"])
+async def test_what_machines_read_travels_inside_the_archived_paper(kind: str) -> None:
+    content = await (
+        paper.invoice_pdf(invoice(extras=TAXED))
+        if kind == "invoice"
+        else paper.credit_note_pdf(credit_note(extras=TAXED))
+    )
+    ((name, (found,)),) = reading(content).attachments.items()
+    assert name == ("VF-2026-000017.xml" if kind == "invoice" else "VFC-2026-000003.xml")
+    assert found == b"<Invoice/>"
+    (associated,) = catalogue(content)["/AF"]
+    assert associated.get_object()["/AFRelationship"] == "/Alternative"
+    xmp = catalogue(content)["/Metadata"].get_object().get_data().decode()
+    assert "<pdfaid:part>3</pdfaid:part>" in xmp
+    assert "<pdfaid:conformance>A</pdfaid:conformance>" in xmp
+    assert "<pdfuaid:part>1</pdfuaid:part>" in xmp
+
+
+async def test_a_credit_note_says_what_it_takes_back_of_which_invoice_and_why() -> None:
+    text = " ".join(text_of(await paper.credit_note_pdf(credit_note())).split())
+    for said in (
+        "Creditnota",
+        "VFC-2026-000003",
+        "1 december 2026",
+        "een deel terug van factuur VF-2026-000017 van 22 november 2026",
+        "Eén van de twee bakken kwam stuk aan.",
+        "Compostbak 1 € 48,00 € 48,00",
+        "Kosten van herinneringen 1 € 7,00 € 7,00",
+        "Teruggenomen € 55,00",
+        "Wij betalen € 20,00 terug langs dezelfde weg",
+        "Trek € 35,00 af",
+    ):
+        assert said in text
+    assert "+++" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "unsaid"),
+    [
+        (
+            {"extent": paper.Extent.WHOLE, "settled": True},
+            ("helemaal terug", "niets meer te betalen"),
+            "Trek",
+        ),
+        ({"extent": paper.Extent.REST, "settled": True}, ("overbleef", "niets meer te betalen"), "Trek"),
+        ({"refunded": Decimal(0)}, ("een deel terug", "Trek € 55,00 af"), "storten"),
+        ({"goes_back": paper.GoesBack.TRANSFER}, ("Wij storten € 20,00 terug op de rekening",), "online"),
+        ({"goes_back": paper.GoesBack.COUNTER}, ("U krijgt € 20,00 terug aan het loket",), "online"),
+        ({"extras": TAXED}, ("Btw terug te storten aan de Staat",), "+++"),
+    ],
+)
+async def test_a_credit_note_says_what_becomes_of_the_money(
+    changes: dict[str, Any], said: tuple[str, ...], unsaid: str
+) -> None:
+    text = " ".join(text_of(await paper.credit_note_pdf(credit_note(**changes))).split())
+    places = [text.index(one) for one in said]
+    assert places == sorted(places)
+    assert unsaid not in text
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", ("Credit note", "We pay €20.00 back", "Take €35.00 off")),
+        ("fr", ("Note de crédit", "remboursons 20,00 €", "Déduisez 35,00 €")),
+        ("de", ("Gutschrift", "zahlen 20,00 €", "Ziehen Sie 35,00 €")),
+    ],
+)
+async def test_a_credit_note_speaks_the_buyers_language(language: str, said: tuple[str, ...]) -> None:
+    text = " ".join(text_of(await paper.credit_note_pdf(credit_note(language=language))).split())
+    assert [one for one in said if one not in text] == []
+
+
+def test_every_language_has_every_word_of_a_bill() -> None:
+    words = paper.BILL_WORDS
+    assert {language: one.keys() for language, one in words.items()} == dict.fromkeys(
+        WORDS, words["nl"].keys()
+    )
+
+
+async def test_a_long_credit_note_runs_over_pages_and_off_none() -> None:
+    line = paper.BillLine(ENDLESS, 10_000, Decimal("123456.78"), Decimal("1234567800.00"))
+    many = credit_note(lines=(line,) * 30, reason=ENDLESS, title=ENDLESS, vat_note=ENDLESS, extras=TAXED)
+    content = await paper.credit_note_pdf(many)
+    assert all(word.left >= 24.9 and word.right <= 190.1 for word in words_on(content))
+    assert len(reading(content).pages) > 1
+
+
+@pytest.mark.parametrize("changes", [{"total": Decimal(0)}, {"refunded": Decimal(56)}])
+async def test_a_credit_note_that_cannot_be_is_not_made(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="takes something back"):
+        await paper.credit_note_pdf(credit_note(**changes))
 
 
 # --- the sheet --------------------------------------------------------------------------------

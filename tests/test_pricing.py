@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loket import publishing
-from loket.definition import Definition
-from loket.pricing import LineKind, check_cart, exceeded, price, total
+from loket.definition import Catalogue, Definition, Price, Vat
+from loket.orders import as_json, net_lines
+from loket.pricing import LineKind, check_cart, exceeded, price, total, vat_in
 from loket.rules import CartLine
 
 FILE = Path(__file__).parents[1] / "src" / "loket" / "procedures" / "compost-bin.yaml"
@@ -132,3 +133,31 @@ def test_any_good_cart_has_a_positive_exact_total(cart: list[CartLine], before: 
     discounts = [line.product for line in lines if line.kind is LineKind.DISCOUNT]
     assert len(discounts) == len(set(discounts))
     assert set(discounts) == {line.product for line in cart if not before.get(line.product)}
+
+
+@pytest.mark.parametrize(
+    ("gross", "rate", "vat"),
+    [("60.00", "21", "10.41"), ("0.01", "21", "0.00"), ("10.00", "6", "0.57"), ("40.00", "0", "0.00")],
+)
+def test_a_gross_price_holds_its_vat_to_the_cent(gross: str, rate: str, vat: str) -> None:
+    assert str(vat_in(Decimal(gross), Decimal(rate))) == vat
+
+
+@given(rate=st.sampled_from([6, 12, 21]), price_=st.integers(601, 99_999), quantity=st.integers(1, 100))
+def test_a_product_and_its_discount_hold_together_the_vat_of_what_is_paid(
+    rate: int, price_: int, quantity: int
+) -> None:
+    amount = Decimal(price_) / 100
+    assert SHIPPED.catalogue is not None
+    sold = SHIPPED.catalogue.products[1].model_copy(
+        update={
+            "vat": Vat.model_validate({"rate": rate}),
+            "prices": (Price.model_validate({"from": "2026-01-01", "amount": amount}),),
+        }
+    )
+    taxed = SHIPPED.model_copy(update={"catalogue": Catalogue(products=(sold,))})
+    lines = price(taxed, [CartLine(sold.key, quantity)], DAY, NOTHING)
+    assert len(lines) == 2
+    assert sum(line.vat_amount for line in lines) == vat_in(total(lines), Decimal(rate))
+    (net,) = net_lines([as_json(line) for line in lines])
+    assert Decimal(net["vat_amount"]) == vat_in(Decimal(net["amount"]), Decimal(rate))
