@@ -25,8 +25,8 @@ from loket.work import the_system
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 60.0
-"""Between two looks at the folder."""
+LOOK_SECONDS = 20.0
+"""Between two looks at the folder: a file that did not change for so long is whole."""
 BATCH = 200
 """Movements that are looked up together; each is matched in a transaction of its own."""
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
