@@ -16,6 +16,8 @@ from loket.systems import acmidm
 
 KBO = "0207500123"
 CALLBACK = "http://127.0.0.1:8000/auth/callback"
+BODY = {"client_id": "welzijnsregio", "client_secret": "geheim", "scopes": ["loket_advies", "DosisImport"]}
+"""A body elsewhere that gives advice by machine."""
 SCOPES = ["openid", "profile", "rrn", "vo", "loket", "DosisImport", "Notificaties", "Documentendienst"]
 
 
@@ -68,6 +70,7 @@ class Credentials:
             client_id="loket",
             private_key_file=self.key,
             introspection_cache_seconds=cache_seconds,
+            service_accounts=settings.ServiceAccounts(f"{BODY['client_id']}=region"),
         )
 
     def magda(self, url: str) -> settings.Magda:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from flemish import SCOPES, Credentials
+from flemish import BODY, SCOPES, Credentials
 from loket import identity, settings, web
 from loket.api import schema
 from loket.app import Loket
@@ -146,7 +146,7 @@ def _outside(url: str, credentials: Credentials) -> dict[str, Any]:
     return {
         "port": 0,
         "loket_url": url,
-        "acmidm": {"clients": [client]},
+        "acmidm": {"clients": [client, BODY]},
         "magda": {"certificate": Path(credentials.certificate).read_text()},
         "worldline": WORLDLINE | {"webhook_url": f"{url}/hooks/payments/worldline"},
         "sips": SIPS,

@@ -1,7 +1,9 @@
 """Advice: asked of services and bodies, given in Loket or with a link, and never waited for in vain."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -9,10 +11,13 @@ import graphql
 import orjson
 import pytest
 
+import flemish
 from loket import departments
 from loket.api.context import Caller, Context
+from loket.api.engine import Answer
 from loket.api.naming import decode_id, encode_id
 from loket.api.schema import schema
+from loket.lifecycle import Role
 from loket.records import ActorKind
 from loket.terms import morning_of
 from loket.vault import token_hash
@@ -21,7 +26,7 @@ from premiums import Json, check, written
 from town import FINANCE, HANDLER, OPERATOR, SCHEMA, Dossier, Town, opened, until
 
 ADVISER = "astrid"
-BODY = "advies@welzijn.example"
+BODY, GREEN = "advies@welzijn.example", "milieu@lindebeke.example"
 ADVICE = """id adviser title kind status dueOn requestedAt question opinion text conditions givenBy givenAt
     requestedBy { name } check { kind status } documents { filename }"""
 ASKED = "query($token: String!) { adviceByToken(token: $token) {"
@@ -34,7 +39,7 @@ def _advisers(told: Json) -> None:
     told["advisers"] = [
         {"key": "work", "title": "Maatschappelijk werk", "kind": "INTERNAL", "department": "Sociaal",
          "question": "Kent u {applicant}?", "within_days": 14, "documents": True},
-        {"key": "green", "title": "Milieudienst", "kind": "INTERNAL", "department": "Milieu",
+        {"key": "green", "title": "Milieudienst", "kind": "INTERNAL", "department": "Milieu", "email": GREEN,
          "question": "Is er plaats?", "within_days": 14},
         {"key": "region", "title": {"nl": "Welzijnsregio", "en": "Welfare region"}, "kind": "EXTERNAL",
          "email": BODY, "question": "Wat vindt u van {reference}, van {applicant}?", "within_days": 14},
@@ -660,3 +665,111 @@ async def test_no_case_that_ended_waits_for_advice(town: Town, action: str) -> N
 
 def _today() -> date:
     return datetime.now(UTC).astimezone(morning_of(date(2026, 1, 1)).tzinfo).date()
+
+
+# ── a body that answers by machine ────────────────────────────────────────────────────────────────────
+
+
+async def _own_token(town: Town, **asked: str) -> str:
+    """What ACM/IDM gives a body for itself (client credentials)."""
+    form = {"grant_type": "client_credentials", "scope": "loket_advies", "audience": "loket"} | asked
+    proof = {"client_id": flemish.BODY["client_id"], "client_secret": flemish.BODY["client_secret"]}
+    url = f"{town.served.house.config.urls['acmidm']}/op/v1/token"
+    answer = await town.client.post(url, data=form | proof)
+    token: str = answer.json()["access_token"]
+    return token
+
+
+async def _by_machine(town: Town, token: str, asked: str, **given: object) -> Json:
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"query": asked, "variables": given}
+    told: Json = (await town.client.post("/graphql", json=body, headers=headers)).json()
+    return told
+
+
+WORK_LIST = """{ advices(filter: {mine: true, open: true}, first: 100) {
+    nodes { id adviser reference question case { id } requestedBy { name } } } }"""
+GIVES = """mutation($i: ID!, $a: AdviceInput!) {
+    adviceGive(id: $i, input: $a) { errors { code } advice { status } } }"""
+
+
+async def test_a_body_gives_advice_by_machine_and_sees_its_own_questions_alone(town: Town) -> None:
+    dossier = await admissible(town)
+    asked, other = await asks(dossier, "region"), await asks(dossier, "work")
+    token = await _own_token(town)
+    found = (await _by_machine(town, token, WORK_LIST))["data"]["advices"]["nodes"]
+    assert {one["adviser"] for one in found} == {"region"}
+    (mine,) = [one for one in found if one["id"] == asked["id"]]
+    assert (mine["reference"], mine["question"]) == (dossier.reference, asked["question"])
+    assert mine["case"] is None
+    everything = """query($r: String!, $i: [ID!]!) { nodes(ids: $i) { id } case(reference: $r) { id }
+        cases { totalCount } messages { totalCount } events { id } tasks { totalCount }
+        viewer { kind roles } }"""
+    ids = [other["id"], dossier.id]
+    seen = (await _by_machine(town, token, everything, r=dossier.reference, i=ids))["data"]
+    assert (seen["nodes"], seen["case"], seen["events"]) == ([None, None], None, [])
+    assert {seen[one]["totalCount"] for one in ("cases", "messages", "tasks")} == {0}
+    assert seen["viewer"] == {"kind": "SERVICE", "roles": ["ADVISER"]}
+    refused = await _by_machine(town, token, GIVES, i=other["id"], a=POSITIVE)
+    assert refused["data"]["adviceGive"]["errors"] == [{"code": "NOT_FOUND"}]
+    given = await _by_machine(town, token, GIVES, i=asked["id"], a=POSITIVE)
+    assert given["data"]["adviceGive"] == {"errors": [], "advice": {"status": "POSITIVE"}}
+    assert (await advice_of(dossier, "region"))["givenBy"] == "Welzijnsregio"
+    note = 'mutation($i: ID!) { caseAddNote(id: $i, input: {text: "x"}) { errors { code } } }'
+    refused = await _by_machine(town, token, note, i=dossier.id)
+    assert refused["data"]["caseAddNote"]["errors"] == [{"code": "NOT_ALLOWED"}]
+
+
+@pytest.mark.parametrize("asked", [{"audience": ""}, {"audience": "iemand-anders"}, {"scope": "DosisImport"}])
+async def test_a_token_for_something_else_is_no_way_in(town: Town, asked: dict[str, str]) -> None:
+    told = await _by_machine(town, await _own_token(town, **asked), WORK_LIST)
+    assert told["errors"][0]["extensions"]["code"] == "SIGN_IN_REQUIRED"
+
+
+# ── what is needed no more, and what mail does not say ────────────────────────────────────────────────
+
+
+async def test_who_was_asked_hears_that_it_is_needed_no_more(town: Town) -> None:
+    dossier = await admissible(town)
+    asked, outside = await asks(dossier, "work"), await asks(dossier, "region")
+    cursor = (await town.ask(ADVISER, "{ viewer { cursor } }"))["viewer"]["cursor"]
+    actor = Actor(ActorKind.STAFF, "Iemand", frozenset({Role.ADVISER}), None)
+    context = Context(town.served.loket, Caller(town.served.loket, actor, "nl"), town.served.loket.database)
+    for one in (asked, outside):
+        await town.does(HANDLER, "adviceWithdraw", id=one["id"], input={"reason": "toch niet nodig"})
+    parsed = schema.document(
+        "subscription($c: Cursor) { workQueueEvents(after: $c) { id type case { reference } } }"
+    )
+    assert not isinstance(parsed, Answer)
+    stream = schema.events(parsed, context=context, variables={"c": cursor})
+    async with asyncio.timeout(30), aclosing(stream) as answers:
+        async for answer in answers:
+            told = orjson.loads(answer.body)["data"]["workQueueEvents"]
+            break
+    assert (told["type"], told["case"]["reference"]) == ("ADVICE_WITHDRAWN", dossier.reference)
+    look = "query($i: ID!) { node(id: $i) { id } }"
+    assert (await town.ask(ADVISER, look, i=told["id"]))["node"] is not None
+    await town.sql(
+        "UPDATE event SET occurred_at = occurred_at - interval '1 hour' WHERE id = :id",
+        id=decode_id(told["id"], "CaseEvent"),
+    )
+    assert (await town.ask(ADVISER, look, i=told["id"]))["node"] is None
+    last = (await mails(dossier))[-1]
+    assert last["subject"] == f"Advies niet meer nodig voor dossier {dossier.reference}"
+    assert "token=" not in last["text"]
+
+
+async def test_a_letter_to_an_adviser_names_no_applicant_whatever_is_asked(town: Town) -> None:
+    dossier = await admissible(town, who="an")
+    for adviser in ("green", "region"):
+        await asks(dossier, adviser, question="Kent u An Peeters van het Dorpsplein?")
+    await dossier.calm()
+    for address in (GREEN, BODY):
+        found = [
+            one
+            for one in await town.look("smtp", f"mailbox/{address}")
+            if dossier.reference in one["subject"]
+        ]
+        assert found
+        assert not [one for one in found if "Peeters" in str(one) or "Dorpsplein?" in str(one)]
+        assert "https://www.lindebeke.example/" in found[0]["text"]

@@ -433,3 +433,33 @@ async def test_handlers_hear_of_a_case_that_came_in_at_the_counter(town: Town) -
         return "SUBMITTED" in mine and "TASK_OPENED" in mine
 
     await until(heard)
+
+
+# ── who wants letters ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def _ways(dossier: Dossier) -> set[str]:
+    """How the applicant is told that it came in."""
+    told = [one for one in await messages(dossier) if one["about"] == "SUBMITTED"]
+    return {one["channel"] for one in told if one["status"] != "SKIPPED"}
+
+
+async def test_who_asks_for_letters_gets_them_in_the_place_of_mail(town: Town) -> None:
+    who = town.somebody()
+    wanted = {"email": f"{who}@voorbeeld.example", "byLetter": True}
+    payload = await town.does(
+        who, "contactPreferencesSet", "contactPreferences { byEmail byLetter }", input=wanted
+    )
+    assert payload["contactPreferences"] == {"byEmail": True, "byLetter": True}
+    seen = await town.ask(who, "{ viewer { contactPreferences { byLetter } } }")
+    assert seen["viewer"]["contactPreferences"]["byLetter"] is True
+    assert await _ways(await town.applies(who)) == {"MBP", "LETTER"}
+    await town.does(who, "contactPreferencesSet", input={"byLetter": False})
+    assert await _ways(await town.applies(who, cart={"vat": 1})) == {"MBP", "EMAIL"}
+
+
+async def test_letters_can_be_asked_for_at_the_counter(town: Town) -> None:
+    dossier = await applies(town, "els", byLetter=True)
+    assert await _ways(dossier) == {"MBP", "LETTER"}
+    seen = await town.ask("els", "{ viewer { contactPreferences { byLetter } } }")
+    assert seen["viewer"]["contactPreferences"]["byLetter"] is True
