@@ -597,6 +597,18 @@ def test_selling_with_vat_needs_a_vat_number(tmp_path: Path) -> None:
     load_procedures(LoketSettings(procedures=str(tmp_path), municipality=HALL))
 
 
+def test_the_doctor_says_that_the_vat_number_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "taxed-bin.yaml").write_text(taxed_bin(), "utf-8")
+    said = subprocess.run(
+        [sys.executable, "-m", "loket", "doctor"],
+        env=dict(os.environ) | {"LOKET_PROCEDURES": str(tmp_path), "LOKET_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 1
+    assert "Procedures  LOKET_MUNICIPALITY_VAT_NUMBER is needed: taxed-bin" in said.stdout
+
+
 @pytest.mark.parametrize("number", ["BE0207500124", "NL123", "0207"])
 def test_a_vat_number_that_cannot_be_right_is_refused(number: str) -> None:
     with pytest.raises(SettingsError, match="LOKET_MUNICIPALITY_VAT_NUMBER"):

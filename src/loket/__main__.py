@@ -186,7 +186,18 @@ def doctor(_arguments: argparse.Namespace) -> int:
         behind = migrations.pending(_database_url())
         _say(f"Database    {'behind: run `loket migrate`' if behind else 'up to date'}")
         well = not behind
-    return 0 if well and (found or running) else 1
+    wrong = _wrong_with_procedures()
+    _say(f"Procedures  {wrong or 'in order'}")
+    return 0 if well and not wrong and (found or running) else 1
+
+
+def _wrong_with_procedures() -> str:
+    """What keeps them from being published, or this municipality from selling by them; empty: nothing."""
+    try:
+        _part("loket.app:load_procedures")(_settings())
+    except (SettingsError, _part("loket.publishing:DefinitionError")) as fault:
+        return str(fault)
+    return ""
 
 
 # --- parts -------------------------------------------------------------------------------------------------
