@@ -819,7 +819,8 @@ async def test_what_is_paid_a_second_time_goes_back_by_itself(town: Town) -> Non
     assert [one["amount"]["amount"] for one in case["refunds"]] == ["28.00"]
     assert await _back(town, dossier) == [2800]
     assert await dossier.entries() == [
-        ("INVOICE", "28.00"), ("PAYMENT", "28.00"), ("PAYMENT", "28.00"), ("REFUND", "28.00"),
+        ("INVOICE", "28.00"), ("PAYMENT", "28.00"), ("PAYMENT", "28.00"),
+        ("REFUND_DUE", "28.00"), ("REFUND", "28.00"),
     ]  # fmt: skip
     assert any("teruggestort" in one["text"] for one in await dossier.letters())
 
@@ -856,7 +857,7 @@ async def test_too_much_by_transfer_goes_back_through_the_books(town: Town) -> N
     case = await dossier.until("AWAITING_SLOT")
     assert [one["amount"]["amount"] for one in case["refunds"]] == ["22.00"]
     assert await dossier.tasks() == ["REFUND_DUE"]
-    assert await dossier.entries() == [("INVOICE", "28.00"), ("REFUND", "22.00")]
+    assert await dossier.entries() == [("INVOICE", "28.00"), ("REFUND_DUE", "22.00")]
     (thanks,) = [one for one in await dossier.letters() if "uw betaling ontvangen" in one["subject"]]
     assert "uw betaling van € 50,00 ontvangen" in _plain(thanks)
     assert "U betaalde € 22,00 te veel" in _plain(thanks)
@@ -877,7 +878,7 @@ async def test_reminders_go_out_and_without_money_it_ends(town: Town) -> None:
     await dossier.fires("PAYMENT_END")
     case = await dossier.until("CANCELLED")
     assert case["invoice"]["status"] == "CREDITED"
-    assert await dossier.entries() == [("INVOICE", "28.00"), ("CREDIT_NOTE", "28.00")]
+    assert await dossier.entries() == [("INVOICE", "28.00"), ("COSTS", "5.00"), ("CREDIT_NOTE", "33.00")]
     (letter,) = [one for one in await dossier.letters() if "stopgezet" in one["subject"]]
     assert "Wij ontvingen uw betaling niet op tijd." in _plain(letter)
     assert (await dossier.dosis())[-1] == ("Stopgezet", "Afgerond")
@@ -893,7 +894,7 @@ async def test_money_that_comes_after_the_end_goes_back(town: Town) -> None:
     await dossier.fires("PAYMENT_END")
     await dossier.transfers("28.00")
     await town.order("worldline", f"checkouts/{page}/pay")
-    await until(lambda: _refunds_are(dossier, "ORDERED", "DONE"))
+    await until(lambda: _refunds_are(dossier, "DUE", "DONE"))
     case = await dossier.read()
     assert (case["status"], await dossier.tasks()) == ("CANCELLED", ["REFUND_DUE"])
     assert await _back(town, dossier) == [2800]
@@ -902,7 +903,7 @@ async def test_money_that_comes_after_the_end_goes_back(town: Town) -> None:
     assert await dossier.tasks() == []
     assert sorted(await dossier.entries()) == [
         ("CREDIT_NOTE", "28.00"), ("INVOICE", "28.00"), ("PAYMENT", "28.00"),
-        ("REFUND", "28.00"), ("REFUND", "28.00"),
+        ("REFUND", "28.00"), ("REFUND_DUE", "28.00"), ("REFUND_DUE", "28.00"),
     ]  # fmt: skip
     late = [one for one in await dossier.letters() if "een betaling ontvangen" in one["subject"]]
     assert len(late) == 2
@@ -955,7 +956,8 @@ async def test_who_withdraws_before_the_delivery_gets_everything_back(town: Town
     assert [one["status"] for one in await dossier.bookings()] == ["CANCELLED"]
     assert await _back(town, dossier) == [8400]
     assert await dossier.entries() == [
-        ("INVOICE", "84.00"), ("PAYMENT", "84.00"), ("CREDIT_NOTE", "84.00"), ("REFUND", "84.00"),
+        ("INVOICE", "84.00"), ("PAYMENT", "84.00"), ("CREDIT_NOTE", "84.00"),
+        ("REFUND_DUE", "84.00"), ("REFUND", "84.00"),
     ]  # fmt: skip
     assert (await dossier.timers(), await dossier.tasks()) == (set(), [])
     await until(lambda: _nobody(town, dossier.who))
