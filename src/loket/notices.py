@@ -73,6 +73,8 @@ _ABOUT_SLOT = frozenset(
         EventType.CANCELLED,
     }
 )
+_ON_THE_SLIP = frozenset({"iban", "payee", "structured_reference", "link_pay"})
+"""What stands beside the payment code of a letter, and need not stand in its text."""
 _MONEY_CAME = frozenset({EventType.PAID, EventType.PAYMENT_RECEIVED})
 _SLOT_GONE = frozenset({EventType.SLOT_LOST, EventType.MISSED, EventType.WITHDRAWN, EventType.CANCELLED})
 _DIGITAL = frozenset({Channel.EMAIL, Channel.SMS})
@@ -204,7 +206,7 @@ async def _give_notice(work: Work, telling: _Telling, cause: Event) -> bool:
         cause.type,
         MessageChannel.LETTER,
         letters.LANGUAGE,
-        telling.values,
+        {name: value for name, value in telling.values.items() if name not in _ON_THE_SLIP},
         municipality=work.settings.municipality,
     )
     said = letters.Said(words.subject, words.text, invoices.outstanding(invoice), invoice.reference)

@@ -238,7 +238,6 @@ def _slip(slip: PaymentSlip, municipality: Municipality, language: str) -> dict[
         "facts": [
             (words["amount"], total),
             (words["account"], iban),
-            ("BIC", municipality.bic),
             (words["beneficiary"], fit(municipality.name)),
             (words["communication"], reference),
         ],
