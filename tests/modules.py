@@ -68,10 +68,11 @@ class Side:
         kept = world.house.states[self.name].all("callback")
         return [one["body"].encode() for one in kept if str(payment.checkout_id) in one["body"]]
 
-    async def tell(self, world: Served, body: bytes) -> httpx2.Response:
-        return await world.client.post(
-            f"/hooks/payments/{self.name}", content=body, headers=self._headers(body)
-        )
+    async def tell(self, world: Served, body: bytes) -> None:
+        """A fact is never refused, whatever it is and however often it comes."""
+        path = f"/hooks/payments/{self.name}"
+        answer = await world.client.post(path, content=body, headers=self._headers(body))
+        assert answer.status_code == 204, answer.text
 
     async def returns(self, world: Served, payment: Payment) -> httpx2.Response:
         """The payer's browser comes back from the module."""
