@@ -1,7 +1,7 @@
 """Worldline Sips 2.0 (formerly ATOS): the payment page by Paypage JSON, questions and refunds by Sips Office.
 
 After docs.sips.worldline-solutions.com and Worldline's `sips-sdk-php`. Confirmed there: addresses, fields of
-requests and answers, codes, and the seal with its example. Not confirmed: the words of `transactionStatus` but
+requests and answers, codes, the seal with its example. Not confirmed: the words of `transactionStatus` but
 TO_CAPTURE; how long a page stays open (Sips decides that itself); how a chargeback is told. Sips only lists
 chargebacks in a daily CSV report (JRI): each line is taken here in the same sealed envelope as a payment,
 with `chargebackId`, `chargebackAmount`, `chargebackDate`, and `chargebackStatus` REVERSED where it was won.
@@ -75,8 +75,8 @@ REFUND_STATUS = {"CREDITED": RefundStatus.DONE, "TO_CREDIT": RefundStatus.PENDIN
 
 class Sips(PaymentModule):
     """Sips does not recognise a repeated refund, so it is looked up first (`lookup`): what is left of the
-    transaction tells whether it was carried out. A page is opened under a `transactionReference` made of `key`,
-    and where that was used already, under the next: nobody was shown the page whose answer was lost.
+    transaction tells whether it was carried out. A page is opened under a `transactionReference` made of
+    `key`, and where that was used already, under the next: nobody was shown the page whose answer was lost.
     """
 
     def __init__(self, settings: Settings, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
