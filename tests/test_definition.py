@@ -338,14 +338,21 @@ CASES = {
         "two costs on 2026-01-01",
     ),
     "untold cost": (("          - Kosten van deze herinnering: {cost}\n", ""), "must name {cost}"),
-    "untold notice": (("    DEFAULT_NOTICE_SENT:\n", "    WRITTEN_OFF:\n"), "whoever must pay must be told"),
     "slot reminder": (("reminder_days: 7\n  hold", "reminder_days: 70\n  hold"), "too late to choose"),
     "no rules": (("  approval:\n", "  approvals:\n"), "'approvals' is not known"),
 }
 
 
-ABSENT = {"missing word", "unmotivated", "no appeal", "phase"}
+ABSENT = {"missing word", "unmotivated", "no appeal", "phase", "untold cost"}
 """What is not there has no line: the fault names the part in which it is missing."""
+
+
+def test_a_notice_of_default_needs_words_and_what_costs_needs_a_regulation() -> None:
+    unsaid = faults(("    DEFAULT_NOTICE_SENT:\n", "    WRITTEN_OFF:\n"))
+    assert any("whoever must pay must be told" in one.reason for one in unsaid)
+    basis = TEXT[TEXT.index("  costs_legal_basis:") : TEXT.index("  unpaid_after_days:")]
+    baseless = faults((basis, ""))
+    assert ["rests on a regulation" in one.reason for one in baseless] == [True]
 
 
 @pytest.mark.parametrize("name", CASES)
