@@ -215,7 +215,7 @@ def _books(found: Found, expected: Expected) -> list[str]:
         for one in found.entries
         if one["status"] == "BOOKED"
     )
-    due = Counter(expected.entries.items())
+    due = Counter([*expected.entries.items(), *expected.more_entries])
     faults = [f"accounting never booked {kind} {amount}" for kind, amount in (due - booked).elements()]
     faults += [f"accounting booked {kind} {amount} too much" for kind, amount in (booked - due).elements()]
     paid = [one for one in found.checkouts if one["how"] == "pay"]

@@ -25,7 +25,7 @@ async def straight(scene: Scene) -> list[Ending]:
     """Applies, is approved by rule, pays online, picks a day, changes it, gets the goods."""
     citizen = await scene.citizen()
     await citizen.apply(scene.basket, paper=True)
-    await _pay_online(citizen)
+    await pay_online(citizen)
     await citizen.happens("SLOT_NEEDED")
     slot = await citizen.choose()
     await citizen.happens("PLANNED")
@@ -42,10 +42,10 @@ async def transfer(scene: Scene) -> list[Ending]:
     citizen = await scene.citizen()
     await citizen.apply(scene.basket)
     await citizen.happens("PAYMENT_DUE")
-    await _booked(citizen)
+    await booked(citizen)
     await citizen.transfer()
     await citizen.happens("PAID")
-    await _to_the_door(citizen)
+    await to_the_door(citizen)
     # The transfer stands in the books already: accounting told us, we need not tell accounting.
     return [(citizen, delivered(scene.price, entries={"INVOICE": scene.price}))]
 
@@ -54,7 +54,7 @@ async def slot_moved(scene: Scene) -> list[Ending]:
     """The planning tool moves the slot: told, with a new version of the appointment."""
     citizen = await scene.citizen()
     await citizen.apply(scene.basket)
-    await _pay_online(citizen)
+    await pay_online(citizen)
     await citizen.happens("SLOT_NEEDED")
     day, slot = await _quiet_slot(citizen)
     await citizen.choose(slot)
@@ -74,7 +74,7 @@ async def slot_cancelled(scene: Scene) -> list[Ending]:
     """A whole day is called off: told, and another day is chosen."""
     citizen = await scene.citizen()
     await citizen.apply(scene.basket)
-    await _pay_online(citizen)
+    await pay_online(citizen)
     await citizen.happens("SLOT_NEEDED")
     day, slot = await _quiet_slot(citizen)
     await citizen.choose(slot)
@@ -96,7 +96,7 @@ async def missed(scene: Scene) -> list[Ending]:
     """The van comes in vain; another day is chosen."""
     citizen = await scene.citizen()
     await citizen.apply(scene.basket)
-    await _pay_online(citizen)
+    await pay_online(citizen)
     await citizen.happens("SLOT_NEEDED")
     await citizen.choose()
     await citizen.happens("PLANNED")
@@ -116,7 +116,7 @@ async def nobody_picks(scene: Scene) -> list[Ending]:
     """No day is chosen in time: Loket plans the first free one by itself."""
     citizen = await scene.citizen()
     await citizen.apply(scene.basket)
-    await _pay_online(citizen)
+    await pay_online(citizen)
     await citizen.happens("SLOT_NEEDED")
     await citizen.slots()
     await scene.operator.fire(citizen.case["id"], "SLOT_REMINDER", "a week passes without a choice")
@@ -223,8 +223,8 @@ async def more_information(scene: Scene) -> list[Ending]:
     await citizen.supply("In Lindebeke zelf, Kerkstraat 1, bij mijn moeder.")
     await citizen.happens("INFORMATION_SUPPLIED")
     await scene.handler.grant(case_id)
-    await _pay_online(citizen)
-    await _to_the_door(citizen)
+    await pay_online(citizen)
+    await to_the_door(citizen)
     statuses = [
         "SUBMITTED",
         "ADMISSIBLE",
@@ -296,7 +296,7 @@ async def magda_down(scene: Scene) -> list[Ending]:
     await citizen.happens("PAYMENT_DUE", seconds=LONG_SECONDS)
     await citizen.pay()
     await citizen.happens("PAID")
-    await _to_the_door(citizen)
+    await to_the_door(citizen)
     messages = ["SUBMITTED", "APPROVED", "PAID", "PLANNED", "DELIVERED"]
     return [(citizen, delivered(scene.price, messages=messages))]
 
@@ -330,22 +330,27 @@ async def systems_down(scene: Scene) -> list[Ending]:
     scene.story.tell("outside", "all are back")
     await citizen.pay()
     await citizen.happens("PAID")
-    await _to_the_door(citizen)
+    await to_the_door(citizen)
     return [(citizen, delivered(scene.price))]
 
 
 # --- parts ------------------------------------------------------------------------------------
 
 
-async def _pay_online(citizen: Citizen) -> None:
+async def pay_online(citizen: Citizen) -> None:
     await citizen.happens("PAYMENT_DUE")
     await citizen.pay()
     await citizen.happens("PAID")
 
 
-async def _to_the_door(citizen: Citizen) -> None:
+async def to_the_door(citizen: Citizen) -> None:
     """From paid to delivered, without anything special."""
     await citizen.happens("SLOT_NEEDED")
+    await from_choice_to_door(citizen)
+
+
+async def from_choice_to_door(citizen: Citizen) -> None:
+    """From the invitation to choose a day to delivered."""
     await citizen.choose()
     await citizen.happens("PLANNED")
     await _drive(citizen)
@@ -399,7 +404,7 @@ def _same_instant(one: str, other: str | None) -> bool:
     return other is not None and datetime.fromisoformat(one) == datetime.fromisoformat(other)
 
 
-async def _booked(citizen: Citizen) -> None:
+async def booked(citizen: Citizen) -> None:
     """Until accounting has the invoice: before that it would not know what a transfer is for."""
     invoice = (await citizen.look())["invoice"]
     digits = "".join(sign for sign in invoice["structuredReference"] if sign.isdigit())

@@ -18,6 +18,7 @@ DOSIS = {
     "APPROVED":              ("Goedgekeurd",        "Beslissing"),
     "PAYMENT_DUE":           ("KlaarVoorBetaling",  "Uitvoering"),
     "PAID":                  ("Betaald",            "Uitvoering"),
+    "DEFAULT_NOTICE_SENT":   ("KlaarVoorBetaling",  "Uitvoering"),
     "SLOT_NEEDED":           ("Gepland",            "Uitvoering"),
     "PLANNED":               ("Gepland",            "Uitvoering"),
     "RESCHEDULED":           ("Gepland",            "Uitvoering"),
@@ -49,6 +50,8 @@ class Expected:
     """What the citizen must have been told over each channel, by event, in order."""
     entries: dict[str, Decimal] = field(default_factory=dict)
     """What accounting must have booked: type and amount, each once."""
+    more_entries: Sequence[tuple[str, Decimal]] = ()
+    """And what it booked besides, of the same types."""
     booking: str | None = None
     """How the planning tool must see the delivery; None: it knows of none."""
     open_tasks: Sequence[str] = ()

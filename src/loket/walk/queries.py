@@ -137,6 +137,13 @@ mutation Supply($id: ID!, $answer: String!) {{
   caseSupplyInformation(id: $id, input: {{answer: $answer}}) {{ case {{ status }} {ERRORS} }}
 }}"""
 
+CREDIT = f"""
+mutation Credit($id: ID!, $input: InvoiceCreditInput!, $idempotencyKey: String!) {{
+  invoiceCredit(id: $id, input: $input, idempotencyKey: $idempotencyKey) {{
+    creditNote {{ number amount {{ amount }} }} {ERRORS}
+  }}
+}}"""
+
 # --- staff ------------------------------------------------------------------------------------
 
 OPEN_TASKS = """

@@ -192,6 +192,18 @@ class Servant:
         )
         self.story.tell("finance", f"{self.persona} approves the payout")
 
+    # ------------------------------------------------------------------ invoices
+
+    async def credit(self, invoice: Json, amount: str, reason: str) -> None:
+        """Take `amount` (EUR) of an invoice back."""
+        wish = {"amount": amount, "reason": reason}
+        payload = await self.client.do(
+            "invoiceCredit", queries.CREDIT, id=invoice["id"], input=wish, idempotencyKey=uuid4().hex
+        )
+        self.story.tell(
+            "finance", f"makes credit note {payload['creditNote']['number']}: {amount} EUR, {reason}"
+        )
+
     # ------------------------------------------------------------------ post
 
     async def make_batch(self) -> tuple[Json | None, bytes]:
