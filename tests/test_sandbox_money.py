@@ -539,6 +539,9 @@ async def books(receiver: Receiver) -> AsyncIterator[Caller]:
         yield caller
 
 
+SALES = {"year": "2026", "account": "7010000", "policyItem": "0309-00"}
+
+
 def invoice(**other: object) -> dict[str, Any]:
     return {
         "id": str(uuid.uuid4()),
@@ -552,7 +555,11 @@ def invoice(**other: object) -> dict[str, Any]:
         "currency": "EUR",
         "counterparty": {"name": "An Peeters"},
         "lines": [
-            {"description": "Compostvat", "quantity": 2, "amount": "60.00", "budgetKey": {"year": "2026"}}
+            {"description": "Compostvat", "quantity": 2, "amount": "60.00", "budgetKey": SALES},
+        ],
+        "postings": [
+            {"account": "RECEIVABLE", "code": "4000000", "debit": "60.00"},
+            {"account": "REVENUE", "code": "7010000", "credit": "60.00", "budgetKey": SALES},
         ],
     } | other
 
@@ -565,6 +572,10 @@ def payment_of(booked: dict[str, Any], **other: object) -> dict[str, Any]:
         "number": "3066019730_0",
         "invoiceNumber": booked["number"],
         "lines": [],
+        "postings": [
+            {"account": "MODULE", "code": "5800000", "debit": booked["amount"]},
+            {"account": "RECEIVABLE", "code": "4000000", "credit": booked["amount"]},
+        ],
         "paymentMethod": "ONLINE",
     }
     del entry["dueOn"]
@@ -622,6 +633,95 @@ async def test_a_bookkeeper_refuses_what_is_wrong(
     assert pointer in [one["pointer"] for one in answer.json()["errors"]]
 
 
+def sides(*postings: tuple[str, str, str, str]) -> list[dict[str, Any]]:
+    """Postings by account, code, side and amount; revenue with its budget key."""
+    return [
+        {"account": account, "code": code, side: amount}
+        | ({"budgetKey": SALES} if account == "REVENUE" else {})
+        for account, code, side, amount in postings
+    ]
+
+
+OWED = ("RECEIVABLE", "4000000", "debit", "60.00")
+SOLD = ("REVENUE", "7010000", "credit", "60.00")
+
+
+@pytest.mark.parametrize(
+    ("postings", "status", "pointer"),
+    [
+        ([], 400, "/postings"),
+        (sides(OWED), 400, "/postings"),
+        (sides(OWED, ("REVENUE", "7010000", "credit", "59.00")), 422, "/postings"),
+        (sides(OWED, SOLD, OWED, SOLD), 422, "/postings"),
+        (sides(OWED, ("SALES", "7010000", "credit", "60.00")), 400, "/postings/1/account"),
+        (sides(OWED, ("REVENUE", "x", "credit", "60.00")), 400, "/postings/1/code"),
+        (sides(OWED, ("REVENUE", "7020000", "credit", "60.00")), 422, "/postings/1"),
+        (sides(OWED, ("COSTS", "7450000", "credit", "60.00")), 422, "/postings/1"),
+        (sides(("RECEIVABLE", "6000000", "debit", "60.00"), SOLD), 422, "/postings/0"),
+        (sides(OWED, SOLD, ("VAT", "4510000", "credit", "0.00")), 422, "/postings/2"),
+        (sides(OWED, ("REVENUE", "7010000", "credit", "50.00"), ("VAT", "4510000", "credit", "10.00")),
+         422, "/postings"),
+        ([sides(OWED)[0] | {"credit": "60.00"}, *sides(SOLD)], 400, "/postings/0"),
+        ([sides(OWED)[0] | {"budgetKey": SALES}, *sides(SOLD)], 422, "/postings/0"),
+        ([*sides(OWED), {name: value for name, value in sides(SOLD)[0].items() if name != "budgetKey"}],
+         422, "/postings/1"),
+        ([*sides(OWED), sides(SOLD)[0] | {"budgetKey": SALES | {"dream": "x"}}], 422, "/postings/1"),
+    ],
+)  # fmt: skip
+async def test_postings_that_are_no_double_entry_are_refused(
+    books: Caller, postings: list[dict[str, Any]], status: int, pointer: str
+) -> None:
+    entry = invoice(postings=postings)
+    answer = await books.put(f"/v1/entries/{entry['id']}", entry)
+    assert answer.status_code == status
+    assert pointer in [one["pointer"] for one in answer.json()["errors"]]
+    assert (await books.http.get(f"{books.url}/sim/trial-balance")).json() == []
+
+
+async def test_a_closed_account_is_refused_and_taken_when_it_is_open_again(books: Caller) -> None:
+    entry = invoice()
+    path = f"/v1/entries/{entry['id']}"
+    await books.order("budget", {"closed": ["7010000"]})
+    refused = await books.put(path, entry)
+    await books.order("budget", {"closed": []})
+    taken = await books.put(path, entry)
+    assert (refused.status_code, taken.status_code) == (422, 201)
+    assert refused.json()["detail"] == "rekening 7010000 is afgesloten"
+
+
+async def test_what_the_clerk_rejected_may_be_put_again_and_is_judged_anew(books: Caller) -> None:
+    entry = invoice()
+    path = f"/v1/entries/{entry['id']}"
+    voucher = (await books.put(path, entry)).json()["voucher"]
+    await books.order(f"entries/{entry['id']}/reject", {"reason": "Ramingsnummer is afgesloten"})
+    assert (await books.http.get(f"{books.url}/sim/trial-balance")).json() == []
+    again = await books.put(path, entry | {"bookedOn": "2026-11-22"})
+    assert (again.status_code, again.json()["voucher"]) == (201, voucher)
+    assert len((await books.http.get(f"{books.url}/sim/trial-balance")).json()) == 2
+
+
+async def test_the_trial_balance_has_what_loket_booked_and_what_the_package_did_itself(books: Caller) -> None:
+    owed = invoice()
+    await books.put(f"/v1/entries/{owed['id']}", owed)
+    for name in (owed["reference"], "factuur 7"):
+        await books.order("transfer", {"reference": name, "amount": "70.00"})
+    back = [
+        {"account": "RECEIVABLE", "code": "4000000", "debit": "10.00"},
+        {"account": "REFUNDABLE", "code": "4890000", "credit": "10.00"},
+    ]
+    due = payment_of(owed, type="REFUND_DUE", paymentMethod="TRANSFER", amount="10.00", postings=back)
+    assert (await books.put(f"/v1/entries/{due['id']}", due)).status_code == 201
+    await books.order(f"entries/{due['id']}/execute")
+    found = (await books.http.get(f"{books.url}/sim/trial-balance")).json()
+    assert {one["account"]: (one["debit"], one["credit"]) for one in found} == {
+        "RECEIVABLE": ("70.00", "70.00"),
+        "REVENUE": ("0", "60.00"),
+        "REFUNDABLE": ("10.00", "10.00"),
+        "SUSPENSE": ("0", "70.00"),
+        "BANK": ("140.00", "10.00"),
+    }
+
+
 async def test_a_payment_needs_its_invoice_first(books: Caller) -> None:
     owed = invoice()
     payment = payment_of(owed)
@@ -677,7 +777,11 @@ async def test_an_unreadable_notice_is_not_repeated(books: Caller) -> None:
 async def test_a_refund_is_executed_and_an_entry_rejected_by_the_clerk(books: Caller) -> None:
     owed = invoice()
     await books.put(f"/v1/entries/{owed['id']}", owed)
-    refund = payment_of(owed, type="REFUND", paymentMethod="TRANSFER", lines=owed["lines"], number="T-1")
+    sides = [
+        {"account": "RECEIVABLE", "code": "4000000", "debit": "60.00"},
+        {"account": "REFUNDABLE", "code": "4890000", "credit": "60.00"},
+    ]
+    refund = payment_of(owed, type="REFUND_DUE", paymentMethod="TRANSFER", postings=sides, number="T-1")
     assert (await books.put(f"/v1/entries/{refund['id']}", refund)).status_code == 201
 
     assert (await books.order(f"entries/{owed['id']}/execute")).status_code == 409

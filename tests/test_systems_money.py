@@ -28,7 +28,17 @@ from uuid_utils.compat import uuid7
 from loket import settings
 from loket.errors import BadNotice, BadSignature, Declined, Unavailable
 from loket.systems import accounting, planning
-from loket.systems.accounting import Accounting, Counterparty, Entry, EntryStatus, EntryType, Line
+from loket.systems.accounting import (
+    Account,
+    Accounting,
+    Counterparty,
+    Entry,
+    EntryStatus,
+    EntryType,
+    Line,
+    Posting,
+    Vat,
+)
 from loket.systems.contract import Address
 from loket.systems.payments import Checkout, CheckoutStatus, RefundStatus, cents, euro
 from loket.systems.planning import Contact, Item, Planning, SlotFull, SlotGone, SlotStatus
@@ -576,6 +586,9 @@ def test_a_transfer_of_no_or_half_a_cent_is_no_transfer(amount: str) -> None:
 # ── accounting ────────────────────────────────────────────────────────────────────────────────────────
 
 
+SALES = {"account": "7010000", "policyItem": "0309-00"}
+
+
 def invoice(**changes: object) -> Entry:
     wanted: dict[str, Any] = {
         "id": KEY,
@@ -593,7 +606,18 @@ def invoice(**changes: object) -> Entry:
             ),
         ),
         "lines": (
-            Line(description="Compostvat", quantity=2, amount=Decimal("60.0"), budget_key={"year": "2026"}),
+            Line(
+                description="Compostvat",
+                quantity=2,
+                amount=Decimal("60.0"),
+                budget_key=SALES,
+                vat=Vat("S", Decimal(21), Decimal("10.41")),
+            ),
+        ),
+        "postings": (
+            Posting(Account.RECEIVABLE, "4000000", debit=Decimal(60)),
+            Posting(Account.REVENUE, "7010000", credit=Decimal("49.59"), budget_key=SALES),
+            Posting(Account.VAT, "4510000", credit=Decimal("10.41")),
         ),
     }
     return Entry(**{**wanted, **changes})
@@ -626,6 +650,13 @@ async def test_an_entry_is_booked_as_the_contract_says() -> None:
     assert faults("accounting", "Entry", asked.json) == []
     assert asked.json["amount"] == "60.00"
     assert asked.json["counterparty"]["name"] == "Zoë Müller 🌱"
+    assert asked.json["lines"][0]["vat"] == {"category": "S", "rate": "21.00", "amount": "10.41"}
+    assert asked.json["postings"][1] == {
+        "account": "REVENUE",
+        "code": "7010000",
+        "credit": "49.59",
+        "budgetKey": SALES,
+    }
     assert receipt.status is EntryStatus.BOOKED
     assert receipt.booked_at == datetime(2026, 11, 21, 9, 15, 2, tzinfo=UTC)
 
@@ -686,6 +717,15 @@ async def test_an_entry_that_the_package_does_not_know_is_none() -> None:
         {"amount": Decimal(0)},
         {"reference": "+++090/9337/55493+++"},
         {"number": ""},
+        {"postings": ()},
+        {"amount": Decimal("60.01")},
+        {"postings": (Posting(Account.RECEIVABLE, "4000000", debit=Decimal(60)),) * 2},
+        {
+            "postings": (
+                Posting(Account.RECEIVABLE, "4000000", debit=Decimal(60), credit=Decimal(60)),
+                Posting(Account.REVENUE, "7010000"),
+            )
+        },
     ],
 )
 def test_an_entry_that_nobody_could_book_cannot_be_made(change: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from loket.sandbox import worldline as worldline_simulator
 from loket.sandbox.house import House, sandbox
 from loket.systems import accounting, planning
 from loket.systems.accounting import (
+    Account,
     Accounting,
     Counterparty,
     Entry,
@@ -27,6 +28,7 @@ from loket.systems.accounting import (
     EntryType,
     Line,
     PaymentMethod,
+    Posting,
 )
 from loket.systems.contract import Address
 from loket.systems.payments import Checkout, CheckoutStatus, RefundStatus
@@ -227,6 +229,9 @@ async def test_a_wrong_key_is_declined_and_an_unknown_checkout_has_expired(world
 # ── accounting ────────────────────────────────────────────────────────────────────────────────────────
 
 
+SALES = {"account": "7010000", "policyItem": "0309-00"}
+
+
 def invoice(id: UUID, amount: str = "60.00", journal: str = "VK-RETRIB") -> Entry:
     return Entry(
         id=id,
@@ -238,8 +243,10 @@ def invoice(id: UUID, amount: str = "60.00", journal: str = "VK-RETRIB") -> Entr
         due_on=date(2026, 12, 21),
         amount=Decimal(amount),
         counterparty=Counterparty(name="Zoë Müller 🌱", address=HOME),
-        lines=(
-            Line(description="Compostvat", quantity=2, amount=Decimal(amount), budget_key={"year": "2026"}),
+        lines=(Line(description="Compostvat", quantity=2, amount=Decimal(amount), budget_key=SALES),),
+        postings=(
+            Posting(Account.RECEIVABLE, "4000000", debit=Decimal(amount)),
+            Posting(Account.REVENUE, "7010000", credit=Decimal(amount), budget_key=SALES),
         ),
     )
 
@@ -264,6 +271,10 @@ async def test_an_invoice_and_its_payment_are_booked_once_whatever_happens(world
         amount=Decimal(60),
         counterparty=Counterparty(name="Zoë Müller 🌱"),
         invoice_number="2026/000123",
+        postings=(
+            Posting(Account.MODULE, "5800000", debit=Decimal(60)),
+            Posting(Account.RECEIVABLE, "4000000", credit=Decimal(60)),
+        ),
         payment_method=PaymentMethod.ONLINE,
     )
     assert (await world.books.book(payment, key=uuid7())).voucher

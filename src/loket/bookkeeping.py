@@ -145,27 +145,6 @@ async def tell(work: Work, case: Case, entry: JournalEntry) -> None:
     entry.state, entry.reason, entry.effect_id = EntryState.LEFT, "", effect.id
 
 
-async def acknowledged(work: Work, entry_id: UUID, voucher: str) -> None:
-    """Accounting has it."""
-    entry = await _locked(work, entry_id)
-    if entry is not None and entry.state is EntryState.LEFT:
-        entry.state, entry.voucher = EntryState.BOOKED, voucher
-
-
-async def rejected(work: Work, entry_id: UUID, reason: str) -> JournalEntry | None:
-    """The books will not have it; None for an entry that is none of ours."""
-    entry = await _locked(work, entry_id)
-    if entry is not None:
-        entry.state, entry.reason = EntryState.REJECTED, reason[:500]
-    return entry
-
-
-async def _locked(work: Work, entry_id: UUID) -> JournalEntry | None:
-    return await work.session.get(
-        JournalEntry, entry_id, with_for_update={"key_share": True}, populate_existing=True
-    )
-
-
 async def _entries_before(work: Work, type: EntryType, subject_id: UUID) -> int:
     found = await work.session.scalar(
         select(func.count())

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import bookkeeping, cases
+from loket import chart, vouchers
 from loket.app import Loket
 from loket.errors import Declined
 from loket.orders import net_lines
@@ -26,6 +26,7 @@ from loket.records import (
     PaymentMethod,
     Refund,
 )
+from loket.settings import Ledger
 from loket.systems import accounting
 from loket.systems.contract import Address
 from loket.work import Work
@@ -62,32 +63,22 @@ async def send(loket: Loket, effect: Effect) -> Done:
         note = await session.get(CreditNote, entry.subject_id)
     if invoice is None or entry.state is EntryState.BOOKED:
         return Done({"skipped": "accounting has it"})
-    wanted = _entry(entry, lines, invoice, note, payment)
+    try:
+        wanted = _entry(entry, lines, invoice, note, payment, loket.settings.ledger)
+    except ValueError as fault:
+        raise Declined("accounting", f"not to be told by the contract: {fault}") from fault
     booked = await loket.systems.accounting.book(wanted, key=effect.id)
-    if booked.status is accounting.EntryStatus.REJECTED:
-        raise Declined("accounting", booked.reason or "rejected without a reason")
 
     async def write(work: Work) -> None:
-        await bookkeeping.acknowledged(work, entry_id, booked.voucher or "")
+        await vouchers.booked(work, entry_id, effect.id, booked.voucher or "")
 
     return Done({"voucher": booked.voucher}, write)
 
 
 async def given_up(work: Work, case: Case, effect: Effect) -> None:
     """Accounting will not have it, or could not be reached for too long: the financial service must look."""
-    entry_id = UUID(effect.payload["entry_id"])
-    await refused(work, case, entry_id, effect.last_error)
-
-
-async def refused(work: Work, case: Case, entry_id: UUID, reason: str) -> None:
-    """Write down that the books do not have an entry, and ask a person to see to it."""
-    entry = await bookkeeping.rejected(work, entry_id, reason)
-    if entry is None:
-        return
-    task = await cases.open_task(work, case, "ENTRY_REJECTED", {"entries": []})
-    told = {"entry": str(entry_id), "type": entry.type, "number": entry.document_number, "reason": reason}
-    before = [one for one in task.data.get("entries", []) if one["entry"] != str(entry_id)]
-    task.data = {"entries": [*before, told]}
+    said = await work.session.get_one(Effect, effect.id, populate_existing=True)  # of the last attempt too
+    await vouchers.not_told(work, case, effect, said.last_error)
 
 
 def _entry(
@@ -96,6 +87,7 @@ def _entry(
     invoice: Invoice,
     note: CreditNote | None,
     payment: Payment | None,
+    ledger: Ledger,
 ) -> accounting.Entry:
     documents = {EntryType.INVOICE: invoice.lines, EntryType.CREDIT_NOTE: note.lines if note else []}
     home: Json = invoice.buyer.get("address") or {}
@@ -124,7 +116,7 @@ def _entry(
         ),
         invoice_number=None if entry.type is EntryType.INVOICE else invoice.number,
         lines=tuple(_line(line) for line in net_lines(documents.get(entry.type, []))),
-        postings=tuple(_posting(line) for line in lines),
+        postings=tuple(_posting(line, ledger) for line in lines),
         payment_method=_METHOD[payment.method] if payment else None,
     )
 
@@ -139,15 +131,27 @@ def _line(line: dict[str, Any]) -> accounting.Line:
         description=line["description"][:140],
         quantity=line["quantity"],
         amount=Decimal(line["amount"]),
-        budget_key=line["budget_key"],
+        budget_key=_wire(line["budget_key"]),
+        vat=accounting.Vat(line["vat_category"], Decimal(line["vat_rate"]), Decimal(line["vat_amount"]))
+        if "vat_category" in line
+        else None,
     )
 
 
-def _posting(line: JournalLine) -> accounting.Posting:
+def _wire(key: Json) -> dict[str, str]:
+    """A budget key with the contract's names for its parts."""
+    return {_PARTS.get(name, name): value for name, value in key.items() if value}
+
+
+_PARTS = {"policy_item": "policyItem"}
+
+
+def _posting(line: JournalLine, ledger: Ledger) -> accounting.Posting:
     return accounting.Posting(
-        account=line.account,
+        account=accounting.Account(line.account),
+        code=chart.code(ledger, line.account, line.budget_key),
         debit=line.debit or None,
         credit=line.credit or None,
-        budget_key=line.budget_key,
+        budget_key=_wire(line.budget_key) if line.budget_key else None,
         description=line.description or None,
     )

@@ -15,14 +15,15 @@ from starlette.routing import Route
 from loket import (
     agenda,
     cases,
-    entries,
     handovers,
     messages,
     payment_hooks,
     payments,
     payout_facts,
+    payouts,
     refunds,
     transfers,
+    vouchers,
 )
 from loket.app import Loket
 from loket.channels.sms import SmsStatus
@@ -157,7 +158,7 @@ async def _rejected(work: Work, rejected: accounting.EntryRejected) -> Outcome:
     if entry is None:
         return {"unmatched": True, "entry": str(rejected.entry_id)}
     case = await cases.get(work, entry.case_id)
-    await entries.refused(work, case, entry.id, rejected.reason)
+    await vouchers.refused(work, case, entry.id, rejected.reason)
     return {"case": case.reference, "entry": str(rejected.entry_id)}
 
 
@@ -170,6 +171,7 @@ async def _executed(work: Work, executed: accounting.RefundExecuted) -> Outcome:
     await work.session.refresh(refund, with_for_update={"key_share": True})
     # the money is there, whether we ordered it or a person did
     await refunds.done(work, case, refund, out_of=LedgerAccount.BANK, known=True)
+    await payouts.refund_is_done(work, case, refund)
     return {"refund": str(refund.id), "amount": _plain(executed.amount)}
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from loket import cases, checks, payouts
+from loket import cases, checks, payouts, vouchers
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.errors import ErrorCode, Refused
 from loket.lanes import BURST, RATE_PER_SECOND, SYSTEMS
@@ -15,18 +15,20 @@ from loket.records import Case, Effect, EffectKind, EffectState, Event, Message,
 from loket.work import Work, the_system
 
 
-async def retry(work: Work, effect_id: UUID) -> Effect:
-    """Try a failed or waiting effect again now, with the same key.
+async def retry(work: Work, effect_id: UUID, *, skipped: bool = False) -> Effect:
+    """Try a failed or waiting effect again now, with the same key; with `skipped` also one left undone.
 
     Raises:
         Refused: NOT_FOUND; TRANSITION_NOT_ALLOWED for one that is done or skipped.
     """
-    effect = await _open(work, effect_id)
-    effect.state, effect.retry_at = EffectState.PENDING, None
+    effect = await _open(work, effect_id, skipped=skipped)
+    effect.state, effect.retry_at, effect.done_at = EffectState.PENDING, None, None
     found = await work.session.scalars(select(Message).where(col(Message.effect_id) == effect.id))
     message = found.one_or_none()
     if message is not None and (step := MESSAGE.find(message.status, PartAction.RESEND)):
         message.status, message.reason = step.to, ""
+    if effect.kind is EffectKind.ACCOUNTING_ENTRY:
+        await vouchers.told_again(work, effect)
     return effect
 
 
@@ -47,6 +49,8 @@ async def skip(work: Work, effect_id: UUID, reason: str) -> Effect:
         after_commit(work.session, EVENTS)
         if effect.kind is EffectKind.CHECK_ASK:
             await checks.given_up(work, case, effect.payload["check"], effect.payload["round"], "SKIPPED")
+        if effect.kind is EffectKind.ACCOUNTING_ENTRY:
+            await vouchers.not_told(work, case, effect, effect.last_error)
         if effect.kind is EffectKind.PAYOUT_SEND:
             payout = await work.session.get_one(Payout, UUID(effect.payload["payout_id"]))
             await payouts.stop(work.as_actor(the_system(work.actor.name)), case, payout, effect.last_error)
@@ -91,7 +95,7 @@ def effect_event(work: Work, case: Case, effect: Effect, kind: EventType) -> Eve
     )
 
 
-async def _open(work: Work, effect_id: UUID) -> Effect:
+async def _open(work: Work, effect_id: UUID, *, skipped: bool = False) -> Effect:
     """An effect that is not done, locked, its lane awake: after this work a worker looks at it."""
     effect = await work.session.get(Effect, effect_id)
     if effect is None:
@@ -102,6 +106,6 @@ async def _open(work: Work, effect_id: UUID) -> Effect:
         raise Refused(ErrorCode.NOT_FOUND)  # of the house, not of a department
     await work.wake_lane(effect.lane, effect.system, work.now)
     await work.session.refresh(effect, with_for_update={"key_share": True})
-    if effect.state in (EffectState.DONE, EffectState.SKIPPED):
+    if effect.state is EffectState.DONE or (effect.state is EffectState.SKIPPED and not skipped):
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=effect.state)
     return effect

@@ -192,12 +192,12 @@ async def repair(work: Work, difference: Difference, reason: str) -> None:
 
 
 async def tell_again(work: Work, case: Case, entry: JournalEntry) -> None:
-    """Tell accounting of an entry once more: by the effect that was parked, where one stands in the way."""
+    """Tell accounting of an entry once more: by the effect that did not, before what came after it."""
     effect = await work.session.get(Effect, entry.effect_id) if entry.effect_id else None
-    if effect is None or effect.state not in (EffectState.PARKED, EffectState.IN_DOUBT):
+    if effect is None or effect.state in (EffectState.PENDING, EffectState.DONE):
         await bookkeeping.tell(work, case, entry)
         return
-    await operations.retry(work, effect.id)
+    await operations.retry(work, effect.id, skipped=True)
     entry.state, entry.reason = EntryState.LEFT, ""
 
 

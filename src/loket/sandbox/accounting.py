@@ -1,7 +1,7 @@
 """The municipality's accounting package in small: books, knows transfers, tells Loket.
 
 `/sim/transfer` is a citizen paying at the bank; `/sim/entries/{id}/reject` and `…/execute` a clerk's work.
-Payouts are in `accounting_payouts`.
+Payouts are in `accounting_payouts`, postings and trial balance in `accounting_journal`.
 """
 
 import re
@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from loket.sandbox import accounting_payouts
+from loket.sandbox import accounting_budget, accounting_journal, accounting_payouts
+from loket.sandbox.accounting_journal import TYPES
 from loket.sandbox.accounting_notation import euro, instant, today
 from loket.sandbox.accounting_payouts import Payouts
 from loket.sandbox.callbacks import Callbacks, callbacks_table, loket_signature
@@ -30,18 +31,6 @@ IBAN = "BE68539007547034"
 """Where a transfer comes from when nobody says."""
 SHOWN = 40
 """Rows on the desk."""
-_TYPES = {
-    "INVOICE": "Factuur",
-    "COSTS": "Kosten",
-    "CREDIT_NOTE": "Creditnota",
-    "PAYMENT": "Betaling",
-    "REFUND_DUE": "Terug te betalen",
-    "REFUND": "Terugbetaling",
-    "WRITE_OFF": "Oninbaar",
-    "WRITE_OFF_REVERSED": "Toch inbaar",
-    "CHARGEBACK": "Teruggehaald",
-    "CHARGEBACK_REVERSED": "Toch niet teruggehaald",
-}
 _WITH_LINES = frozenset({"INVOICE", "CREDIT_NOTE"})
 _WITH_METHOD = frozenset({"PAYMENT", "REFUND_DUE", "REFUND"})
 
@@ -68,17 +57,18 @@ class Ledger:
             fault = {"pointer": "/id", "detail": "not the id of the path"}
             raise Problem(400, "malformed", "The request does not follow the contract", errors=[fault])
         earlier = self.state.get("entry", entry["id"])
-        if earlier is not None:
+        if earlier is not None and earlier["status"] == "BOOKED":
             if earlier["entry"] != entry:
                 raise Problem(409, "entry-exists", "The entry was booked with another content")
             return 200, _booked(earlier)
         self._check(entry)
-        voucher = f"{entry['journal']}-{entry['bookedOn'][:4]}-{self.state.count('entry') + 1:06}"
+        number = self.state.count("entry") + 1
+        voucher = f"{entry['journal']}-{entry['bookedOn'][:4]}-{number:06}"
         kept = {
             "entry": entry,
             "status": "BOOKED",
             "bookedAt": instant(),
-            "voucher": voucher,
+            "voucher": earlier["voucher"] if earlier else voucher,
             "reason": None,
         }
         self.state.put("entry", entry["id"], kept)
@@ -148,7 +138,10 @@ class Ledger:
         faults = [{"pointer": pointer, "detail": detail} for pointer, detail in self._faults(entry)]
         if faults:
             raise Problem(422, "unbookable", "The entry cannot be booked", faults[0]["detail"], faults)
-        if entry["type"] in ("INVOICE", "CREDIT_NOTE") and self.state.get("number", _number(entry)):
+        if entry["type"] not in _WITH_LINES:
+            return
+        taken = self.state.get("number", _number(entry))
+        if taken is not None and taken["entry"] != entry["id"]:
             raise Problem(409, "entry-exists", f"{entry['journal']} {entry['number']} is another entry")
 
     def _faults(self, entry: Json) -> list[tuple[str, str]]:
@@ -159,15 +152,15 @@ class Ledger:
             faults.append(("/amount", "bedrag is nul"))
         if not is_structured(entry["reference"]):
             faults.append(("/reference", "gestructureerde mededeling klopt niet (modulo 97)"))
-        postings = entry.get("postings", [])
         if kind not in _WITH_LINES and entry["lines"]:
             faults.append(("/lines", "alleen een factuur of creditnota heeft lijnen"))
-        costs = _sum(postings, "debit", "COSTS") if kind == "CREDIT_NOTE" else Decimal()
+        costs = accounting_journal.posted(entry, "debit", "COSTS") if kind == "CREDIT_NOTE" else Decimal()
         if kind in _WITH_LINES and lines + costs != amount:
             faults.append(("/lines", f"lijnen tellen op tot {lines + costs}, niet tot {amount}"))
-        sums = {_sum(postings, side) for side in ("debit", "credit")}
-        if postings and sums != {amount}:
-            faults.append(("/postings", f"debet en credit zijn niet allebei {amount}"))
+        faults += accounting_journal.faults(entry, accounting_budget.closed_in(self.state))
+        for number, line in enumerate(entry["lines"]):
+            found = accounting_budget.unknown(line["budgetKey"], [])
+            faults += [(f"/lines/{number}/budgetKey", fault) for fault in found]
         if kind == "INVOICE" and entry.get("dueOn", "") < entry["bookedOn"]:
             faults.append(("/dueOn", "een factuur heeft een vervaldag op of na de boekdatum"))
         if kind != "INVOICE" and "dueOn" in entry:
@@ -198,6 +191,7 @@ def app(config: Config, state: State) -> Starlette:
             Route("/v1/payouts/{id}", door.guarded(payouts.recall), methods=["DELETE"]),
             *_sim_routes(ledger),
             *payouts.routes(),
+            *accounting_journal.routes(state),
             *ledger.callbacks.routes(),
         ],
         lifespan=ledger.callbacks.running,
@@ -273,6 +267,7 @@ def section(config: Config, state: State) -> Markup:
             form,
             table(["Ontvangen", "Betaler", "Mededeling", "Bedrag", "Nummer"], transfers, empty="Nog geen."),
             accounting_payouts.section(state, url),
+            accounting_journal.section(state),
             fold("Meldingen aan Loket", callbacks_table(state, url)),
         ]
     )
@@ -293,7 +288,7 @@ def _row(url: str, kept: Json, paid: Mapping[str, Decimal]) -> tuple[Markup | st
         orders.append(button(f"{url}/sim/entries/{entry['id']}/reject", "Afkeuren", kind="danger"))
     return (
         moment(kept["bookedAt"]),
-        _TYPES[entry["type"]],
+        TYPES[entry["type"]],
         f"{entry['journal']} {entry['number']}",
         entry["counterparty"]["name"],
         _printed(entry["reference"]),
@@ -301,11 +296,6 @@ def _row(url: str, kept: Json, paid: Mapping[str, Decimal]) -> tuple[Markup | st
         join(shown),
         join(orders),
     )
-
-
-def _sum(postings: list[Json], side: str, account: str | None = None) -> Decimal:
-    found = [one for one in postings if account in (None, one["account"])]
-    return sum((Decimal(one.get(side, "0")) for one in found), Decimal())
 
 
 def is_structured(digits: str) -> bool:

@@ -31,7 +31,7 @@ def faults(order: Json, closed: list[str]) -> list[tuple[str, str]]:
     found = [
         (f"/lines/{number}/budgetKey", fault)
         for number, line in enumerate(lines)
-        for fault in _unknown(line["budgetKey"], closed)
+        for fault in unknown(line["budgetKey"], closed)
     ]
     keys = [sorted(line["budgetKey"].items()) for line in lines]
     if any(keys.index(key) != number for number, key in enumerate(keys)):
@@ -44,7 +44,8 @@ def faults(order: Json, closed: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def _unknown(key: dict[str, Any], closed: list[str]) -> list[str]:
+def unknown(key: dict[str, Any], closed: list[str]) -> list[str]:
+    """Why a bookkeeper does not know a key, or not any more."""
     wrong = [name for name, value in key.items() if name not in PARTS or not PARTS[name].fullmatch(value)]
     if "account" not in key or wrong:
         return [f"onbekende budgetsleutel: {', '.join(wrong) or 'zonder algemene rekening'}"]

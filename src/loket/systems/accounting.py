@@ -1,4 +1,4 @@
-"""The municipality's accounting package: we book invoices and payments, it tells us which transfers came in.
+"""The municipality's accounting package: we book what moved, it tells us which transfers came in.
 
 We order payouts there too; the package has the bank carry them out and tells us how each ended.
 
@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import httpx2
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as shape
 
 from loket.errors import Declined, InDoubt, Unavailable
@@ -55,6 +55,21 @@ class EntryType(StrEnum):
     CHARGEBACK_REVERSED = "CHARGEBACK_REVERSED"
 
 
+class Account(StrEnum):
+    """What a posting is on, in words of ours; `Posting.code` is the municipality's number for it."""
+
+    RECEIVABLE = "RECEIVABLE"
+    REVENUE = "REVENUE"
+    VAT = "VAT"
+    COSTS = "COSTS"
+    BANK = "BANK"
+    MODULE = "MODULE"
+    CASH = "CASH"
+    REFUNDABLE = "REFUNDABLE"
+    GRANTS = "GRANTS"
+    LOSS = "LOSS"
+
+
 class PaymentMethod(StrEnum):
     ONLINE = "ONLINE"
     TRANSFER = "TRANSFER"
@@ -74,13 +89,17 @@ class Counterparty:
     enterprise_number: str | None = None
 
 
+def _cents(number: Decimal) -> Decimal:
+    return number.quantize(contract.CENT)
+
+
 @shape(frozen=True, config=WIRE)
 class Vat:
     """The VAT inside a line's gross amount. `category` as in EN 16931: taxed, exempt, outside the scope."""
 
     category: Literal["S", "E", "O"]
-    rate: Decimal
-    amount: Amount
+    rate: Annotated[Decimal, Field(ge=0, lt=100, decimal_places=2), AfterValidator(_cents)]
+    amount: Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2), AfterValidator(_cents)]
 
 
 @shape(frozen=True, config=WIRE)
@@ -96,18 +115,22 @@ class Line:
 
 @shape(frozen=True, config=WIRE)
 class Posting:
-    """One side of the entry: either `debit` or `credit`, in EUR. `account` is our word for it."""
+    """One side of the entry: either `debit` or `credit`, in EUR. `code` is the account in the chart (MAR)."""
 
-    account: Annotated[str, Field(min_length=1, max_length=40)]
+    account: Account
+    code: Annotated[str, Field(pattern=r"^[0-7][0-9]{2,7}$")]
     debit: Amount | None = None
     credit: Amount | None = None
     budget_key: dict[str, str] | None = None
-    description: Annotated[str, Field(max_length=140)] | None = None
+    description: Annotated[str, Field(min_length=1, max_length=140)] | None = None
 
 
 @shape(frozen=True, config=WIRE)
 class Entry:
-    """One document to book. Wrong values raise `ValueError` when it is made, before anything is sent."""
+    """One document to book. Wrong values raise `ValueError` when it is made, before anything is sent.
+
+    Wrong is also what does not balance.
+    """
 
     id: UUID
     type: EntryType
@@ -117,12 +140,19 @@ class Entry:
     booked_on: date
     amount: Amount
     counterparty: Counterparty
+    postings: Annotated[tuple[Posting, ...], Field(min_length=2)]
     lines: tuple[Line, ...] = ()
-    postings: tuple[Posting, ...] = ()
     due_on: date | None = None
     invoice_number: Annotated[str, Field(max_length=35)] | None = None
     payment_method: PaymentMethod | None = None
     currency: Literal["EUR"] = "EUR"
+
+    def __post_init__(self) -> None:
+        debit = sum((one.debit for one in self.postings if one.debit), Decimal(0))
+        credit = sum((one.credit for one in self.postings if one.credit), Decimal(0))
+        one_side = all((one.debit is None) != (one.credit is None) for one in self.postings)
+        if not one_side or (debit, credit) != (self.amount, self.amount):
+            raise ValueError(f"Entry {self.number}: {debit} debit, {credit} credit, {self.amount} in all")
 
 
 @shape(frozen=True, config=WIRE)
@@ -160,7 +190,7 @@ class EntryRejected:
 
 @shape(frozen=True, config=WIRE)
 class RefundExecuted:
-    """The money of a REFUND entry went back to the citizen."""
+    """The money of a REFUND_DUE entry went back to the citizen."""
 
     entry_id: UUID
     amount: Amount
