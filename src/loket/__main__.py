@@ -5,6 +5,7 @@ loket serve       one API process            loket work       one worker process
 loket migrate     bring the database up to this Loket
 loket sandbox     the outside world in small, alone
 loket import-statement FILE…   take in the bank's statements now
+loket journal     write the journal of a period as CSV
 loket token       a Bearer token of a persona of the sandbox
 loket walk        let a scripted citizen and civil servant walk a procedure
 loket schema      print, write or check the GraphQL schema
@@ -21,6 +22,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,20 @@ def import_statement(arguments: argparse.Namespace) -> int:
     return 0 if all(taken for _, taken in told) else 1
 
 
+def journal(arguments: argparse.Namespace) -> int:
+    """Exit code 1 for a period that ends before it starts."""
+    if arguments.ends_on < arguments.starts_on:
+        _say("the period ends before it starts")
+        return 1
+    settings = replace(_installation(sandbox=None).settings, database_url=_database_url())
+    job: Coroutine[Any, Any, None] = _part("loket.journal_files:run")(
+        settings, arguments.starts_on, arguments.ends_on, arguments.out, bom=arguments.bom
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(job)
+    return 0
+
+
 def token(arguments: argparse.Namespace) -> int:
     running = supervisor.find(Path(_settings().home))
     if running is None:
@@ -280,6 +296,20 @@ def _parser() -> argparse.ArgumentParser:
     either.add_argument("--write", action="store_true", help="write them into README.md")
     one = add(import_statement, "take in statements of the bank: CODA or camt.053")
     one.add_argument("files", nargs="+", metavar="FILE")
+    one = add(journal, "the journal of a period as CSV")
+    for name, dest, about in (("--from", "starts_on", "first"), ("--to", "ends_on", "last")):
+        one.add_argument(
+            name,
+            dest=dest,
+            type=date.fromisoformat,
+            required=True,
+            metavar="DAY",
+            help=f"the {about} day: 2026-12-31",
+        )
+    one.add_argument("--out", metavar="FILE", help="default: standard output")
+    one.add_argument(
+        "--bom", action="store_true", help="begin with a byte order mark, for a spreadsheet that asks it"
+    )
     one = add(token, "a Bearer token of the sandbox")
     one.add_argument(
         "--as",

@@ -11,6 +11,7 @@ from loket.errors import InDoubt
 from loket.lifecycle import PartAction, PayoutStatus
 from loket.outcome import Done
 from loket.records import Case, Effect, Json, Payout, PayoutKind, Staff
+from loket.settings import Settings
 from loket.systems import payout_orders
 from loket.systems.accounting import TooLate
 from loket.systems.payout_orders import (
@@ -168,13 +169,14 @@ async def _leaving(loket: Loket, payout_id: UUID, lines: list[Json] | None) -> P
             Approval(f"{who.given_name} {who.family_name}".strip() or who.subject, role, at.astimezone(UTC))
             for who, role, at in approvals
         ),
-        pain001=PaymentFile(pain.Version.V09, _file(loket, payout, iban, payout.approved_at)),
+        pain001=PaymentFile(pain.Version.V09, payment_file(loket.settings, payout, iban, payout.approved_at)),
         remittance=payout.remittance[:140] or case.reference,
     )
 
 
-def _file(loket: Loket, payout: Payout, iban: str, approved_at: datetime) -> bytes:
-    municipality = loket.settings.municipality
+def payment_file(settings: Settings, payout: Payout, iban: str, approved_at: datetime) -> bytes:
+    """The pain.001 of an approved payout; the same each time."""
+    municipality = settings.municipality
     transfer = pain.Transfer(
         end_to_end_id=pain.end_to_end_id(payout.id),
         amount=payout.amount,

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from loket import cases, lanes, logs, messages, reconciliation, statement_files
+from loket import cases, journal_files, lanes, logs, messages, reconciliation, statement_files
 from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.effects import GIVEN_UP, carry_out
@@ -154,6 +154,7 @@ class Worker:
                     lost = await lanes.sweep(session)
                 async with self._loket.work(the_system()) as work:
                     await reconciliation.arm_daily(work)
+                    await journal_files.forget(work)
             except Exception:
                 logger.exception("lanes could not be swept; trying again")
                 pause = POLL_SECONDS

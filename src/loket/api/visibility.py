@@ -56,7 +56,10 @@ def _shown_to_advisers() -> str:
 
 
 def of_document(scope: Scope) -> str:
-    """The citizen's own files; for staff those of a case, for handlers those of a draft of the counter."""
+    """The citizen's own files; for staff those of a case, for handlers those of a draft of the counter.
+
+    Who keeps the books of all has those of the journal.
+    """
     if scope.is_citizen:
         return "{t}.person_id = {viewer.person_id}"
     if scope.is_adviser or scope.is_body:
@@ -67,6 +70,8 @@ def of_document(scope: Scope) -> str:
     if counter(scope):
         draft = f"a.id = {{t}}.application_id AND {_of(_AT_THE_COUNTER, 'a')}"
         seen.append(f"({{t}}.case_id IS NULL AND EXISTS (SELECT FROM application a WHERE {draft}))")
+    if treasurer(scope):
+        seen.append("({t}.case_id IS NULL AND {t}.kind = 'JOURNAL')")
     if scope.also_advises:
         seen.append(_shown_to_advisers())
     return f"({' OR '.join(seen)})"

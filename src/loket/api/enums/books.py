@@ -1,6 +1,7 @@
 """The enums of the journal, the ledger and the reconciliation."""
 
 from loket.api.naming import enumeration
+from loket.journal_files import JournalFormat
 from loket.records import DifferenceKind, DifferenceState, EntryState, EntryType, LedgerAccount
 
 enumeration(
@@ -31,6 +32,15 @@ enumeration(
         "KNOWN": "Accounting told us itself.",
     },
     description="Whether accounting has a journal entry.",
+)
+enumeration(
+    JournalFormat,
+    {
+        "CSV": "The lines of the journal, with semicolons and a decimal comma.",
+        "UBL_ZIP": "Invoices and credit notes as UBL, of organisations.",
+        "PAIN_001_ZIP": "The payment files as they went to accounting; for the record, not to be paid again.",
+    },
+    description="As what the journal of a period is written.",
 )
 enumeration(
     LedgerAccount,

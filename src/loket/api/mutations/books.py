@@ -6,13 +6,15 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from loket import cases, reconciliation, records
+from loket import cases, journal_files, reconciliation, records
 from loket.api.context import bookkeeper, treasurer
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects.books import Difference, JournalEntry, Reconciliation
+from loket.api.objects.documents import Document
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
 from loket.errors import ErrorCode, Refused
+from loket.journal_files import JournalFormat
 from loket.lifecycle import Role
 from loket.records import EntryState
 from loket.work import Work
@@ -23,6 +25,27 @@ class DifferenceRepairInput:
     """How it was settled."""
 
     reason: str = described("In words; needed where only a person can settle it.", default="")
+
+
+@input_type
+class JournalExportInput:
+    """Of which days, and as what."""
+
+    starts_on: date = strawberry.field(name="from", description="The first day.")
+    ends_on: date = strawberry.field(name="to", description="The last day; at most a year later.")
+    format: JournalFormat = described("As what.", default=JournalFormat.CSV)
+    bom: bool = described(
+        "Whether the CSV begins with a byte order mark, for a spreadsheet that asks it.", default=False
+    )
+
+
+@output
+class JournalExportPayload(Payload):
+    """The journal of a period as a file."""
+
+    document: Document | None = described(
+        "The file; there to be fetched for an hour. It can be made again at any time.", default=None
+    )
 
 
 @output
@@ -79,6 +102,14 @@ class Books:
             await cases.get(work, difference.case_id)
         await reconciliation.repair(work, difference, input.reason if input else "")
         return DifferencePayload(difference=Difference.of(difference.id))
+
+    @mutation(policy=treasurer)
+    async def journal_export(
+        self, work: Work, input: Annotated[JournalExportInput, described_argument("Of which days.")]
+    ) -> JournalExportPayload:
+        """Write the journal of a period as a file: for a package that reads files, or a spreadsheet."""
+        document = await journal_files.make(work, input.starts_on, input.ends_on, input.format, bom=input.bom)
+        return JournalExportPayload(document=Document.of(document.id))
 
     @mutation(policy=bookkeeper)
     async def journal_entry_resend(
