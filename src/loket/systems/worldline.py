@@ -76,7 +76,7 @@ LOCALES = {"nl": "nl_BE", "fr": "fr_BE", "de": "de_DE", "en": "en_GB"}
 """A status that stands nowhere here counts as pending: never as money, never as lost.
 
 Not confirmed: Worldline Direct documents no notice of a chargeback, and its SDK knows none. Its sisters,
-Connect and PAYONE, send `payment.chargebacked` and `payment.chargeback_reversed`: a payment, with an operation
+Connect and PAYONE, send `payment.chargebacked` and `payment.chargeback_reversed`: a payment with an operation
 number of its own.
 """
 
