@@ -206,6 +206,8 @@ class Bench:
         changed = set(await self.changed(self._clean))
         tables = [one for one in _tables() if one.name in changed]
         parts = [_without_new(one) for one in reversed(tables)] + [_as_kept(one) for one in tables]
+        if "bankentry" in changed:
+            parts.insert(0, _UNMATCHED)
         if parts:
             await self.town.sql(f"DO $$ BEGIN {' '.join(parts)} END $$")
             self._clean = await self.marks()
@@ -268,6 +270,10 @@ class Bench:
         if done.then is not None:
             async with loket.work(the_system()) as work:
                 await done.then(work)
+
+
+_UNMATCHED = "UPDATE bankentry SET status = 'OPEN', payment_id = NULL, payout_id = NULL;"
+"""A movement that was there before holds on to the new payment that it was matched with."""
 
 
 @cache

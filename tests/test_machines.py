@@ -787,7 +787,8 @@ TRANSFER_DOORS = [
     Door("payoutRecord EXECUTED", BY_FINANCE,
          always(P.COMPLETE), _bank("EXECUTED"), tells=True),
     Door("payoutRecord RETURNED", BY_FINANCE,
-         along(P.RETURN, DUE=(), ORDERED=(), FAILED=()), _bank("RETURNED"), tells=True, states=("DONE",)),
+         along(P.RETURN, DUE=(), ORDERED=(P.FAIL,), FAILED=()), _bank("RETURNED"), tells=True,
+         states=("ORDERED", "DONE")),
     Door("the bank returned it", BY_ITSELF,
          along(P.RETURN, DUE=(), ORDERED=(P.FAIL,), FAILED=()), _came_back),
 ]  # fmt: skip

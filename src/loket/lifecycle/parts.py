@@ -256,7 +256,7 @@ REFUND = Machine[RefundStatus, PartAction]("refund", (
     # Somebody paid it back by hand.
     Step(RefundStatus.DUE,     PartAction.COMPLETE, RefundStatus.DONE,    MONEY),
     Step(RefundStatus.ORDERED, PartAction.COMPLETE, RefundStatus.DONE,    MONEY),
-    Step(RefundStatus.ORDERED, PartAction.FAIL,     RefundStatus.FAILED,  SYSTEM),
+    Step(RefundStatus.ORDERED, PartAction.FAIL,     RefundStatus.FAILED,  MONEY),
     Step(RefundStatus.FAILED,  PartAction.ORDER,    RefundStatus.ORDERED, MONEY),
     Step(RefundStatus.FAILED,  PartAction.COMPLETE, RefundStatus.DONE,    MONEY),
     # Sent by transfer, it came back.
