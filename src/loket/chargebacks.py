@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from loket import bookkeeping, cases, payments, refunds
-from loket.lifecycle import INVOICE, EventType, PartAction, PaymentStatus
+from loket import bookkeeping, cases, dunning, payments, refunds
+from loket.lifecycle import INVOICE, EventType, InvoiceStatus, PartAction, PaymentStatus
 from loket.records import Case, Chargeback, EntryType, Invoice, LedgerAccount, Payment
 from loket.systems.payments import ChargebackState, CheckoutState, CheckoutStatus
 from loket.work import Work, the_system
@@ -72,7 +72,10 @@ async def _taken(
     )
     if counted:
         invoice.paid -= counted
+        was = invoice.status
         cases.move(work.as_actor(the_system()), INVOICE, invoice, PartAction.CHARGE_BACK)
+        if invoice.status is InvoiceStatus.HANDED_OVER and was is not InvoiceStatus.HANDED_OVER:
+            await dunning.hand_over(work, case, invoice)
     await cases.record(work, case, EventType.CHARGED_BACK, data={"amount": str(taken.amount)})
     await _ask_a_person(work, case, taken)
     return taken
@@ -109,6 +112,8 @@ async def _reversed(
     if not await _is_open(work, case):
         await cases.complete_tasks(work, case, "CHARGED_BACK")
     usable = await payments.count(work, case, invoice, taken.counted)
+    told = {"amount": str(taken.counted), "method": payment.method}
+    await payments.go_on(work.as_actor(the_system(work.actor.name)), case, invoice, told)
     if taken.counted > usable:
         await refunds.give_back(work, case, payment, taken.counted - usable, "paid again meanwhile")
 

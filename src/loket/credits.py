@@ -71,7 +71,7 @@ async def credit(work: Work, case: Case, invoice: Invoice, amount: Decimal, reas
 async def _note(work: Work, case: Case, invoice: Invoice, amount: Decimal, reason: str) -> CreditNote:
     left = await _left(work, invoice)
     of_lines = min(amount, sum((Decimal(line["amount"]) for line in left), Decimal(0)))
-    lines = taken(left, of_lines)
+    lines = taken(left, of_lines) if of_lines else []  # of costs alone there are none
     costs = amount - of_lines
     journal = invoice.journal + JOURNAL_SUFFIX
     sequence, number = await invoices.next_number(work, journal)

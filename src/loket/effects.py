@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from sqlmodel import SQLModel
+from sqlalchemy import exists, select
+from sqlmodel import SQLModel, col
 
 from loket import (
     advisers,
@@ -25,6 +26,7 @@ from loket import (
     messages,
     paperwork,
     payments,
+    payout_book,
     refunds,
     screening,
     sources,
@@ -37,6 +39,7 @@ from loket.accesslog import Purpose, consulting
 from loket.app import Loket
 from loket.consultation import consult, examine
 from loket.errors import Declined, Unavailable
+from loket.lifecycle import RefundStatus as RefundIs
 from loket.outcome import Done
 from loket.records import (
     Case,
@@ -44,6 +47,7 @@ from loket.records import (
     Effect,
     EffectKind,
     Payment,
+    Payout,
     Person,
     Refund,
 )
@@ -212,6 +216,8 @@ async def _poll_payment(loket: Loket, effect: Effect) -> Done:
 async def _refund(loket: Loket, effect: Effect) -> Done:
     refund = await _read(loket, Refund, UUID(effect.payload["refund_id"]))
     payment = await _read(loket, Payment, refund.payment_id)
+    if await _goes_otherwise(loket, refund):
+        return Done({"skipped": "it is paid back in another way"})
     if payment.provider_payment_id is None:
         raise Declined("payments", "the payment has no name at the payment module")
     module = loket.systems.payments[payment.module]
@@ -237,6 +243,13 @@ async def _refund(loket: Loket, effect: Effect) -> Done:
             await work.leave(EffectKind.PAYMENT_REFUND, effect.payload, case=case)
 
     return Done({"status": state.raw_status, "refund": state.id}, write)
+
+
+async def _goes_otherwise(loket: Loket, refund: Refund) -> bool:
+    """Somebody paid it back already, or a payout carries it: the module must not as well."""
+    carries = exists().where(col(Payout.refund_id) == refund.id, col(Payout.status).not_in(payout_book.ENDED))
+    async with loket.database.transaction() as session:
+        return refund.status is RefundIs.DONE or bool(await session.scalar(select(carries)))
 
 
 async def _left(loket: Loket, payment: Payment, refund: Refund) -> Decimal:

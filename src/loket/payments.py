@@ -32,6 +32,7 @@ from loket.records import (
     EffectKind,
     EntryType,
     Invoice,
+    Json,
     LedgerAccount,
     Payment,
     PaymentMethod,
@@ -82,9 +83,9 @@ async def start(work: Work, invoice_id: UUID, return_url: str | None = None) -> 
     case = await work.session.get_one(Case, invoice.case_id)
     if not {Role.APPLICANT, Role.SYSTEM} & cases.roles_in(work, case):
         raise cases.not_allowed(work, case)
-    if not invoices.is_open(invoice):
-        raise Refused(ErrorCode.NOTHING_DUE)
     outstanding = invoices.outstanding(invoice)
+    if not invoices.is_open(invoice) or outstanding <= 0:  # what is written off is asked of nobody
+        raise Refused(ErrorCode.NOTHING_DUE)
     for payment in await invoices.payments(work, invoice, PaymentStatus.STARTED):
         usable = payment.expires_at is not None and payment.expires_at > work.now + timedelta(minutes=5)
         if usable and payment.amount == outstanding:
@@ -285,9 +286,7 @@ async def _told_by_another(work: Work, invoice: Invoice, received: Received) -> 
             col(Payment.method) == PaymentMethod.TRANSFER,
             col(Payment.status) == PaymentStatus.CAPTURED,
             col(Payment.amount) == received.amount,
-            col(Payment.value_on).between(
-                received.value_on - SAME_TRANSFER, received.value_on + SAME_TRANSFER
-            ),
+            func.abs(col(Payment.value_on) - received.value_on) <= SAME_TRANSFER.days,
             col(Payment.id).not_in(named),
         )
         .order_by(func.abs(col(Payment.value_on) - received.value_on), col(Payment.id))
@@ -329,12 +328,7 @@ async def _captured(work: Work, case: Case, payment: Payment) -> None:
     data = {"amount": str(payment.amount), "method": payment.method}
     usable = await count(work, case, invoice, payment.amount)
     if invoice.status is InvoiceStatus.PAID and usable > 0:
-        if case.status is Status.AWAITING_PAYMENT:
-            await work.disarm(
-                TimerKind.PAYMENT_END, TimerKind.PAYMENT_REMINDER, TimerKind.DEFAULT_NOTICE, case=case
-            )
-            await cases.advance(work, case, Action.PAY, data=data)
-        else:
+        if not await go_on(work, case, invoice, data):
             await cases.record(work, case, EventType.PAID, data=data)
     else:
         await cases.record(work, case, EventType.PAYMENT_RECEIVED, data=data)
@@ -367,6 +361,15 @@ async def count(work: Work, case: Case, invoice: Invoice, amount: Decimal) -> De
         work.as_actor(the_system()), INVOICE, invoice, PartAction.PAY_FULL if full else PartAction.PAY_PART
     )
     return usable
+
+
+async def go_on(work: Work, case: Case, invoice: Invoice, data: Json) -> bool:
+    """A case that waited for its money goes on once that is there; whether it did."""
+    if (case.status, invoice.status) != (Status.AWAITING_PAYMENT, InvoiceStatus.PAID):
+        return False
+    await invoices.end_dunning(work, case)
+    await cases.advance(work, case, Action.PAY, data=data)
+    return True
 
 
 async def _fail(work: Work, payment: Payment, reason: str) -> None:

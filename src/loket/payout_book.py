@@ -10,7 +10,7 @@ from loket import cases
 from loket.definition import PayoutRules
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import DecisionStatus, PayoutStatus, TaskStatus
-from loket.records import Case, Decision, Payout, PayoutKind, Task
+from loket.records import Case, Decision, Payout, PayoutKind, Refund, Task
 from loket.work import Work
 
 ENDED = frozenset(
@@ -46,6 +46,17 @@ async def approved(work: Work, case: Case) -> list[Payout]:
         select(Payout)
         .where(col(Payout.case_id) == case.id, col(Payout.status) == PayoutStatus.APPROVED)
         .order_by(col(Payout.id))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return list(found)
+
+
+async def unsent_of(work: Work, refund: Refund) -> list[Payout]:
+    """The orders of a refund that accounting does not have."""
+    found = await work.session.scalars(
+        select(Payout)
+        .where(col(Payout.refund_id) == refund.id, col(Payout.status).in_(UNSENT))
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )

@@ -194,12 +194,13 @@ async def _is_due(work: Work, case: Case, payout: Payout, was: PayoutStatus) -> 
 async def _failed(work: Work, case: Case, payout: Payout, event: EventType) -> None:
     payout.ended_at = work.now
     await _settled(work, case, payout)
+    had_paid = await payout_lines.paid_back(work, payout)
     await payout_lines.book_returned(work, case, payout)
     said = payout_book.told(payout) | {"code": payout.reason_code, "reason": payout.reason}
     await cases.record(work, case, event, data=said)
     if payout.refund_id is not None:
         refund = await work.session.get_one(Refund, payout.refund_id, populate_existing=True)
-        await refunds.failed(work, case, refund, payout.reason or payout.reason_code, came_back=True)
+        await refunds.failed(work, case, refund, payout.reason or payout.reason_code, came_back=had_paid)
     if payout.reason_code in DECEASED:
         await cases.open_task(work, case, "APPLICANT_DECEASED")
     if payout.refund_id is not None:

@@ -66,6 +66,12 @@ async def book_returned(work: Work, case: Case, payout: Payout) -> None:
     )
 
 
+async def paid_back(work: Work, payout: Payout) -> bool:
+    """Whether a refund is done by this payout: it left, and not after another way (`book_paid_twice`)."""
+    twice = await bookkeeping.postings_of(work, EntryType.PAYOUT, payout.id)
+    return payout.executed_on is not None and not twice
+
+
 async def book_paid_twice(work: Work, case: Case, payout: Payout) -> None:
     """A refund left a second time: whoever has it owes it to us."""
     if payout.refund_id is None:

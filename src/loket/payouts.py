@@ -276,6 +276,13 @@ async def stop(work: Work, case: Case, payout: Payout, reason: str) -> None:
     await _give_up_refund(work, case, payout)
 
 
+async def refund_is_done(work: Work, case: Case, refund: Refund) -> None:
+    """The payer has it back by another way: what was not sent does not leave as well."""
+    for payout in await payout_book.unsent_of(work, refund):
+        await take_back(work.as_actor(the_system()), case, payout, "paid back in another way")
+        await cases.record(work, case, EventType.PAYOUT_CANCELLED, data=payout_book.told(payout))
+
+
 async def stop_held(work: Work) -> None:
     """What came up in this work that must be settled before money goes out stops what is approved already."""
     held = {

@@ -296,8 +296,9 @@ _INVOICES = text("""
                (SELECT coalesce(sum(b.amount - b.counted), 0)
                   FROM chargeback b JOIN payment p ON p.id = b.payment_id
                  WHERE p.invoice_id = i.id AND b.reversed_on IS NULL)
-             + (SELECT coalesce(sum(e.amount), 0) FROM journalentry e
-                 WHERE e.invoice_id = i.id AND e.type = 'PAYOUT') AS owed_besides
+             + (SELECT coalesce(sum(CASE e.type WHEN 'PAYOUT' THEN e.amount ELSE -e.amount END), 0)
+                  FROM journalentry e
+                 WHERE e.invoice_id = i.id AND e.type IN ('PAYOUT', 'PAYOUT_RETURNED')) AS owed_besides
           FROM these i
     )
     SELECT id AS subject_id, case_id, open AS expected, booked - owed_besides AS found,
