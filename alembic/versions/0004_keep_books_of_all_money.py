@@ -13,14 +13,94 @@ branch_labels = None
 depends_on = None
 
 
-NEW_EVENT_TYPES = [
+EVENT_TYPES = [
+    "SUBMITTED",
+    "SCREENING_STARTED",
+    "REFERRED",
+    "ADMISSIBLE",
+    "INADMISSIBLE",
+    "INFORMATION_REQUESTED",
+    "INFORMATION_REMINDED",
+    "INFORMATION_SUPPLIED",
+    "INFORMATION_LAPSED",
+    "ASSESSMENT_STARTED",
+    "CHECK_STARTED",
+    "CHECK_ANSWERED",
+    "CHECK_FAILED",
+    "CHECK_REPLACED",
+    "ADVICE_REQUESTED",
+    "ADVICE_REMINDED",
+    "ADVICE_GIVEN",
+    "ADVICE_LAPSED",
+    "ADVICE_WITHDRAWN",
+    "ADVICE_COMPLETE",
+    "DECISION_PENDING",
+    "DECISION_PREPARED",
+    "DECISION_SENT",
+    "DECISION_ON_AGENDA",
+    "DECISION_POSTPONED",
+    "DECISION_MODIFIED",
+    "DECISION_SIGNED",
+    "DECISION_WITHDRAWN",
+    "LETTER_SENT",
+    "APPROVED",
+    "PARTLY_APPROVED",
+    "REJECTED",
+    "STAGE_PASSED",
+    "PAYMENT_DUE",
+    "PAYMENT_RECEIVED",
+    "PAID",
+    "PAYMENT_REMINDED",
     "DEFAULT_NOTICE_SENT",
+    "HANDED_OVER",
     "WRITTEN_OFF",
     "INVOICE_CREDITED",
     "CHARGED_BACK",
     "CHARGEBACK_REVERSED",
+    "REFUND_DUE",
+    "REFUNDED",
+    "SLOT_NEEDED",
+    "SLOT_REMINDED",
+    "PLANNED",
+    "RESCHEDULED",
+    "SLOT_MOVED",
+    "SLOT_LOST",
+    "DELIVERY_PENDING",
+    "DELIVERED",
+    "MISSED",
+    "PAYOUT_DUE",
+    "PAYOUT_ORDERED",
+    "PAYOUT_APPROVED",
+    "PAYOUT_DECLINED",
+    "PAYOUT_CANCELLED",
+    "PAYOUT_SENT",
+    "PAYOUT_REJECTED",
+    "PAYOUT_RETURNED",
+    "PAYOUT_IN_DOUBT",
+    "ACCOUNT_NEEDED",
+    "ACCOUNT_CORRECTED",
+    "ACCOUNT_LAPSED",
+    "PAID_OUT",
+    "COMPLETED",
+    "WITHDRAWN",
+    "CANCELLED",
+    "REOPENED",
+    "ASSIGNED",
+    "RELEASED",
+    "NOTE_ADDED",
+    "SUSPENDED",
+    "RESUMED",
+    "TERM_EXTENDED",
+    "TERM_LAPSED",
+    "TASK_OPENED",
+    "TASK_DONE",
+    "EFFECT_DONE",
+    "EFFECT_RETRIED",
+    "EFFECT_PARKED",
+    "EFFECT_SKIPPED",
 ]
-EVENT_TYPES = [
+"""Of `event.type`."""
+EVENT_TYPES_BEFORE = [
     "SUBMITTED",
     "SCREENING_STARTED",
     "REFERRED",
@@ -102,10 +182,39 @@ EVENT_TYPES = [
     "EFFECT_PARKED",
     "EFFECT_SKIPPED",
 ]
-"""Of `event.type`, as they were."""
 
-NEW_EFFECT_KINDS = ["CREDIT_NOTE_PDF", "WARRANT_PDF", "RECONCILE"]
 EFFECT_KINDS = [
+    "DOSIS_STATUS",
+    "MESSAGE_MBP",
+    "MESSAGE_EMAIL",
+    "MESSAGE_SMS",
+    "MAGDA_CHECK",
+    "MAGDA_UNREGISTER",
+    "ACCOUNTING_ENTRY",
+    "PLANNING_BOOK",
+    "PLANNING_CANCEL",
+    "PAYMENT_POLL",
+    "PAYMENT_REFUND",
+    "CONTACT_CODE",
+    "INVOICE_PDF",
+    "CREDIT_NOTE_PDF",
+    "WARRANT_PDF",
+    "RECONCILE",
+    "CHECK_ASK",
+    "ADVICE_EMAIL",
+    "STAFF_EMAIL",
+    "MINUTES_CREATE",
+    "MINUTES_READ",
+    "MINUTES_WITHDRAW",
+    "LETTER_PDF",
+    "LETTER_EBOX",
+    "EBOX_READ",
+    "PAYOUT_SEND",
+    "PAYOUT_READ",
+    "PAYOUT_RECALL",
+]
+"""Of `effect.kind`."""
+EFFECT_KINDS_BEFORE = [
     "DOSIS_STATUS",
     "MESSAGE_MBP",
     "MESSAGE_EMAIL",
@@ -132,10 +241,34 @@ EFFECT_KINDS = [
     "PAYOUT_READ",
     "PAYOUT_RECALL",
 ]
-"""Of `effect.kind`, as they were."""
 
-NEW_TIMER_KINDS = ["DEFAULT_NOTICE", "RECONCILIATION"]
 TIMER_KINDS = [
+    "ANSWER",
+    "ANSWER_REMINDER",
+    "ADVICE_REMINDER",
+    "ADVICE_END",
+    "MINUTES_POLL",
+    "SUCCESSOR_END",
+    "NOTIFY_END",
+    "EBOX_POLL",
+    "LETTER_BATCH",
+    "PAYOUT_POLL",
+    "PAYOUT_END",
+    "TERM",
+    "TERM_ALARM",
+    "PAYMENT_REMINDER",
+    "DEFAULT_NOTICE",
+    "PAYMENT_END",
+    "CHECKOUT_POLL",
+    "SLOT_REMINDER",
+    "SLOT_END",
+    "HOLD_END",
+    "DELIVERY_UNCONFIRMED",
+    "DRAFT_END",
+    "RECONCILIATION",
+]
+"""Of `timer.kind`."""
+TIMER_KINDS_BEFORE = [
     "ANSWER",
     "ANSWER_REMINDER",
     "ADVICE_REMINDER",
@@ -158,7 +291,6 @@ TIMER_KINDS = [
     "DELIVERY_UNCONFIRMED",
     "DRAFT_END",
 ]
-"""Of `timer.kind`, as they were."""
 BALANCED = """
     CREATE FUNCTION loket_entry_balances() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE
@@ -183,9 +315,9 @@ def _known(table: str, column: str, name: str, values: list[str]) -> None:
 
 
 def upgrade() -> None:
-    _known("event", "type", "eventtype_known", EVENT_TYPES + NEW_EVENT_TYPES)
-    _known("effect", "kind", "effectkind_known", EFFECT_KINDS + NEW_EFFECT_KINDS)
-    _known("timer", "kind", "timerkind_known", TIMER_KINDS + NEW_TIMER_KINDS)
+    _known("event", "type", "eventtype_known", EVENT_TYPES)
+    _known("effect", "kind", "effectkind_known", EFFECT_KINDS)
+    _known("timer", "kind", "timerkind_known", TIMER_KINDS)
     op.create_table(
         "bankstatement",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -686,9 +818,9 @@ def downgrade() -> None:
     op.drop_constraint("invoice_amounts", "invoice", type_="check")
     op.create_check_constraint("invoice_amounts", "invoice", "amount > 0 AND paid >= 0")
     op.drop_constraint("creditnote_amount", "creditnote", type_="check")
-    _known("event", "type", "eventtype_known", EVENT_TYPES)
-    _known("effect", "kind", "effectkind_known", EFFECT_KINDS)
-    _known("timer", "kind", "timerkind_known", TIMER_KINDS)
+    _known("event", "type", "eventtype_known", EVENT_TYPES_BEFORE)
+    _known("effect", "kind", "effectkind_known", EFFECT_KINDS_BEFORE)
+    _known("timer", "kind", "timerkind_known", TIMER_KINDS_BEFORE)
     op.drop_column("refund", "due_on")
     op.drop_column("payment", "payer_iban_masked")
     op.drop_column("payment", "payer_iban_sealed")
