@@ -65,6 +65,7 @@ async def test_the_first_reminder_is_free_and_the_second_says_what_it_adds(town:
 
 async def test_a_reminder_says_until_when_and_one_that_is_late_moves_what_follows(town: Town) -> None:
     dossier = await town.applies()
+    await dossier.calm()  # accounting has the invoice
     await _issued_ago(town, dossier, days=42)  # twelve days after the due date, seven more than it should be
     await dossier.fires("PAYMENT_REMINDER")
     due_on = await _due_on(dossier)
@@ -188,6 +189,24 @@ async def test_who_has_the_goods_is_handed_over_once_the_letter_left_with_all_th
     await dossier.transfers("48.00")
     await until(lambda: _status(dossier, "PAID"))
     assert (await dossier.read())["status"] == "COMPLETED"
+
+
+async def test_what_the_bank_took_back_is_handed_over_with_its_paper(town: Town) -> None:
+    dossier = await town.applies()
+    page = await dossier.goes_to_pay()
+    await town.order("worldline", f"checkouts/{page}/pay")
+    await dossier.until("AWAITING_SLOT")
+    (payment,) = [one for one in await town.look("worldline", "payments") if one["checkoutId"] == page]
+    await town.order("worldline", f"payments/{payment['id']}/chargeback")
+    await until(lambda: _status(dossier, "HANDED_OVER"))
+    await until(lambda: _has_paper(dossier))
+    (step,) = (await _money(dossier))["dunning"]
+    assert step["kind"] == "HANDED_OVER"
+    assert "Openstaand: € 28,00" in await _read(town, step["document"]["url"])
+    (letter,) = [one for one in await dossier.letters() if "haalde een betaling terug" in one["subject"]]
+    assert "Nog te betalen: € 28,00" in _plain(letter)
+    await _registers(town, dossier, "28.00")
+    assert await _status(dossier, "PAID")
 
 
 async def test_what_finance_gives_up_lets_the_case_go_on_and_who_pays_after_all_has_paid(town: Town) -> None:
