@@ -743,9 +743,7 @@ async def test_who_was_asked_hears_that_it_is_needed_no_more(town: Town) -> None
     assert not isinstance(parsed, Answer)
     stream = schema.events(parsed, context=context, variables={"c": cursor})
     async with asyncio.timeout(30), aclosing(stream) as answers:
-        async for answer in answers:
-            told = orjson.loads(answer.body)["data"]["workQueueEvents"]
-            break
+        told = orjson.loads((await anext(answers)).body)["data"]["workQueueEvents"]
     assert (told["type"], told["case"]["reference"]) == ("ADVICE_WITHDRAWN", dossier.reference)
     look = "query($i: ID!) { node(id: $i) { id } }"
     assert (await town.ask(ADVISER, look, i=told["id"]))["node"] is not None

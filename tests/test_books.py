@@ -251,7 +251,7 @@ async def _does(town: Town, dossier: Dossier, invoice: str, action: tuple[str, D
                 answer = await town.client.post(f"{module}/sim/checkouts/{page['id']}/pay", json={})
                 assert answer.status_code in (200, 409), answer.text  # 409: somebody paid there before
         case "credits" | "credits all":
-            told = {"reason": "Rechtzetting.", "amount": None if amount is None else str(amount)}
+            told = {"reason": "Rechtzetting."} | ({} if amount is None else {"amount": str(amount)})
             await town.tries(FINANCE, "invoiceCredit", id=invoice, input=told)
         case "writes off":
             await town.tries(FINANCE, "invoiceWriteOff", id=invoice, input={"reason": "Niet in te vorderen."})
@@ -264,6 +264,8 @@ async def _does(town: Town, dossier: Dossier, invoice: str, action: tuple[str, D
                 await town.tries(FINANCE, "refundOrder", id=refund["id"])
         case "withdraws":
             await town.tries(dossier.who, "caseWithdraw", id=dossier.id, input={"reason": "Toch niet."})
+        case _:
+            raise AssertionError(what)
 
 
 @given(actions=st.lists(ACTIONS, min_size=10, max_size=40))

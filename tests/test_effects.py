@@ -10,19 +10,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
-from sqlmodel import col
 
-from loket import cases, lanes, worker
+from loket import bookkeeping, cases, invoices, lanes, worker
 from loket.api.naming import decode_id, encode_id
 from loket.effects import CARRY_OUT
 from loket.errors import Unavailable
 from loket.lifecycle import TimerKind
-from loket.records import Effect, EffectKind
+from loket.records import EffectKind, EntryType, LedgerAccount
 from loket.settings import Settings
 from loket.timers import ON_TIME
 from loket.work import the_system
@@ -119,18 +118,17 @@ async def leave_entries(
     case_id = decode_id(dossier.id, "Case")
     async with loket.work(the_system()) as work:
         case = await cases.get(work, case_id)
-        first = await work.session.scalars(
-            select(Effect)
-            .where(col(Effect.case_id) == case_id, col(Effect.kind) == EffectKind.ACCOUNTING_ENTRY)
-            .order_by(col(Effect.seq))
-            .limit(1)
-        )
-        like = first.one().payload
+        invoice = await invoices.live(work, case)
         left = []
         for _ in range(number):
             id = uuid4()
-            payload = like | {"id": str(id), "number": id.hex[:20]}
-            left.append((await work.leave(EffectKind.ACCOUNTING_ENTRY, payload, case=case)).id)
+            euro = bookkeeping.moved(LedgerAccount.RECEIVABLE, LedgerAccount.COSTS, Decimal(1))
+            entry = await bookkeeping.book(
+                work, case, EntryType.COSTS, id, euro, document_number=id.hex[:20], invoice=invoice
+            )
+            assert entry is not None
+            assert entry.effect_id is not None
+            left.append(entry.effect_id)
         await asyncio.sleep(commits_after)
         return left
 
@@ -206,7 +204,7 @@ async def in_order(town: Town, wanted: Sequence[UUID]) -> None:
 async def booked_once(town: Town, wanted: Sequence[UUID]) -> None:
     """The books hold each entry once."""
     rows = await town.sql(
-        "SELECT payload ->> 'id' AS entry FROM effect WHERE id = ANY(:ids)", ids=list(wanted)
+        "SELECT payload ->> 'entry_id' AS entry FROM effect WHERE id = ANY(:ids)", ids=list(wanted)
     )
     entries = Counter(one["entry"]["id"] for one in await town.look("accounting", "entries"))
     assert {row.entry: entries[row.entry] for row in rows} == {row.entry: 1 for row in rows}

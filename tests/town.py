@@ -412,7 +412,8 @@ INVARIANTS = {
     "an invoice was paid more or less than its payments say": """
         SELECT invoice.number FROM invoice JOIN payment ON payment.invoice_id = invoice.id
          WHERE payment.status = 'CAPTURED' AND invoice.status <> 'CREDITED' GROUP BY invoice.id
-        HAVING invoice.paid <> least(invoice.amount + invoice.costs - invoice.credited, sum(payment.amount))""",
+        HAVING invoice.paid
+            <> least(invoice.amount + invoice.costs - invoice.credited, sum(payment.amount))""",
     "more went back than came in": """
         SELECT payment.id FROM payment JOIN refund ON refund.payment_id = payment.id
          WHERE refund.status <> 'FAILED' GROUP BY payment.id HAVING sum(refund.amount) > payment.amount""",
