@@ -4,11 +4,12 @@ import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from loket import payout_facts, reconciliation
-from loket.api.naming import decode_id
+from loket import comparing, payout_facts, reconciliation
+from loket.api.naming import decode_id, encode_id
 from loket.lifecycle import PartAction
 from loket.payout_facts import Fact
 from loket.settings import PaymentModule
@@ -16,7 +17,7 @@ from loket.terms import BRUSSELS
 from loket.work import the_system
 from modules import Side
 from test_hooks import books
-from town import FINANCE, Dossier, Town, opened
+from town import FINANCE, Dossier, Town, opened, until
 
 SECOND = "farah"
 TODAY = datetime.now(UTC).astimezone(BRUSSELS).date()
@@ -129,6 +130,48 @@ async def test_what_was_paid_back_otherwise_is_not_ordered_at_the_module(town: T
     assert [one for one in await town.look("worldline", "refunds") if one["paymentId"] in mine] == []
 
 
+# ── comparing ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_a_person_settled_is_not_found_anew_each_day(town: Town) -> None:
+    dossier, invoice = await _bill(town)
+    await _credited(town, invoice, 1)
+    (found,) = await _reconciled(town, dossier)
+    how = {"reason": "Zie de nota van 3 mei."}
+    await town.does(FINANCE, "differenceRepair", id=encode_id("Difference", found.id), input=how)
+    assert [one.state for one in await _reconciled(town, dossier)] == ["REPAIRED"]
+    await _credited(town, invoice, 2)
+    assert [one.state for one in await _reconciled(town, dossier)] == ["REPAIRED", "OPEN"]
+    await _credited(town, invoice, 0)
+
+
+async def test_what_agrees_again_is_closed_by_the_daily_comparison_however_old_it_is(town: Town) -> None:
+    dossier, invoice = await _bill(town)
+    await _credited(town, invoice, 1)
+    (found,) = await _reconciled(town, dossier)
+    await town.sql(
+        "UPDATE reconciliation SET starts_on = starts_on - 60 WHERE id = :id", id=found.reconciliation_id
+    )
+    await _credited(town, invoice, 0)
+    assert [one.state for one in await _reconciled(town, dossier)] == ["GONE"]
+
+
+async def test_a_module_that_answers_slowly_is_asked_a_few_at_a_time(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dossiers = [(await _bill(town))[0] for _ in range(2)]
+    for dossier in dossiers:
+        await dossier.pays()
+        await dossier.until("AWAITING_SLOT")
+    monkeypatch.setattr(comparing, "SECONDS", 0.0)
+    await _reconciled(town, dossiers[0])
+    (run,) = await town.sql("SELECT id, compared FROM reconciliation ORDER BY id DESC LIMIT 1")
+    (pages,) = await town.sql(
+        "SELECT count(*) AS number FROM effect WHERE payload->>'reconciliation_id' = :id", id=str(run.id)
+    )
+    assert run.compared["asked_at_the_module"] == pages.number >= 2
+
+
 # ── looking and doing ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -140,6 +183,24 @@ async def _bill(town: Town) -> tuple[Dossier, str]:
     dossier = await town.applies()
     case = await dossier.until("AWAITING_PAYMENT")
     return dossier, case["invoice"]["id"]
+
+
+async def _credited(town: Town, invoice: str, amount: int) -> None:
+    """As if something went wrong."""
+    id = decode_id(invoice, "Invoice")
+    await town.sql("UPDATE invoice SET credited = :amount WHERE id = :id", amount=amount, id=id)
+
+
+async def _reconciled(town: Town, dossier: Dossier) -> list[Any]:
+    """The differences of a case, oldest first, after the comparison of the day."""
+    async with town.served.loket.work(the_system()) as work:
+        await reconciliation.daily(work)
+
+    async def done() -> bool:
+        return not await town.sql("SELECT FROM reconciliation WHERE ended_at IS NULL")
+
+    await until(done)
+    return await town.sql("SELECT * FROM difference WHERE case_id = :id ORDER BY id", id=_id(dossier))
 
 
 async def _registers(town: Town, invoice: str, amount: str, day: str = "") -> None:

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid5
 
-from sqlalchemy import RowMapping, TextClause, select, text, update
+from sqlalchemy import RowMapping, TextClause, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 from uuid_utils.compat import uuid7
@@ -43,6 +43,8 @@ DAILY_DAYS = 35
 """The daily reconciliation looks back over more than a month: money is told late."""
 BANK_DAYS = 5
 """So many days after its value day a transfer is on the statements."""
+REPAIRS_ITSELF = (DifferenceKind.PROVIDER, DifferenceKind.ENTRY_NOT_TOLD, DifferenceKind.ENTRY_MISSING)
+"""Of others a person says how they were settled."""
 DAYS = UUID("5d0a3c0e-9f0b-4b7b-8a55-0d8a4f5b6c1e")
 """The name space of days: each has one timer."""
 
@@ -85,8 +87,13 @@ async def start(work: Work, starts_on: date, ends_on: date) -> Reconciliation:
 
 
 async def daily(work: Work) -> None:
-    """The day's reconciliation, and the timer of the next."""
-    await start(work, work.today - timedelta(days=DAILY_DAYS), work.today)
+    """The day's reconciliation, back to what an earlier one left open; and the timer of the next."""
+    since = work.today - timedelta(days=DAILY_DAYS)
+    is_open = col(Difference.state) == DifferenceState.OPEN
+    left = select(col(Difference.reconciliation_id)).where(is_open)
+    of_those = select(func.min(Reconciliation.starts_on)).where(col(Reconciliation.id).in_(left))
+    since = min(since, await work.session.scalar(of_those) or since)
+    await start(work, max(since, work.today - timedelta(days=LONGEST_DAYS)), work.today)
     await arm_daily(work)
 
 
@@ -116,7 +123,7 @@ async def finish(work: Work, run: Reconciliation) -> None:
         update(Difference)
         .where(
             col(Difference.state) == DifferenceState.OPEN,
-            col(Difference.reconciliation_id) != run.id,
+            col(Difference.reconciliation_id) < run.id,  # what a later one found meanwhile is its own
             col(Difference.reconciliation_id).in_(mine),
         )
         .values(state=DifferenceState.GONE, ended_at=work.now)
@@ -124,8 +131,8 @@ async def finish(work: Work, run: Reconciliation) -> None:
 
 
 async def note(work: Work, run: Reconciliation, findings: Iterable[Finding]) -> None:
-    """Keep what was found; what was open already is the same difference still."""
-    for one in findings:
+    """Keep what was found; what was open already is the same difference still, what is settled stays so."""
+    for one in [one for one in findings if not await _is_settled(work, one)]:
         row = insert(Difference).values(
             id=uuid7(),
             reconciliation_id=run.id,
@@ -138,14 +145,28 @@ async def note(work: Work, run: Reconciliation, findings: Iterable[Finding]) -> 
             detail=one.detail,
             found_at=work.now,
         )
-        again = {name: row.excluded[name] for name in ("reconciliation_id", "expected", "found", "detail")}
+        latest = func.greatest(col(Difference.reconciliation_id), row.excluded.reconciliation_id)
+        again = {name: row.excluded[name] for name in ("expected", "found", "detail")}
         await work.session.execute(
             row.on_conflict_do_update(
                 index_elements=["kind", "subject_id"],
                 index_where=col(Difference.state) == DifferenceState.OPEN.value,
-                set_=again,
+                set_={**again, "reconciliation_id": latest},
             )
         )
+
+
+async def _is_settled(work: Work, one: Finding) -> bool:
+    """Whether a person said of this very difference how it was settled."""
+    same = exists().where(
+        col(Difference.state) == DifferenceState.REPAIRED,
+        col(Difference.kind) == one.kind,
+        col(Difference.subject_id) == one.subject_id,
+        col(Difference.expected).is_not_distinct_from(one.expected),
+        col(Difference.found).is_not_distinct_from(one.found),
+        col(Difference.detail).op("-")("reason") == one.detail,
+    )
+    return one.kind not in REPAIRS_ITSELF and bool(await work.session.scalar(select(same)))
 
 
 def _finding(kind: DifferenceKind, row: RowMapping) -> Finding:
