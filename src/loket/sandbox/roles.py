@@ -24,6 +24,7 @@ Json = dict[str, Any]
 
 SHOWN = 8
 """Rows of what is settled already."""
+_IN_THE_EBOX = {"SENT": "verzonden", "DELIVERED": "in de eBox", "OPENED": "geopend"}
 
 
 def play(config: Config) -> Markup:
@@ -211,7 +212,7 @@ def _boxes(config: Config) -> Markup:
             moment(message["sentAt"]),
             Markup('<a href="/burger/{}">{}</a>').format(citizen.key, citizen.name),
             message["subject"],
-            tag(message["status"], "good" if message["status"] == "OPENED" else "wait"),
+            tag(_IN_THE_EBOX[message["status"]], "good" if message["status"] == "OPENED" else "wait"),
             Markup('<a href="{}/sim/ebox/{}/{}/document">openen</a>').format(
                 config.url("ebox"), citizen.insz, message["id"]
             ),
