@@ -251,6 +251,8 @@ async def _do(work: Work, case: Case, invoice: Invoice, step: str, amount: Decim
             await dunning.remind(work, case, 2)
         case "write off":
             await dunning.write_off(work, case, invoice, "proef")
+        case _:
+            raise AssertionError(step)
 
 
 async def test_in_the_end_nothing_stays_open(town: Town) -> None:

@@ -589,7 +589,8 @@ async def test_a_fault_of_ours_is_tried_again_and_leaves_the_system_in_peace(
     town: Town, settled: list[Dossier]
 ) -> None:
     (broken,) = await leave_entries(town, settled[0])
-    await town.sql('UPDATE effect SET payload = payload || \'{"amount": "much"}\' WHERE id = :id', id=broken)
+    (entry,) = await town.sql("SELECT payload ->> 'entry_id' AS id FROM effect WHERE id = :id", id=broken)
+    await town.sql('UPDATE effect SET payload = \'{"entry_id": "much"}\' WHERE id = :id', id=broken)
     async with working(town):
 
         async def tried() -> bool:
@@ -602,7 +603,9 @@ async def test_a_fault_of_ours_is_tried_again_and_leaves_the_system_in_peace(
         rows = await town.sql("SELECT failures FROM systemstate WHERE name = 'accounting'")
         assert rows[0].failures == 0
         await town.sql(
-            'UPDATE effect SET payload = payload || \'{"amount": "28.00"}\' WHERE id = :id', id=broken
+            "UPDATE effect SET payload = jsonb_build_object('entry_id', CAST(:entry AS text)) WHERE id = :id",
+            id=broken,
+            entry=entry.id,
         )
         await all_done(town, [broken])
 

@@ -149,6 +149,20 @@ class PayoutRules(Shape):
     """What stands on the account statement; may name {reference} and {procedure}."""
 
 
+Pointer = Annotated[str, Field(pattern=r"^(/[^/~]+)+$")]
+"""Where something stands in the answers, as a JSON pointer."""
+
+
+class Buyer(Shape):
+    """Where in the answers an organisation stands that buys; left empty there, the applicant buys."""
+
+    name: Pointer
+    enterprise_number: Pointer
+    """KBO number: a field of the format 'enterprise-number'."""
+    address: Pointer | None = None
+    """A group with street, number, box, postal_code and city; else the invoice goes to the applicant's."""
+
+
 class Reminder(Shape):
     """An invoice that was not paid is asked for again (herinnering)."""
 
@@ -166,21 +180,7 @@ class DefaultNotice(Reminder):
     """The last demand before it is enforced (ingebrekestelling)."""
 
     registered: bool = True
-    """In the eBox or else by registered letter, as a warrant (dwangbevel) wants it; otherwise by ordinary letter."""
-
-
-Pointer = Annotated[str, Field(pattern=r"^(/[^/~]+)+$")]
-"""Where something stands in the answers, as a JSON pointer."""
-
-
-class Buyer(Shape):
-    """Where in the answers an organisation stands that buys; left empty there, the applicant buys."""
-
-    name: Pointer
-    enterprise_number: Pointer
-    """KBO number: a field of the format 'enterprise-number'."""
-    address: Pointer | None = None
-    """A group with street, number, box, postal_code and city; else the invoice goes to the applicant's."""
+    """In the eBox or by registered letter, as a warrant (dwangbevel) wants it; else by ordinary letter."""
 
 
 class Payment(Shape):

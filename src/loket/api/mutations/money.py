@@ -206,9 +206,7 @@ class Money:
         A case that waits for the money goes on when nothing is due any more; to stop it, use `caseCancel`.
         """
         reason = cases.said(input.reason, "reason")
-        invoice = await invoices.get_locked(
-            work, decode_id(id, "Invoice"), expected_version=expected_version
-        )
+        invoice = await invoices.get_locked(work, decode_id(id, "Invoice"), expected_version=expected_version)
         case = await work.session.get_one(records.Case, invoice.case_id)
         amount = credits.creditable(invoice) if input.amount is None else input.amount
         note = await credits.credit(work, case, invoice, amount, reason)
@@ -228,9 +226,7 @@ class Money:
         A case that waits for the money goes on without it; to stop it, use `caseCancel`.
         """
         reason = cases.said(input.reason, "reason")
-        invoice = await invoices.get_locked(
-            work, decode_id(id, "Invoice"), expected_version=expected_version
-        )
+        invoice = await invoices.get_locked(work, decode_id(id, "Invoice"), expected_version=expected_version)
         case = await work.session.get_one(records.Case, invoice.case_id)
         await dunning.write_off(work, case, invoice, reason)
         return InvoicePayload(invoice=Invoice.of(invoice.id))
