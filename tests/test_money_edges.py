@@ -17,7 +17,7 @@ from loket.terms import BRUSSELS
 from loket.work import the_system
 from modules import Side
 from test_hooks import books
-from town import FINANCE, Dossier, Town, opened, until
+from town import FINANCE, REFUND_SECONDS, Dossier, Town, opened, until
 
 SECOND = "farah"
 TODAY = datetime.now(UTC).astimezone(BRUSSELS).date()
@@ -128,6 +128,32 @@ async def test_what_was_paid_back_otherwise_is_not_ordered_at_the_module(town: T
         one["id"] for one in await town.look("worldline", "payments") if one["reference"] == dossier.reference
     }
     assert [one for one in await town.look("worldline", "refunds") if one["paymentId"] in mine] == []
+
+
+async def test_what_the_module_pays_back_after_somebody_did_by_hand_is_asked_back(town: Town) -> None:
+    dossier, _ = await _bill(town)
+    await dossier.pays()
+    await dossier.until("AWAITING_SLOT")
+    bank = town.served.house.config.urls["worldline"]
+    await town.client.put(f"{bank}/sim/settings", json={"refundSeconds": None})
+    await town.does(dossier.who, "caseWithdraw", id=dossier.id)
+
+    async def asked() -> bool:
+        return bool(await town.sql("SELECT FROM refund WHERE case_id = :id AND provider_refund_id <> ''",
+                                   id=_id(dossier)))  # fmt: skip
+
+    await until(asked)
+    (row,) = await town.sql("SELECT id, provider_refund_id FROM refund WHERE case_id = :id", id=_id(dossier))
+    await _paid_by_hand(town, str(row.id))
+    await town.order("worldline", f"refunds/{row.provider_refund_id}/settle", outcome="refunded")
+
+    async def heard() -> bool:
+        return "RECOVERY" in await dossier.tasks()
+
+    await until(heard)
+    await town.client.put(f"{bank}/sim/settings", json={"refundSeconds": REFUND_SECONDS})
+    assert await _balances(dossier) == {"RECEIVABLE": Decimal(28), "BANK": Decimal(-28)}
+    assert await _differences(town, dossier) == []
 
 
 # ── comparing ─────────────────────────────────────────────────────────────────────────────────────────

@@ -216,7 +216,7 @@ async def _poll_payment(loket: Loket, effect: Effect) -> Done:
 async def _refund(loket: Loket, effect: Effect) -> Done:
     refund = await _read(loket, Refund, UUID(effect.payload["refund_id"]))
     payment = await _read(loket, Payment, refund.payment_id)
-    if await _goes_otherwise(loket, refund):
+    if refund.provider_refund_id is None and await _goes_otherwise(loket, refund):
         return Done({"skipped": "it is paid back in another way"})
     if payment.provider_payment_id is None:
         raise Declined("payments", "the payment has no name at the payment module")
@@ -246,7 +246,7 @@ async def _refund(loket: Loket, effect: Effect) -> Done:
 
 
 async def _goes_otherwise(loket: Loket, refund: Refund) -> bool:
-    """Somebody paid it back already, or a payout carries it: the module must not as well."""
+    """Somebody paid it back already, or a payout carries it: the module must not be asked as well."""
     carries = exists().where(col(Payout.refund_id) == refund.id, col(Payout.status).not_in(payout_book.ENDED))
     async with loket.database.transaction() as session:
         return refund.status is RefundIs.DONE or bool(await session.scalar(select(carries)))

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from loket import bookkeeping, cases
+from loket import bookkeeping, cases, recoveries
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import REFUND, EventType, PartAction, RefundStatus
 from loket.records import (
@@ -119,6 +119,8 @@ async def heard(work: Work, refund_id: UUID, state: RefundState) -> None:
     await work.session.refresh(refund, with_for_update={"key_share": True})
     refund.provider_refund_id = state.id
     match state.status:
+        case ProviderRefundStatus.DONE if refund.status is RefundStatus.DONE:
+            await _done_again(work, case, refund)
         case ProviderRefundStatus.DONE:
             await done(work, case, refund)
         case ProviderRefundStatus.FAILED:
@@ -152,6 +154,26 @@ async def done(
     await cases.record(work, case, EventType.REFUNDED, data={"amount": str(refund.amount)})
     if not await _waits_for_a_person(work, case):
         await cases.complete_tasks(work, case, "REFUND_DUE")
+
+
+async def _done_again(work: Work, case: Case, refund: Refund) -> None:
+    """The module paid back what somebody paid back by hand meanwhile: whoever has it owes it to us."""
+    paid = await bookkeeping.postings_of(work, EntryType.REFUND, refund.id)
+    by_hand = any(one.account is LedgerAccount.BANK for one in paid)
+    if not by_hand or await bookkeeping.postings_of(work, EntryType.PAYOUT, refund.id):
+        return
+    payment = await work.session.get_one(Payment, refund.payment_id)
+    await bookkeeping.book(
+        work,
+        case,
+        EntryType.PAYOUT,
+        refund.id,
+        bookkeeping.moved(LedgerAccount.RECEIVABLE, LedgerAccount.MODULE, refund.amount),
+        document_number=refund.provider_refund_id or str(refund.id),
+        invoice=await work.session.get_one(Invoice, payment.invoice_id),
+        known=True,
+    )
+    await recoveries.ask_back(work, case, refund.amount, "paid back twice")
 
 
 async def _waits_for_a_person(work: Work, case: Case) -> bool:
