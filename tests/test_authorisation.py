@@ -75,6 +75,12 @@ MAY = {
     "bankStatementImport":         {FINANCE},
     "paymentMatch":                {FINANCE},
     "bankEntrySetAside":           {FINANCE},
+    "invoiceCredit":               {FINANCE},
+    "invoiceWriteOff":             {FINANCE},
+    "reconciliationRun":           {FINANCE},
+    "differenceRepair":            {FINANCE},
+    "journalExport":               {FINANCE},
+    "journalEntryResend":          {FINANCE},
     "refundOrder":                 {FINANCE},
     "payoutOrder":                 {HANDLER, FINANCE, OPERATOR},
     "payoutApprove":               {FINANCE},
@@ -505,7 +511,7 @@ async def _refusal(town: Town, who: str | None, name: str, given: Json) -> list[
     payload = told["data"][name]
     assert payload["errors"], (name, given, payload)
     empty = {key: value for key, value in payload.items() if key not in {"errors", "__typename"}}
-    assert all(value in (None, []) for value in empty.values()), (name, payload)
+    assert not any(empty.values()), (name, payload)
     errors: list[Json] = payload["errors"]
     return errors
 
@@ -537,8 +543,8 @@ async def test_each_role_has_its_own_mutations(affairs: Affairs, who: str) -> No
         given = next(arguments(field, affairs, "Note"))  # an id of no use to any of them
         if name in {"systemPause", "systemResume"}:
             given["system"] = "nergens"
-        if name in {"caseBulkAssign", "letterBatchMake"} and who in MAY[name]:
-            continue  # answers case by case, or that there is nothing to do
+        if name in {"caseBulkAssign", "letterBatchMake", "journalExport"} and who in MAY[name]:
+            continue  # answers case by case, that there is nothing to do, or with a file of nothing
         codes = {one["code"] for one in await _refusal(affairs.town, who, name, given)}
         assert (codes == {"NOT_ALLOWED"}) is (who not in MAY.get(name, ())), (name, codes)
     assert await fingerprint(affairs.town) == before

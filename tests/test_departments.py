@@ -4,8 +4,11 @@ What is tried comes from the schema itself, so that a new field or mutation is t
 """
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import date
+from decimal import Decimal
 from uuid import uuid5
 
 import orjson
@@ -20,6 +23,7 @@ from loket.api.schema import schema
 from loket.identity import SERVICES
 from loket.lifecycle import Role
 from loket.records import ActorKind
+from loket.sandbox.bank_files import Line, Sheet, written
 from loket.work import Actor
 from test_authorisation import (
     FOR_EVERYBODY,
@@ -42,8 +46,12 @@ from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened
 
 SOCIAL, ADVISER = "sofie", "astrid"
 EVERY_ROLE = tuple(departments.ROLES)
-OF_THE_HOUSE = {"letterBatchMake", "systemPause", "systemResume", "letterBatchProof", "reconciliationRun"}
+OF_THE_HOUSE = {
+    *("letterBatchMake", "letterBatchProof", "systemPause", "systemResume"),
+    *("bankStatementImport", "paymentMatch", "bankEntrySetAside", "reconciliationRun", "journalExport"),
+}
 """What is of no department: not for whoever has a role for some of them."""
+NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename } }"
 NO_CASES = OWN_AFFAIRS | WITH_A_LINK | {"applicationStartAtCounter"}
 
 
@@ -142,13 +150,12 @@ async def test_whoever_works_for_another_department_reads_nothing(town: Town, so
 
 async def test_an_id_of_another_department_is_as_good_as_none(town: Town, social: Affairs) -> None:
     private = [one for kind, found in social.ids.items() if kind not in FOR_EVERYBODY for one in found]
-    ask = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename } }"
     assert len(private) > 20
     for at in range(0, len(private), 100):
         some = private[at : at + 100]
-        told = await answer(outsider(town), ask, {"ids": some})
+        told = await answer(outsider(town), NODES, {"ids": some})
         assert told["data"]["nodes"] == [None] * len(some)
-    seen = await town.ask(SOCIAL, ask, ids=private[:100])
+    seen = await town.ask(SOCIAL, NODES, ids=private[:100])
     assert None not in [
         node
         for node, one in zip(seen["nodes"], private, strict=False)
@@ -332,6 +339,56 @@ async def test_a_case_is_given_to_a_handler_of_its_department_only(town: Town, s
     await town.does(SOCIAL, "caseAssign", id=case.id, handlerId=staff["Greet"])
     seen = await case.read(SOCIAL, "handler { name }")
     assert seen["handler"]["name"] == "Greet Mertens"
+
+
+# ── money ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+MONEY = """{ journalEntries { totalCount nodes { id documentNumber invoice { number } } }
+    differences { totalCount nodes { id detail } }
+    bankStatements { totalCount nodes { id } } bankEntries { totalCount nodes { id remittance
+      suggestions { debtor caseReference invoiceNumber } } } }"""
+
+
+async def test_books_are_kept_per_department_and_the_bank_by_who_keeps_those_of_all(town: Town) -> None:
+    """Money of all goes over one account: an entry's suggestions name citizens of any department."""
+    case = await town.applies("an", cart={"vat": 1})
+    await case.goes_to_pay()
+    number = (await case.read("an", "invoice { number }"))["invoice"]["number"]
+    paid = Line(
+        Decimal("1.23"), date(2026, 11, 20), date(2026, 11, 20), name="PEETERS AN", text="zonder meer"
+    )
+    sheet = Sheet(town.served.loket.settings.municipality.iban, 900, date(2026, 11, 19), date(2026, 11, 20),
+                  Decimal(0), (paid,))  # fmt: skip
+    file = {"name": "dag.xml", "content": b64encode(written("camt08", [sheet])).decode()}
+    imported = await town.does(FINANCE, "bankStatementImport", "statements { id }", input=file)
+    seen = await town.ask(FINANCE, MONEY)
+    assert number in str(seen["journalEntries"])
+    assert "Peeters" in str(seen["bankEntries"]["nodes"][0]["suggestions"])
+    entry = seen["bankEntries"]["nodes"][0]["id"]
+    private = [entry, imported["statements"][0]["id"], seen["journalEntries"]["nodes"][0]["id"]]
+    other = "LoketFinancien-SocialeDienst"
+    for roles, books in (
+        ((other,), False),
+        ((other, "LoketBehandelaar-Milieudienst"), False),
+        ((other, "LoketBehandelaar", "LoketBeheerder"), False),
+        (("LoketFinancien-Milieudienst",), True),
+    ):
+        context = somebody_with(town, *roles)
+        told = (await answer(context, MONEY))["data"]
+        assert bool(told["journalEntries"]["totalCount"]) is books, roles
+        assert (number in str(told["journalEntries"])) is books
+        assert (told["bankStatements"]["totalCount"], told["bankEntries"]["totalCount"]) == (0, 0)
+        nodes = (await answer(context, NODES, {"ids": private}))["data"]["nodes"]
+        assert nodes[:2] == [None, None]
+        assert (nodes[2] is not None) is books
+        for name, given in (
+            ("paymentMatch", {"id": entry, "input": {"invoiceId": case.id}}),
+            ("bankEntrySetAside", {"input": {"ids": [entry], "reason": "weg"}}),
+            ("bankEntrySetAside", {"input": {"foreignUntil": "2026-12-31", "reason": "weg"}}),
+        ):
+            refused = await _refusals(context, name, given | {"idempotencyKey": town.key()})
+            assert [one["code"] for one in refused] == ["NOT_ALLOWED"], (roles, name)
 
 
 # ── what a role says ──────────────────────────────────────────────────────────────────────────────────

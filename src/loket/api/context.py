@@ -111,6 +111,11 @@ class Caller:
         return sorted({one for role in self.actor.roles & SEES_CASES for one in kept.get(role, ())})
 
     @property
+    def keeps_books_of(self) -> list[str]:
+        """Whose books the viewer keeps who does not keep all, by the departments' keys."""
+        return list(self.actor.departments.get(Role.FINANCE, ())) if self.actor else []
+
+    @property
     def at_the_counter(self) -> list[str]:
         """Whose drafts of the counter a handler may go on with: procedure/version."""
         return [

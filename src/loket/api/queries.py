@@ -152,13 +152,13 @@ class Query:
     bank_statements: Connection[BankStatement] = many(
         "The bank's statements, last imported first.",
         orders=BANK_STATEMENT_ORDER,
-        policy=bookkeeper,
+        policy=treasurer,
     )
     bank_entries: Connection[BankEntry] = many(
         "Movements on the municipality's account, last booked first.",
         filter=BankEntryFilter,
         orders=BANK_ENTRY_ORDER,
-        policy=bookkeeper,
+        policy=treasurer,
     )
     deliveries: Connection[Delivery] = many(
         "Deliveries: the field team's list.",

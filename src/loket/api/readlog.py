@@ -98,7 +98,10 @@ class _Statements:
     by_draft: str
 
 
-_NAMES = ("advises", "advises_for", "at_the_counter", "bodies", "departments", "with_documents")
+_NAMES = (
+    *("advises", "advises_for", "at_the_counter", "bodies", "departments", "keeps_books_of"),
+    "with_documents",
+)
 """What policies ask of a viewer, beside who it is."""
 _VALUES = SimpleNamespace(**{name: f"%({name})s" for name in ("kind", "person_id", "staff_id", *_NAMES)})
 

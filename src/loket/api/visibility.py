@@ -17,6 +17,7 @@ _MINE = (
 )
 """That a case is of a department of the viewer's; whose roles hold for all of them is asked nothing."""
 _OF_MY_CASE = _MINE.replace("{on}", "mine.id = {t}.case_id")
+_IN_MY_BOOKS = _OF_MY_CASE.replace("{viewer.departments}", "{viewer.keeps_books_of}")
 _OF_HOUSE = (
     "{t}.kind = 'INTERNAL' AND ({t}.department = '' OR cardinality({viewer.advises_for}::text[]) = 0"
     f" OR {key_of('{t}.department')} = ANY({{viewer.advises_for}}::text[]))"
@@ -140,8 +141,10 @@ def staff_only(scope: Scope) -> str:
 
 
 def of_books(scope: Scope) -> str:
-    """What the books have of a case."""
-    return staff_only(scope) if bookkeeper(scope) else NOBODY
+    """What the books have of a case: who keeps those of its department, whatever else they do in others."""
+    if treasurer(scope):
+        return EVERYBODY
+    return _IN_MY_BOOKS if bookkeeper(scope) else NOBODY
 
 
 def of_all_books(scope: Scope) -> str:

@@ -13,7 +13,7 @@ import strawberry
 from strawberry import ID
 
 from loket import bank, cases, matching, statement_files, statements
-from loket.api.context import bookkeeper
+from loket.api.context import treasurer
 from loket.api.idempotency import request_hash
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects.bank import BankEntry, BankStatement
@@ -91,7 +91,7 @@ class BankEntrySetAsidePayload(Payload):
 class Bank:
     """The bank's statements."""
 
-    @mutation(policy=bookkeeper, remembers=False)
+    @mutation(policy=treasurer, remembers=False)
     async def bank_statement_import(
         self,
         info: strawberry.Info,
@@ -131,7 +131,7 @@ class Bank:
             warnings=warnings,
         )
 
-    @mutation(policy=bookkeeper)
+    @mutation(policy=treasurer)
     async def payment_match(
         self,
         work: Work,
@@ -157,7 +157,7 @@ class Bank:
             answer.payment = Payment.of(entry.payment_id)
         return answer
 
-    @mutation(policy=bookkeeper)
+    @mutation(policy=treasurer)
     async def bank_entry_set_aside(
         self,
         work: Work,

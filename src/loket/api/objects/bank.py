@@ -1,10 +1,13 @@
-"""What the bank says: statements of the municipality's account, and the movements on them."""
+"""What the bank says: statements of the municipality's account, and the movements on them.
+
+Money of all departments goes over that one account, and of other people too: it is for who keeps the books
+of all of them.
+"""
 
 from datetime import date, datetime
 from decimal import Decimal
 
 from loket import records
-from loket.api.context import Scope, bookkeeper
 from loket.api.naming import Field, input_type
 from loket.api.objects import suggestions
 from loket.api.objects.conditions import among, equal
@@ -27,13 +30,9 @@ from loket.api.reads import (
     parts,
 )
 from loket.api.scalars import Money
+from loket.api.visibility import of_all_books
 from loket.lifecycle import BankEntryStatus
 from loket.records import StatementFormat
-
-
-def _bookkeepers(scope: Scope) -> str:
-    """Other people's money stands on it too: nobody else needs it."""
-    return "TRUE" if bookkeeper(scope) else "FALSE"
 
 
 def _euro(text: str, name: str) -> Field:
@@ -70,7 +69,7 @@ BANK_STATEMENT_ORDER = orders(
 )
 
 
-@entity(records.BankEntry, policy=_bookkeepers)
+@entity(records.BankEntry, policy=of_all_books)
 class BankEntry(Node):
     """A movement on the municipality's account."""
 
@@ -104,7 +103,7 @@ class BankEntry(Node):
     )
 
 
-@entity(records.BankStatement, policy=_bookkeepers)
+@entity(records.BankStatement, policy=of_all_books)
 class BankStatement(Node):
     """What the bank says happened on the municipality's account (rekeninguittreksel)."""
 
