@@ -306,6 +306,99 @@ BALANCED = """
     END $$
 """
 
+OPENING = [
+    # what was invoiced, credited, paid, paid back and paid out before there was a journal: accounting knows it
+    """
+    INSERT INTO journalentry (id, type, subject_id, number, case_id, invoice_id, journal, document_number,
+                              booked_on, amount, state, voucher, reason)
+    SELECT m.id, m.type, m.subject_id, 1, m.case_id, m.invoice_id, coalesce(m.journal, ''), left(m.number, 35),
+           m.booked_on, m.amount, 'KNOWN', '', ''
+      FROM (
+        SELECT id, 'INVOICE' AS type, id AS subject_id, case_id, id AS invoice_id, journal, number,
+               issued_on AS booked_on, amount
+          FROM invoice
+        UNION ALL
+        SELECT id, 'CREDIT_NOTE', id, case_id, invoice_id, journal, number, issued_on, amount FROM creditnote
+        UNION ALL
+        SELECT p.id, 'PAYMENT', p.id, p.case_id, p.invoice_id, i.journal,
+               coalesce(p.provider_payment_id, p.id::text), (coalesce(p.ended_at, p.started_at) AT TIME ZONE 'Europe/Brussels')::date, p.amount
+          FROM payment p JOIN invoice i ON i.id = p.invoice_id WHERE p.status = 'CAPTURED'
+        UNION ALL
+        SELECT r.id, 'REFUND_DUE', r.id, r.case_id, p.invoice_id, i.journal, r.id::text, r.due_on, r.amount
+          FROM refund r JOIN payment p ON p.id = r.payment_id JOIN invoice i ON i.id = p.invoice_id
+        UNION ALL
+        SELECT gen_random_uuid(), 'REFUND', r.id, r.case_id, p.invoice_id, i.journal,
+               coalesce(r.provider_refund_id, r.id::text), (coalesce(r.ended_at, r.ordered_at) AT TIME ZONE 'Europe/Brussels')::date, r.amount
+          FROM refund r JOIN payment p ON p.id = r.payment_id JOIN invoice i ON i.id = p.invoice_id
+         WHERE r.status = 'DONE'
+        UNION ALL
+        SELECT gen_random_uuid(), 'PAYOUT', id, case_id, NULL, '', replace(id::text, '-', ''),
+               coalesce(executed_on, (coalesce(ended_at, ordered_at) AT TIME ZONE 'Europe/Brussels')::date), amount
+          FROM payout WHERE (kind, status) = ('PREMIUM', 'EXECUTED')
+      ) m
+    """,
+    # two sides: one account has it, another gives it
+    """
+    INSERT INTO journalline (entry_id, position, booked_on, account, debit, credit, description)
+    SELECT e.id, side.position, e.booked_on, side.account,
+           CASE side.position WHEN 1 THEN e.amount ELSE 0 END, CASE side.position WHEN 1 THEN 0 ELSE e.amount END, ''
+      FROM journalentry e
+      LEFT JOIN refund r ON r.id = e.subject_id
+      LEFT JOIN payment p ON p.id = coalesce(r.payment_id, e.subject_id)
+     CROSS JOIN LATERAL (
+           SELECT CASE WHEN EXISTS (SELECT FROM payout o WHERE o.refund_id = r.id AND o.status = 'EXECUTED')
+                       THEN 'BANK' ELSE CASE p.method WHEN 'ONLINE' THEN 'MODULE' WHEN 'COUNTER' THEN 'CASH'
+                       ELSE 'BANK' END END AS name) money
+     CROSS JOIN LATERAL (
+           SELECT 1 AS position, CASE e.type WHEN 'PAYMENT' THEN money.name WHEN 'REFUND' THEN 'REFUNDABLE'
+                                 WHEN 'PAYOUT' THEN 'GRANTS' ELSE 'RECEIVABLE' END AS account
+           UNION ALL
+           SELECT 2, CASE e.type WHEN 'PAYMENT' THEN 'RECEIVABLE' WHEN 'REFUND' THEN money.name
+                     WHEN 'PAYOUT' THEN 'BANK' ELSE 'REFUNDABLE' END) side
+     WHERE e.type IN ('PAYMENT', 'REFUND_DUE', 'REFUND', 'PAYOUT')
+    """,
+    # of an invoice, and of what takes it back, the revenue by budget key; what its lines do not say, without
+    """
+    INSERT INTO journalline (entry_id, position, booked_on, account, budget_key, debit, credit, description)
+    SELECT e.id, row_number() OVER (PARTITION BY e.id ORDER BY part.account, part.key::text), e.booked_on,
+           part.account, part.key,
+           CASE WHEN (part.amount > 0) = (e.type = 'INVOICE') THEN abs(part.amount) ELSE 0 END,
+           CASE WHEN (part.amount > 0) = (e.type = 'INVOICE') THEN 0 ELSE abs(part.amount) END, ''
+      FROM journalentry e JOIN invoice i ON i.id = e.invoice_id
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(one.amount), 0) <> e.amount OR coalesce(min(one.amount), 0) < 0 AS found
+             FROM (SELECT sum((line ->> 'amount')::numeric) AS amount
+                     FROM jsonb_array_elements(i.lines) AS line GROUP BY line -> 'budget_key') one) odd
+     CROSS JOIN LATERAL (
+           SELECT 'RECEIVABLE' AS account, NULL::jsonb AS key, e.amount
+           UNION ALL
+           SELECT 'REVENUE', found.key, -found.amount
+             FROM (SELECT line -> 'budget_key' AS key, sum((line ->> 'amount')::numeric) AS amount
+                     FROM jsonb_array_elements(i.lines) AS line GROUP BY 1) found
+            WHERE NOT odd.found
+           UNION ALL
+           SELECT 'REVENUE', NULL, -e.amount WHERE odd.found) part
+     WHERE e.type IN ('INVOICE', 'CREDIT_NOTE') AND part.amount <> 0
+    """,
+    # what accounting was still to be told is told as an entry
+    """
+    UPDATE journalentry e
+       SET state = CASE f.state WHEN 'PENDING' THEN 'LEFT' ELSE 'REJECTED' END,
+           reason = CASE f.state WHEN 'PENDING' THEN '' ELSE left(f.last_error, 500) END, effect_id = f.id
+      FROM effect f
+     WHERE f.kind = 'ACCOUNTING_ENTRY' AND f.state IN ('PENDING', 'PARKED', 'IN_DOUBT')
+       AND f.payload ->> 'id' = e.subject_id::text
+       AND e.type = CASE WHEN f.payload ->> 'type' = 'REFUND' AND NOT EXISTS (
+                              SELECT FROM refund r WHERE r.id = e.subject_id AND r.status = 'DONE')
+                         THEN 'REFUND_DUE' ELSE f.payload ->> 'type' END
+    """,
+    """
+    UPDATE effect SET payload = jsonb_build_object('entry_id', e.id)
+      FROM journalentry e WHERE e.effect_id = effect.id
+    """,
+]
+"""The journal of what happened before."""
+
 
 def _known(table: str, column: str, name: str, values: list[str]) -> None:
     """Let the check of a text column know these values."""
@@ -805,6 +898,8 @@ def upgrade() -> None:
         "INSERT INTO paymentname (source, name, payment_id)"
         " SELECT module, provider_payment_id, id FROM payment WHERE provider_payment_id IS NOT NULL"
     )
+    for statement in OPENING:
+        op.execute(statement)
     op.execute(BALANCED)
     op.execute(
         "CREATE CONSTRAINT TRIGGER journalentry_balances AFTER INSERT ON journalentry"
