@@ -394,6 +394,15 @@ async def test_what_is_not_for_loket_is_set_aside_alone_or_in_bulk_and_can_be_ma
     assert refused["code"] == "TRANSITION_NOT_ALLOWED"
 
 
+@pytest.mark.parametrize("form", ["coda", "camt08"])
+async def test_numbers_of_people_that_a_payer_writes_down_are_masked(
+    town: Town, account: Account, form: str
+) -> None:
+    written_down = "voor 85.07.30-033.28 op BE68 5390 0754 7034 van mij"
+    (found,) = await account.tells(line("3.21", text=written_down), form=form)
+    assert found["remittance"] == "voor 85.**.**-***.28 op BE68 **** **** 7034 van mij"
+
+
 async def test_movements_are_found_by_words_days_and_direction(town: Town, account: Account) -> None:
     await account.tells(line("8.08", text="Zeldzaam WOORD", name="ÉÉN"), line("-8.08", text="x"))
     for given, count in (

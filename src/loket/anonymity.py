@@ -110,6 +110,22 @@ def _masked(piece: str) -> str:
     return f"{piece.strip()[:1].upper()}…"
 
 
+def without_numbers(text: str) -> str:
+    """`text` with national numbers and account numbers masked: of each what one knows one's own by."""
+    text = _NATIONAL_NUMBER.sub(_number_masked, text)
+    return _IBAN.sub(_account_masked, text)
+
+
+def _number_masked(found: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", found.group())
+    return f"{digits[:2]}.**.**-***.{digits[-2:]}" if _is_insz(digits) else found.group()
+
+
+def _account_masked(found: re.Match[str]) -> str:
+    account, words = _account_of(found.group())
+    return sepa.masked_iban(account) + words if account else found.group()
+
+
 # --- words ------------------------------------------------------------------------------------
 
 
@@ -191,13 +207,18 @@ def _is_insz(digits: str) -> bool:
 
 def _account_in(text: str, ours: Iterable[str]) -> str:
     own = {_bare(one) for one in ours}
-    for found in _IBAN.findall(text):
-        parts = found.split(" ")
-        for end in range(1, len(parts) + 1):  # words may follow
-            account = "".join(parts[:end])
-            if _is_iban(account) and _bare(account) not in own:
-                return account
-    return ""
+    accounts = (_account_of(one)[0] for one in _IBAN.findall(text))
+    return next((one for one in accounts if one and _bare(one) not in own), "")
+
+
+def _account_of(found: str) -> tuple[str, str]:
+    """The account that this begins with, and what follows it: words may."""
+    parts = found.split(" ")
+    for end in range(1, len(parts) + 1):
+        account = "".join(parts[:end])
+        if _is_iban(account):
+            return account, "".join(f" {one}" for one in parts[end:])
+    return "", ""
 
 
 def _is_iban(text: str) -> bool:

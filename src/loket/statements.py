@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Text, any_, func, literal, select
 from sqlmodel import col
 
-from loket import bank
+from loket import anonymity, bank
 from loket.errors import ErrorCode, Refused
 from loket.records import BankEntry, BankStatement, Invoice, StatementFormat
 from loket.sepa import masked_iban
@@ -124,7 +124,7 @@ def _told(work: Work, movement: bank.Movement) -> Told:
         movement.value_on,
         movement.bank_reference,
         movement.end_to_end_id,
-        movement.remittance,
+        anonymity.without_numbers(movement.remittance),
         movement.counterparty_name,
         work.vault.index(PAYER, iban) if iban else None,
     )
@@ -178,7 +178,8 @@ async def _insert(work: Work, file: File, statement: bank.Statement) -> BankStat
                 bank_reference=movement.bank_reference,
                 end_to_end_id=movement.end_to_end_id,
                 reference=_reference(movement.references, ours),
-                remittance=movement.remittance,
+                # payers write their national number there, and the accounts of others
+                remittance=anonymity.without_numbers(movement.remittance),
                 counterparty_name=movement.counterparty_name,
                 counterparty_iban_sealed=work.vault.seal(iban) if iban else None,
                 counterparty_iban_masked=masked_iban(iban),
