@@ -1,5 +1,6 @@
 """Whatever is heard of a payout, in whatever order: no fact is refused, nobody is paid twice or never."""
 
+import base64
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
@@ -18,8 +19,10 @@ from loket.errors import Refused
 from loket.lifecycle import EventType, PartAction, Role, TaskStatus
 from loket.payout_facts import Fact
 from loket.records import ActorKind, Event, Payout, Task
+from loket.sandbox.bank_files import Line, Sheet, written
 from loket.work import Actor, the_system
-from premiums import Json, written
+from premiums import Json
+from premiums import written as premium
 from test_payouts import GRANTED, plain
 from town import FINANCE, HANDLER, Dossier, Town, opened
 
@@ -48,7 +51,7 @@ def _shared(told: Json) -> None:
 async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     """Accounting is silent here: the tests say themselves what it tells."""
     folder = tmp_path_factory.mktemp("procedures")
-    written(folder, "premium", _shared)
+    premium(folder, "premium", _shared)
     home = tmp_path_factory.mktemp("town")
     async with opened(module_database_url, home, procedures=str(folder)) as found:
         await found.sql(
@@ -111,6 +114,22 @@ async def _status(dossier: Dossier) -> str:
 async def _reopens(dossier: Dossier, stage: str) -> None:
     again = {"stage": stage, "reason": "Herziening."}
     await dossier.town.does(HANDLER, "caseReopen", id=dossier.id, input=again)
+
+
+# ── what carries its number ───────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_cent_that_carries_the_number_of_a_payout_is_not_its_return(town: Town) -> None:
+    dossier = await _granted(town)
+    payout = await _approved(dossier)
+    await _hears(town, payout, SENT, EXECUTED)
+    number = decode_id(payout, "Payout").hex
+    cent = Line(Decimal("0.01"), ON, ON, name="PEETERS AN", end_to_end_id=number)
+    made = written("camt08", [Sheet("BE71096123456769", 1, ON, ON, Decimal(1000), (cent,))])
+    file = {"name": "dag.xml", "content": base64.b64encode(made).decode()}
+    await town.does(FINANCE, "bankStatementImport", input=file)
+    assert await _payouts(dossier) == ["EXECUTED"]
+    assert "PAYOUT_DIFFERS" not in await dossier.tasks()
 
 
 # ── taken back too late ───────────────────────────────────────────────────────────────────────────────

@@ -50,8 +50,11 @@ async def match_by_itself(work: Work, entry_id: UUID) -> bool:
     if entry is None:
         return False
     named = payout_id(entry.end_to_end_id)
-    if named is not None and await work.session.get(Payout, named) is not None:
-        return await _is_of_payout(work, entry, named)
+    payout = await work.session.get(Payout, named) if named is not None else None
+    if payout is not None and entry.amount > 0 and entry.amount != payout.amount:
+        return False  # whoever was paid can read its number, and send a cent that carries it
+    if payout is not None:
+        return await _is_of_payout(work, entry, payout.id)
     if entry.amount < 0 or not entry.reference or await _came_in_another_form(work, entry):
         return False
     invoice = (
