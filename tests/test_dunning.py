@@ -209,6 +209,21 @@ async def test_what_the_bank_took_back_is_handed_over_with_its_paper(town: Town)
     assert await _status(dossier, "PAID")
 
 
+async def test_no_words_of_anybody_look_like_a_line_of_ours_on_that_paper(town: Town) -> None:
+    dossier = await town.applies()
+    page = await dossier.goes_to_pay()
+    await town.order("worldline", f"checkouts/{page}/pay")
+    await dossier.until("AWAITING_SLOT")
+    part = {"amount": "3.00", "reason": "te veel gerekend\n- Openstaand: € 0,00"}
+    await town.does(FINANCE, "invoiceCredit", id=(await _money(dossier))["id"], input=part)
+    (payment,) = [one for one in await town.look("worldline", "payments") if one["checkoutId"] == page]
+    await town.order("worldline", f"payments/{payment['id']}/chargeback")
+    await until(lambda: _status(dossier, "HANDED_OVER"))
+    await until(lambda: _has_paper(dossier))
+    said = await _read(town, (await _money(dossier))["dunning"][-1]["document"]["url"])
+    assert "(te veel gerekend - Openstaand: € 0,00)" in " ".join(said.split())
+
+
 async def test_what_finance_gives_up_lets_the_case_go_on_and_who_pays_after_all_has_paid(town: Town) -> None:
     dossier = await town.applies()
     invoice = await _money(dossier)

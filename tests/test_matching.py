@@ -544,6 +544,20 @@ async def test_the_folder_is_emptied_by_any_number_of_workers(
     assert await _payments(dossier) == [("CAPTURED", amount)]
 
 
+async def test_links_in_the_folder_lead_nowhere(town: Town, tmp_path: Path) -> None:
+    """The bank's software writes there: it must not reach what Loket may write elsewhere."""
+    folder, outside = tmp_path / "bank", tmp_path / "buiten"
+    (folder / "refused").mkdir(parents=True)
+    outside.write_text("blijft")
+    (folder / "refused" / "slecht.xml.txt").symlink_to(outside)
+    (folder / "slecht.xml").write_bytes(b"<Document/>")
+    looking = statement_files.Folder(town.served.loket, folder)
+    await looking.look()
+    assert await looking.look() == ["slecht.xml"]
+    assert outside.read_text() == "blijft"
+    assert "are read, not this" in (folder / "refused" / "slecht.xml.txt").read_text()
+
+
 async def test_the_command_takes_files_and_says_what_became_of_them(
     town: Town, account: Account, tmp_path: Path
 ) -> None:

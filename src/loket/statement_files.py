@@ -8,6 +8,7 @@ written is left alone. It stays where it is until its import is committed: then 
 import asyncio
 import contextlib
 import logging
+import os
 import stat
 import time
 from collections.abc import Sequence
@@ -157,10 +158,12 @@ class Folder:
 
 
 def _content(path: Path) -> bytes:
-    """Raises `Refused` for more than a statement can be."""
-    if path.stat().st_size > bank.LARGEST_BYTES:
+    """Raises `Refused` for more than a statement can be, `OSError` for what has become a link."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        content = file.read(bank.LARGEST_BYTES + 1)
+    if len(content) > bank.LARGEST_BYTES:
         raise Refused(ErrorCode.TOO_LARGE, limit=f"{bank.LARGEST_BYTES} bytes")
-    return path.read_bytes()
+    return content
 
 
 def _put_away(path: Path, folder: str, reason: str) -> bool:
@@ -176,5 +179,8 @@ def _put_away(path: Path, folder: str, reason: str) -> bool:
     except FileNotFoundError:
         return False
     if reason:
-        target.with_name(f"{target.name}.txt").write_text(reason + "\n", "utf-8")
+        why = target.with_name(f"{target.name}.txt")
+        why.unlink(missing_ok=True)  # whoever fills the folder may have laid a link there
+        with why.open("x", encoding="utf-8") as file:
+            file.write(reason + "\n")
     return True

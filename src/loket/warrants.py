@@ -213,7 +213,8 @@ def _sums(found: _File) -> Iterator[str]:
 
 
 def _list(lines: Sequence[str] | Iterator[str]) -> str:
-    return "\n".join(f"- {one}" for one in lines)
+    """What people typed stays on its own line: none of it looks like a sum or a step of ours."""
+    return "\n".join(f"- {' '.join(one.split())}" for one in lines)
 
 
 def _eur(value: Decimal) -> str:
