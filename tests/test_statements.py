@@ -253,6 +253,13 @@ def test_coda_that_contradicts_itself_is_refused_with_the_reason(change: Change,
     assert why in refusal(change(file))
 
 
+@pytest.mark.parametrize(("at", "column", "byte"), [(1, 1, b"?"), (1, 125, b"\x00"), (4, 10, b"\x00")])
+def test_coda_with_what_no_bank_writes_is_refused(at: int, column: int, byte: bytes) -> None:
+    lines = coda_of([sheet(line())]).split(b"\n")
+    lines[at] = lines[at][:column] + byte + lines[at][column + 1 :]
+    assert refusal(b"\n".join(lines))
+
+
 def test_coda_is_checked_without_the_assertions_of_its_library() -> None:
     """As in a process under `python -O`."""
     file = coda_of([sheet(line(), line("-1.00"))])

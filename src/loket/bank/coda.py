@@ -33,15 +33,17 @@ def looks_so(content: bytes) -> bool:
 
 def read(content: bytes) -> list[Statement]:
     """Raises `BadStatement`."""
+    if b"\x00" in content:
+        raise BadStatement("not CODA: it holds what is no text")
     lines = _Lines(content.decode("windows-1252", errors="replace"))
     try:
         found = coda.CODA(lines).statements
+        lines.close()
+        return [_checked(one, frame) for one, frame in zip(found, lines.frames, strict=True)]
     except BadStatement:
         raise
     except _FAULTS as fault:
         raise BadStatement(f"line {lines.number}: {_said(fault)}") from fault
-    lines.close()
-    return [_checked(one, frame) for one, frame in zip(found, lines.frames, strict=True)]
 
 
 @dataclass
