@@ -403,6 +403,23 @@ async def test_numbers_of_people_that_a_payer_writes_down_are_masked(
     assert found["remittance"] == "voor 85.**.**-***.28 op BE68 **** **** 7034 van mij"
 
 
+async def test_whose_money_is_looked_for_by_name_or_number_sees_by_whom(town: Town, account: Account) -> None:
+    looks = "{ viewer { accessLog(first: 50) { nodes { service actor { name } } } } }"
+    ways = (
+        ("query($v: String!) { bankEntries(filter: {text: $v}) { totalCount } }", "gezocht-op-naam"),
+        ("query($v: String!) { bankEntries(filter: {reference: $v}) { totalCount } }", ""),
+        ("query($v: ID!) { node(id: $v) { id } }", ""),
+    )
+    for ask, given in ways:
+        dossier, reference, amount = await _to_pay(town)
+        paid = line(amount, reference=reference, name=given.upper() or "PEETERS AN")
+        (found,) = await account.tells(paid, form="camt08")
+        before = str(await town.ask(dossier.who, looks))
+        await town.ask(SECOND, ask, v=given or (found["id"] if "node" in ask else reference))
+        after = str(await town.ask(dossier.who, looks))
+        assert ("Farah Benali" in before, "Farah Benali" in after) == (False, True), ask
+
+
 async def test_movements_are_found_by_words_days_and_direction(town: Town, account: Account) -> None:
     await account.tells(line("8.08", text="Zeldzaam WOORD", name="ÉÉN"), line("-8.08", text="x"))
     for given, count in (

@@ -27,7 +27,7 @@ from loket.api.mapping import table_name
 from loket.api.naming import read_id
 from loket.api.reads import LARGEST_PAGE
 from loket.api.rendering import plain
-from loket.api.visibility import of_cases
+from loket.api.visibility import of_all_books, of_cases
 
 _WRITE = """
     INSERT INTO accesslog
@@ -49,6 +49,11 @@ _BY_WORD = """
     SELECT t.person_id, c.procedure_key, c.id FROM invoice t JOIN "case" c ON c.id = t.case_id
      WHERE (t.number = ANY(%(words)s::text[]) OR t.reference = ANY(%(words)s::text[])) AND {invoice}
 """
+_OF_ENTRIES = """
+    SELECT c.person_id, c.procedure_key, c.id
+      FROM bankentry t LEFT JOIN payment p ON p.id = t.payment_id LEFT JOIN payout o ON o.id = t.payout_id
+      JOIN "case" c ON c.id = coalesce(p.case_id, o.case_id)"""
+"""Of whom a movement on the account is, once it is matched."""
 _BY_ID = """
     SELECT t.person_id, t.procedure_key, t.id FROM "case" t WHERE t.id = ANY(%(ids)s::uuid[]) AND {case}
      UNION ALL
@@ -60,6 +65,7 @@ _BY_ID = """
     SELECT a.person_id, a.procedure_key, NULL FROM application a JOIN document t ON t.application_id = a.id
      WHERE t.case_id IS NULL AND t.id = ANY(%(ids)s::uuid[]) AND {document}
 """
+_BY_ENTRY = f" UNION ALL {_OF_ENTRIES} WHERE t.id = ANY(%(ids)s::uuid[]) AND {{bankentry}}"
 _PART = """
      UNION ALL
     SELECT c.person_id, c.procedure_key, c.id FROM {table} t JOIN "case" c ON c.id = t.case_id
@@ -70,9 +76,15 @@ _BY_DRAFT = """
     SELECT t.person_id, t.procedure_key, c.id FROM application t LEFT JOIN "case" c ON c.application_id = t.id
      WHERE t.id = ANY(%(drafts)s::uuid[]) AND {application}
 """
-_SEARCHED = 'SELECT t.person_id, t.procedure_key, t.id FROM "case" t WHERE {conditions} LIMIT {most}'
-_SEARCHES = frozenset({"search", "reference", "applicantName"})
-"""Conditions on cases that name somebody."""
+_SEARCHED = {
+    "CaseFilter": 'SELECT t.person_id, t.procedure_key, t.id FROM "case" t',
+    "BankEntryFilter": _OF_ENTRIES,
+}
+_SEARCHES = {
+    "cases": ("CaseFilter", of_cases, frozenset({"search", "reference", "applicantName"})),
+    "bankEntries": ("BankEntryFilter", of_all_books, frozenset({"text", "reference"})),
+}
+"""Of a list its filter, its policy, and the conditions that name somebody."""
 
 
 @dataclass
@@ -82,7 +94,7 @@ class _Looks:
     words: list[str] = field(default_factory=list)
     ids: list[UUID] = field(default_factory=list)
     drafts: list[UUID] = field(default_factory=list)
-    searches: list[dict[str, Any]] = field(default_factory=list)
+    searches: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def add(self, *ids: str) -> None:
         found = [read_id(one) for one in ids]
@@ -150,8 +162,8 @@ class LoggedSchema(Schema):
                 looks.words.append(given["number"])
             elif name == "invoices" and filter.get("reference"):
                 looks.words.append(filter["reference"])
-            elif name == "cases" and any(filter.get(one) for one in _SEARCHES):
-                looks.searches.append(filter)
+            elif name in _SEARCHES and any(filter.get(one) for one in _SEARCHES[name][2]):
+                looks.searches.append((name, filter))
             elif name in {"node", "nodes"}:
                 looks.add(*given.get("ids", [given.get("id", "")]))
             elif name == "tasks" and filter.get("case"):
@@ -176,8 +188,8 @@ class LoggedSchema(Schema):
                 await connection.execute(statements.by_id, given)
             if looks.drafts:
                 await connection.execute(statements.by_draft, given)
-            for filter in looks.searches:
-                looked, values = self._searched(filter, viewer)
+            for name, filter in looks.searches:
+                looked, values = self._searched(name, filter, viewer)
                 await connection.execute(_WRITE.format(looked=looked), given | values)
 
     def _of_scope(self, scope: Scope) -> "_Statements":
@@ -196,23 +208,27 @@ class LoggedSchema(Schema):
             ]
             self._by_scope[scope] = _Statements(
                 by_word=_WRITE.format(looked=_BY_WORD.format_map(seen)),
-                by_id=_WRITE.format(looked=_BY_ID.format_map(seen) + "".join(parts)),
+                by_id=_WRITE.format(looked=(_BY_ID + _BY_ENTRY).format_map(seen) + "".join(parts)),
                 by_draft=_WRITE.format(looked=_BY_DRAFT.format_map(seen)),
             )
         return self._by_scope[scope]
 
-    def _searched(self, filter: Mapping[str, Any], viewer: Caller) -> tuple[str, dict[str, Any]]:
-        """Whose cases a search finds, as the list itself finds them."""
+    def _searched(
+        self, list_name: str, filter: Mapping[str, Any], viewer: Caller
+    ) -> tuple[str, dict[str, Any]]:
+        """Whose cases, or money, a search finds: as the list itself finds them."""
+        kind, policy, _ = _SEARCHES[list_name]
         values: dict[str, Any] = {}
-        conditions = [of_cases(viewer.scope).format(t="t", viewer=_VALUES)]
-        known = self.map.filters["CaseFilter"]
+        conditions = [policy(viewer.scope).format(t="t", viewer=_VALUES)]
+        known = self.map.filters[kind]
         for number, (name, given) in enumerate(filter.items()):
             if given is None:
                 continue
             wanted = _key(given, known[name].by_id) if known[name].by_id else plain(given)
             values[f"given{number}"] = wanted
             conditions.append(known[name].sql.format(t="t", value=f"%(given{number})s", viewer=_VALUES))
-        return _SEARCHED.format(conditions=" AND ".join(conditions), most=LARGEST_PAGE), values
+        where = " AND ".join(conditions)
+        return f"{_SEARCHED[kind]} WHERE {where} LIMIT {LARGEST_PAGE}", values
 
     def _asked(self, running: Running) -> Iterator[tuple[str, dict[str, Any]]]:
         """The root fields that are really read, wherever in the document they stand, with their arguments."""
