@@ -26,10 +26,11 @@ from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
 from loket import migrations, records, revisions, supervisor
+from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, Database, after_commit
 from loket.installation import SANDBOX_PORTS, InstallationError, free_ports, prepare, sandbox_urls
 from loket.postgres import InUseError, Postgres, PostgresError, hold, places
-from loket.settings import Settings
+from loket.settings import Settings, SettingsError
 
 TABLE = "CREATE TABLE kept (number int)"
 
@@ -464,6 +465,24 @@ def test_without_the_sandbox_no_system_is_connected(tmp_path: Path) -> None:
     settings = prepare(tmp_path, {}, sandbox=False).settings
     assert (settings.acmidm.issuer, settings.worldline.api_secret) == ("", "")
     assert Path(settings.acmidm.private_key_file).exists()
+
+
+async def test_production_does_not_start_with_a_secret_that_was_copied_from_a_sandbox(tmp_path: Path) -> None:
+    theirs = prepare(tmp_path / "sandbox", {}, sandbox=True)
+    in_its_file = (tmp_path / "sandbox" / "sandbox.env").read_text("ascii")
+    secret = ("_SECRET", "_SECRET_KEY", "_TOKEN", "_PASSWORD")
+    names = [line.partition("=")[0] for line in in_its_file.splitlines()]
+    names = [one for one in names if one.endswith(secret)]
+    assert len(names) == 10
+    for name in names:
+        copied = {
+            name: theirs.environment[name],
+            "LOKET_PRODUCTION": "1",
+            "LOKET_DATABASE_URL": "postgresql://x",
+        }
+        settings = Settings.from_environment({"LOKET_SECRET_KEY": "ab" * 32} | copied)
+        with pytest.raises(SettingsError, match=f"{name}: a secret of the sandbox"):
+            Loket(settings)
 
 
 def test_every_address_of_the_sandbox_is_a_setting_that_exists() -> None:

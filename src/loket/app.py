@@ -17,7 +17,7 @@ from loket.database import Database
 from loket.definition import Definition
 from loket.feed import Feed
 from loket.settings import PaymentModule as ModuleName
-from loket.settings import Settings, SettingsError
+from loket.settings import Settings, SettingsError, sandbox_secrets
 from loket.systems.accounting import Accounting
 from loket.systems.acmidm import AcmIdm, MachineTokens, TokenFacts
 from loket.systems.dosis import Dosis
@@ -126,8 +126,8 @@ def load_procedures(settings: Settings) -> Mapping[tuple[str, int], Definition]:
 
 
 def connect(settings: Settings, database: Database) -> Systems:
-    """Raises `SettingsError` for a payment module that is chosen and not set, or set with a known secret."""
-    _payable(settings)
+    """Raises `SettingsError` for a payment module that is chosen, not set; for a secret that others know."""
+    _check_secrets(settings)
     acmidm = settings.acmidm
     dosis = MachineTokens(acmidm, token_url=settings.dosis.token_url, scope=settings.dosis.scope)
     notificaties = MachineTokens(
@@ -155,9 +155,11 @@ def connect(settings: Settings, database: Database) -> Systems:
     )
 
 
-def _payable(settings: Settings) -> None:
+def _check_secrets(settings: Settings) -> None:
     if not settings.production:
         return
+    if known := sandbox_secrets(settings):
+        raise SettingsError(f"{', '.join(known)}: a secret of the sandbox, in production")
     sips = settings.sips
     if settings.payment_module is ModuleName.SIPS and not (sips.url and sips.office_url and sips.secret_key):
         needed = "LOKET_SIPS_URL, LOKET_SIPS_OFFICE_URL and LOKET_SIPS_SECRET_KEY are needed"

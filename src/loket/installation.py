@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from joserfc.jwk import RSAKey
 
-from loket.settings import LAST_PORT, Settings
+from loket.settings import LAST_PORT, OF_THE_SANDBOX, Settings
 from loket.settings import port as port_of
 
 API_PORT = 8000
@@ -188,23 +188,27 @@ def _first_sandbox(home: Path, environment: Mapping[str, str]) -> None:
             "LOKET_SANDBOX_PORT": port,
             "LOKET_WORLDLINE_MERCHANT_ID": "LINDEBEKE",
             "LOKET_WORLDLINE_API_KEY_ID": secrets.token_hex(8).upper(),
-            "LOKET_WORLDLINE_API_SECRET": secrets.token_urlsafe(32),
+            "LOKET_WORLDLINE_API_SECRET": _secret(),
             "LOKET_WORLDLINE_WEBHOOK_KEY_ID": secrets.token_hex(8),
-            "LOKET_WORLDLINE_WEBHOOK_SECRET": secrets.token_urlsafe(32),
+            "LOKET_WORLDLINE_WEBHOOK_SECRET": _secret(),
             "LOKET_SIPS_MERCHANT_ID": "002001000000002",
-            "LOKET_SIPS_SECRET_KEY": secrets.token_urlsafe(32),
-            "LOKET_ACCOUNTING_TOKEN": secrets.token_urlsafe(24),
-            "LOKET_ACCOUNTING_HOOK_SECRET": secrets.token_urlsafe(32),
-            "LOKET_PLANNING_TOKEN": secrets.token_urlsafe(24),
-            "LOKET_PLANNING_HOOK_SECRET": secrets.token_urlsafe(32),
+            "LOKET_SIPS_SECRET_KEY": _secret(),
+            "LOKET_ACCOUNTING_TOKEN": _secret(),
+            "LOKET_ACCOUNTING_HOOK_SECRET": _secret(),
+            "LOKET_PLANNING_TOKEN": _secret(),
+            "LOKET_PLANNING_HOOK_SECRET": _secret(),
             "LOKET_MINUTES_USER": "loket",
-            "LOKET_MINUTES_PASSWORD": secrets.token_urlsafe(24),
-            "LOKET_MINUTES_HOOK_SECRET": secrets.token_urlsafe(32),
+            "LOKET_MINUTES_PASSWORD": _secret(),
+            "LOKET_MINUTES_HOOK_SECRET": _secret(),
             "LOKET_SMS_ACCOUNT_SID": f"AC{secrets.token_hex(16)}",
-            "LOKET_SMS_AUTH_TOKEN": secrets.token_hex(16),
+            "LOKET_SMS_AUTH_TOKEN": _secret(),
             **kept,
         },
     )
+
+
+def _secret() -> str:
+    return OF_THE_SANDBOX + secrets.token_urlsafe(32)
 
 
 def free_ports(wanted: int, count: int) -> int:

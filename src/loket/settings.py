@@ -374,6 +374,8 @@ class Settings:
         return settings
 
 
+OF_THE_SANDBOX = "sandbox-"
+"""How every secret begins that Loket and its sandbox know each other by."""
 _OWN = {"LOKET_SANDBOX_PORT", "LOKET_TEST_DATABASE_URL"}
 """Variables that other commands of ours read."""
 _SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
@@ -423,6 +425,18 @@ def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object
         known = kind in (AccountCode, Mailboxes, ServiceAccounts, VatNumber)
         why = fault if known else f"{text!r} is not a {kind.__name__}"
         raise SettingsError(f"{name}: {why}") from fault
+
+
+def sandbox_secrets(settings: _Fields, prefix: str = "LOKET") -> list[str]:
+    """The names of settings that hold a secret of a sandbox's: of any, wherever it was copied from."""
+    found: list[str] = []
+    for one in fields(settings):
+        name, value = f"{prefix}_{one.name.upper()}", getattr(settings, one.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            found += sandbox_secrets(value, name)
+        elif isinstance(value, str) and value.startswith(OF_THE_SANDBOX):
+            found.append(name)
+    return found
 
 
 def port(name: str, text: str, *, row: int = 1) -> int:
