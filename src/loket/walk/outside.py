@@ -4,6 +4,7 @@ Everything here is read from the sandbox's own records or done at its own doors;
 """
 
 import asyncio
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -167,6 +168,16 @@ class Outside:
         """Somebody pays at the bank; accounting finds it in the statement."""
         order = {"reference": reference, "amount": amount, "payerName": payer}
         await self.order("accounting", "/sim/transfer", order)
+
+    async def transfer_in_words(self, text: str, amount: str, persona: str) -> None:
+        """A citizen of the sandbox pays at the bank and types the communication: the statement tells."""
+        await self.order("desk", "/sim/bank/transfers", {"text": text, "amount": amount, "payer": persona})
+
+    async def statement(self, form: str, *, drop: bool = False) -> Json:
+        """The bank writes down what moved since the last time; `drop`: into the folder that Loket watches."""
+        order = json.dumps({"form": form, "drop": drop}).encode()
+        written: Json = await self.send("desk", "/sim/bank/statements", order, "application/json")
+        return written
 
     async def deliver(self, reference: str) -> None:
         """The driver hands over what is booked for a case, with the button at the desk."""

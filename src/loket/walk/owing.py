@@ -1,12 +1,15 @@
 """The ways that money can come otherwise than asked: in part, too much, twice, too late, after a letter."""
 
 from decimal import Decimal
+from typing import Any
 
 from loket.walk.buying import SECOND_REMINDER, booked, from_choice_to_door, pay_online, to_the_door
-from loket.walk.citizen import Citizen
+from loket.walk.citizen import Citizen, WalkFailed
 from loket.walk.expectations import TO_DOOR, TO_PAY, TO_SLOT, Expected, delivered
 from loket.walk.road import post_letters
 from loket.walk.scene import LONG_SECONDS, Ending, Scene, Script
+
+Json = dict[str, Any]
 
 PART = Decimal("10.00")
 """EUR: less than anything that can be ordered with it."""
@@ -137,6 +140,51 @@ async def charged_back(scene: Scene) -> list[Ending]:
     return [(citizen, expected)]
 
 
+async def by_statement(scene: Scene) -> list[Ending]:
+    """Types the structured communication amid other words; finance imports the CODA file of the bank."""
+    citizen = await _who_must_pay(scene)
+    invoice = (await citizen.look())["invoice"]
+    await _types(citizen, f"compostbak {invoice['structuredReference']} dank u")
+    await scene.finance[0].import_statement(await scene.place.outside.statement("coda"))
+    await citizen.happens("PAID")
+    await to_the_door(citizen)
+    return [(citizen, delivered(scene.price))]
+
+
+async def wrong_reference(scene: Scene) -> list[Ending]:
+    """Mistypes the structured communication: finance finds the money, and takes what Loket suggests."""
+    citizen = await _who_must_pay(scene)
+    finance = scene.finance[0]
+    typed = _mistyped((await citizen.look())["invoice"]["structuredReference"])
+    await _types(citizen, typed)
+    await finance.import_statement(await scene.place.outside.statement("camt02"))
+    movement = await citizen.until(
+        lambda: finance.find_movement(typed), "the money among what nobody knows the purpose of"
+    )
+    suggestion = _first_suggestion(movement, citizen.reference)
+    scene.story.tell(
+        "finance", f"finds {typed} open; suggested because of {', '.join(suggestion['reasons'])}"
+    )
+    await finance.match(movement, suggestion)
+    await citizen.happens("PAID")
+    await to_the_door(citizen)
+    return [(citizen, delivered(scene.price))]
+
+
+async def paid_late(scene: Scene) -> list[Ending]:
+    """Pays after the first reminder, which costs nothing; the bank's file lies in the watched folder."""
+    citizen = await _who_must_pay(scene)
+    await scene.operator.fire(citizen.case["id"], "PAYMENT_REMINDER", "five days after the due date")
+    await citizen.happens("PAYMENT_REMINDED")
+    await _types(citizen, (await citizen.look())["invoice"]["structuredReference"])
+    statement = await scene.place.outside.statement("camt08", drop=True)
+    scene.story.tell("bank", f"puts {statement['name']} in the folder that Loket watches")
+    await citizen.happens("PAID", seconds=LONG_SECONDS)
+    await to_the_door(citizen)
+    messages = ["SUBMITTED", "APPROVED", "PAYMENT_REMINDED", "PAID", "PLANNED", "DELIVERED"]
+    return [(citizen, delivered(scene.price, messages=messages))]
+
+
 # --- parts ------------------------------------------------------------------------------------
 
 
@@ -153,6 +201,29 @@ async def _transfers(citizen: Citizen, amount: Decimal) -> None:
     invoice = (await citizen.look())["invoice"] or citizen.case["invoice"]
     await citizen.place.outside.transfer(invoice["structuredReference"], str(amount), citizen.name.upper())
     citizen.story.tell(citizen.label, f"transfers {amount} EUR at the bank")
+
+
+async def _types(citizen: Citizen, text: str) -> None:
+    """Transfers all that is due, with a communication that no machine wrote."""
+    amount = (await citizen.look())["invoice"]["outstanding"]["amount"]
+    await citizen.place.outside.transfer_in_words(text, amount, citizen.persona)
+    citizen.story.tell(citizen.label, f"transfers {amount} EUR at the bank and types “{text}”")
+
+
+def _mistyped(reference: str) -> str:
+    """With another first digit: no structured communication any more, for its check digits do not fit."""
+    at = next(place for place, sign in enumerate(reference) if sign.isdigit())
+    return f"{reference[:at]}{(int(reference[at]) + 1) % 10}{reference[at + 1 :]}"
+
+
+def _first_suggestion(movement: Json, reference: str) -> Json:
+    """Raises `WalkFailed` when what speaks most for it is not the invoice of this case."""
+    suggestions: list[Json] = movement["suggestions"]
+    if not suggestions or suggestions[0]["caseReference"] != reference:
+        raise WalkFailed(f"for {movement['remittance']} Loket suggests {suggestions}, not {reference}")
+    if "ALMOST_REFERENCE" not in suggestions[0]["reasons"]:
+        raise WalkFailed(f"one digit was mistyped, and Loket does not say so: {suggestions[0]}")
+    return suggestions[0]
 
 
 async def _is_given_back(citizen: Citizen) -> None:
@@ -172,12 +243,15 @@ async def _is_given_back(citizen: Citizen) -> None:
 
 # fmt: off
 VARIANTS: dict[str, Script] = {
-    "part-then-rest": part_then_rest,
-    "overpaid":       overpaid,
-    "paid-twice":     paid_twice,
-    "paid-too-late":  paid_too_late,
-    "default-notice": default_notice,
-    "credited":       credited,
-    "charged-back":   charged_back,
+    "part-then-rest":  part_then_rest,
+    "overpaid":        overpaid,
+    "paid-twice":      paid_twice,
+    "paid-too-late":   paid_too_late,
+    "default-notice":  default_notice,
+    "credited":        credited,
+    "charged-back":    charged_back,
+    "by-statement":    by_statement,
+    "wrong-reference": wrong_reference,
+    "paid-late":       paid_late,
 }
 # fmt: on

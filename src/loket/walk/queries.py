@@ -143,6 +143,25 @@ mutation Credit($id: ID!, $input: InvoiceCreditInput!, $idempotencyKey: String!)
     creditNote {{ number amount {{ amount }} }} {ERRORS}
   }}
 }}"""
+IMPORT_STATEMENT = f"""
+mutation ImportStatement($input: BankStatementInput!, $idempotencyKey: String!) {{
+  bankStatementImport(input: $input, idempotencyKey: $idempotencyKey) {{
+    imported statements {{ number format }} warnings {ERRORS}
+  }}
+}}"""
+OPEN_MOVEMENTS = """
+query OpenMovements($text: String!) {
+  bankEntries(first: 10, filter: {status: OPEN, text: $text}) { nodes {
+    id version amount { amount } remittance counterpartyName
+    suggestions { invoiceId invoiceNumber caseReference reasons }
+  } }
+}"""
+MATCH = f"""
+mutation Match($id: ID!, $input: PaymentMatchInput!, $idempotencyKey: String!, $expectedVersion: Int) {{
+  paymentMatch(id: $id, input: $input, idempotencyKey: $idempotencyKey, expectedVersion: $expectedVersion) {{
+    entry {{ status }} {ERRORS}
+  }}
+}}"""
 
 # --- staff ------------------------------------------------------------------------------------
 

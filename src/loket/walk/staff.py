@@ -204,6 +204,33 @@ class Servant:
             "finance", f"makes credit note {payload['creditNote']['number']}: {amount} EUR, {reason}"
         )
 
+    # ------------------------------------------------------------------ the bank
+
+    async def import_statement(self, statement: Json) -> None:
+        """Bring in a file of the bank."""
+        wish = {"name": statement["name"], "content": statement["content"]}
+        await self.client.do(
+            "bankStatementImport", queries.IMPORT_STATEMENT, input=wish, idempotencyKey=uuid4().hex
+        )
+        self.story.tell("finance", f"imports {statement['name']}: {statement['lines']} movement(s)")
+
+    async def find_movement(self, text: str) -> Json | None:
+        """Money of which Loket does not know by itself what it is for."""
+        found = (await self.client.ask(queries.OPEN_MOVEMENTS, text=text))["bankEntries"]["nodes"]
+        return next((one for one in found if text in one["remittance"]), None)
+
+    async def match(self, movement: Json, suggestion: Json) -> None:
+        """Say that this money pays the invoice that is suggested."""
+        await self.client.do(
+            "paymentMatch",
+            queries.MATCH,
+            id=movement["id"],
+            input={"invoiceId": suggestion["invoiceId"]},
+            idempotencyKey=uuid4().hex,
+            expectedVersion=movement["version"],
+        )
+        self.story.tell("finance", f"says that it pays invoice {suggestion['invoiceNumber']}")
+
     # ------------------------------------------------------------------ post
 
     async def make_batch(self) -> tuple[Json | None, bytes]:
