@@ -156,6 +156,18 @@ async def test_what_the_module_pays_back_after_somebody_did_by_hand_is_asked_bac
     assert await _differences(town, dossier) == []
 
 
+async def test_money_that_a_person_must_look_at_is_not_settled_by_the_end_of_a_case(town: Town) -> None:
+    dossier, invoice = await _bill(town)
+    await dossier.calm()
+    await WORLDLINE.tell(town.served, WORLDLINE.paid(dossier.reference, "7777777777"))
+    told = {"entryId": str(decode_id(invoice, "Invoice")), "reason": "Ramingsnummer is afgesloten"}
+    assert (await books(town.served, "entry.rejected", told)).status_code == 204
+    page = await dossier.goes_to_pay()
+    await WORLDLINE.tell(town.served, WORLDLINE.charged_back(page, dossier.reference))
+    await town.does(dossier.who, "caseWithdraw", id=dossier.id)
+    assert {"PAYMENT_UNMATCHED", "ENTRY_REJECTED", "CHARGED_BACK"} <= set(await dossier.tasks())
+
+
 # ── comparing ─────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -30,6 +30,9 @@ from loket.work import Work
 _STILL_TO_DO = frozenset(
     {
         "REFUND_DUE",
+        "CHARGED_BACK",
+        "PAYMENT_UNMATCHED",
+        "ENTRY_REJECTED",
         "REVIEW_REQUESTED",
         "DELIVERED_UNEXPECTEDLY",
         "RECOVERY",
