@@ -68,6 +68,7 @@ def _of_the_college(told: Json) -> None:
         messages[event] = _message("Er is nieuws", "Kijk in uw dossier.")
     messages["PAID_OUT"] = _message("Betaald", "Wij stortten {granted}.")
     messages["ACCOUNT_NEEDED"] = _message("Uw rekening", "{reason} Antwoord voor {answer_by}.")
+    messages["DECISION_WITHDRAWN"] = _message("Ingetrokken", "De beslissing geldt niet meer. {reason}")
     messages["DECISION_ON_AGENDA"] = _message("Op de agenda", "{body} vergadert op {meeting_on}.")
 
 
@@ -802,12 +803,18 @@ async def test_what_a_body_took_is_not_drafted_anew_before_the_second_signature(
     assert (await dossier.read(fields="status"))["status"] == "AWAITING_DECISION", "one person is one"
 
 
+WITHDRAWN = "decision { withdrawnReason } messages(first: 50) { nodes { about body } }"
+
+
 async def test_a_draft_is_taken_from_its_agenda_and_goes_there_anew(town: Town) -> None:
     dossier = await _prepared(town)
     await _sent(town, dossier)
     why = {"reason": "Er ontbreekt een stuk."}
     await town.does(HANDLER, "decisionWithdraw", caseId=dossier.id, input=why)
     assert await _is(dossier, "WITHDRAWN")
+    assert (await dossier.read(fields=WITHDRAWN))["decision"]["withdrawnReason"] == why["reason"]
+    mine = await dossier.read(dossier.who, WITHDRAWN)
+    assert why["reason"] not in str(mine), "who applied hears what is decided, not what is proposed"
     await town.does(HANDLER, "decisionPrepare", caseIds=[dossier.id])
     await _sent(town, dossier)
 
@@ -818,6 +825,9 @@ async def test_what_was_granted_goes_back_to_the_decision_until_the_money_went(t
     why = {"reason": "Het bedrag is fout."}
     await town.does(HANDLER, "payoutOrder", caseId=dossier.id)
     await town.does(HANDLER, "decisionWithdraw", caseId=dossier.id, input=why)
+    mine = await dossier.read(dossier.who, WITHDRAWN)
+    assert mine["decision"]["withdrawnReason"] == why["reason"]
+    assert f"De beslissing geldt niet meer. {why['reason']}" in str(mine["messages"])
     case = await dossier.read(fields="status tasks { kind status } payout { status }")
     assert (case["status"], case["payout"]["status"]) == ("AWAITING_DECISION", "CANCELLED")
     assert "DECIDE" in await dossier.tasks()

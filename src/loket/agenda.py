@@ -230,7 +230,8 @@ async def take_back(work: Work, case: Case, decision: Decision, reason: str) -> 
     decision.withdrawn_at, decision.withdrawn_reason = work.now, reason
     await work.disarm(TimerKind.MINUTES_POLL, TimerKind.SUCCESSOR_END, case=case)
     await cases.complete_tasks(work, case, "CONFIRM_DECISION", "NO_SUCCESSOR", "DECISION_UNSIGNED")
-    await cases.record(work, case, EventType.DECISION_WITHDRAWN, data={"reasons": [reason]})
+    told = {"reasons": [reason], "draft": True}
+    await cases.record(work, case, EventType.DECISION_WITHDRAWN, data=told)
 
 
 async def close(work: Work, item: AgendaItem) -> None:

@@ -111,7 +111,8 @@ async def tell(work: Work) -> None:
 
 async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
     definition = work.definition(case)
-    types = [event.type for event in events]
+    # who applied hears what is decided, not why a proposal is put otherwise
+    types = [event.type for event in events if not event.data.get("draft")]
     mapped = [event for event in events if event.type in definition.dosis and not _is_epilogue(event)]
     due = wording.messages_due(definition, types)
     if not mapped and not due:

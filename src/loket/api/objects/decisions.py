@@ -128,7 +128,7 @@ class Decision(Node):
         "Of the signed decision; empty until it is there.", _told("document_sha256")
     )
     withdrawn_at: datetime | None = column("When it was taken back.")
-    withdrawn_reason: str = column("Why it was taken back.")
+    withdrawn_reason: str = expression("Why it was taken back.", _told("withdrawn_reason"))
     decided_by: StaffMember | None = one("Who, where a person did.", on="staff_id")
     document: Document | None = one("The signed decision, for staff.", on="document_id")
     agenda_item: AgendaItem | None = one("Where it stands on the agenda, for staff.", on="agenda_item_id")
