@@ -7,6 +7,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from uuid import uuid5
@@ -389,6 +390,26 @@ async def test_books_are_kept_per_department_and_the_bank_by_who_keeps_those_of_
         ):
             refused = await _refusals(context, name, given | {"idempotencyKey": town.key()})
             assert [one["code"] for one in refused] == ["NOT_ALLOWED"], (roles, name)
+
+
+async def test_an_answer_that_is_repeated_shows_what_may_be_seen_now(town: Town) -> None:
+    """The key is the person's; the department may be another by then."""
+    case = await town.applies("an", cart={"vat": 1})
+    await case.goes_to_pay()
+    invoice = (await case.read("an", "invoice { id }"))["invoice"]["id"]
+    before = somebody_with(town, "LoketFinancien-Milieudienst")
+    assert before.viewer.actor is not None
+    later = replace(
+        before.viewer.actor, departments=departments.departments_of(("LoketFinancien-SocialeDienst",))
+    )
+    after = replace(before, viewer=Caller(town.served.loket, later, "nl"))
+    paid = {"amount": "1.00", "method": "COUNTER", "reference": "kas-9", "valueDate": "2026-11-20"}
+    given = {"invoiceId": invoice, "input": paid, "idempotencyKey": town.key()}
+    asked = document("mutation", "paymentRegister", MUTATIONS["paymentRegister"], given, 2)
+    told = (await answer(before, asked, given))["data"]["paymentRegister"]
+    assert (told["errors"], told["invoice"]["id"]) == ([], invoice)
+    told = (await answer(after, asked, given))["data"]["paymentRegister"]
+    assert (told["payment"], told["invoice"]) == (None, None)
 
 
 # ── what a role says ──────────────────────────────────────────────────────────────────────────────────
