@@ -211,7 +211,7 @@ async def test_a_period_that_is_none_is_refused(town: Town, starts_on: str, ends
 
 # ── anything at all ───────────────────────────────────────────────────────────────────────────────────
 
-CENTS = st.integers(min_value=1, max_value=9_000).map(lambda cents: Decimal(cents) / 100)
+CENTS = st.integers(min_value=1, max_value=9_000).map(lambda cents: Decimal(cents).scaleb(-2))
 ACTIONS = st.one_of(
     st.tuples(st.just("transfers"), CENTS),
     st.tuples(st.just("registers"), CENTS),

@@ -222,8 +222,13 @@ async def test_each_step_offers_staff_what_is_theirs(story: Story) -> None:
     changes = {"DELIVERY_RESCHEDULE", "DELIVERY_CANCEL", "MESSAGE_RESEND"}
     assert step["planned"].actions[HANDLER] == handling | changes
     assert step["delivered"].actions[HANDLER] == {"CASE_REOPEN", "CASE_ADD_NOTE", "MESSAGE_RESEND"}
-    assert step["to pay"].actions[FINANCE] == {"CASE_ADD_NOTE", "PAYMENT_REGISTER"}
-    assert step["to choose"].actions[FINANCE] == {"CASE_ADD_NOTE"}
+    assert step["to pay"].actions[FINANCE] == {
+        "CASE_ADD_NOTE",
+        "INVOICE_CREDIT",
+        "INVOICE_WRITE_OFF",
+        "PAYMENT_REGISTER",
+    }
+    assert step["to choose"].actions[FINANCE] == {"CASE_ADD_NOTE", "INVOICE_CREDIT"}
     assert step["to choose"].actions[DRIVER] == {"CASE_ADD_NOTE"}
     assert step["planned"].actions[DRIVER] == {
         "CASE_ADD_NOTE",

@@ -280,7 +280,18 @@ async def _invoiced(world: Served) -> Invoice:
         )
         session.add(case)
         await session.flush()
-        line = {"description": "Compostbak", "quantity": 1, "unit_amount": "40.00", "amount": "40.00"}
+        line = {
+            "kind": "PRODUCT",
+            "product": "bak",
+            "option": None,
+            "description": "Compostbak",
+            "quantity": 1,
+            "unit_amount": "40.00",
+            "amount": "40.00",
+            "budget_key": {"account": "7010000", "policy_item": "0309"},
+            "vat_rate": "0",
+            "vat_note": None,
+        }
         invoice = Invoice(
             case_id=case.id,
             person_id=actor.id,

@@ -106,7 +106,8 @@ async def test_who_paid_and_is_refused_by_rule_is_paid_back_at_once(town: Town) 
     await dossier.until("INADMISSIBLE")
     await until(lambda: _paid_back(dossier))
     assert await dossier.entries() == [
-        ("INVOICE", "28.00"), ("PAYMENT", "28.00"), ("CREDIT_NOTE", "28.00"), ("REFUND", "28.00"),
+        ("INVOICE", "28.00"), ("PAYMENT", "28.00"), ("CREDIT_NOTE", "28.00"), ("REFUND_DUE", "28.00"),
+        ("REFUND", "28.00"),
     ]  # fmt: skip
     (letter,) = [one for one in await dossier.letters() if "niet behandelen" in one["subject"]]
     assert "U betaalde al € 28,00" in _plain(letter)
@@ -153,7 +154,7 @@ async def test_what_was_delivered_and_never_paid_is_handed_over_for_recovery(tow
     case = await dossier.until("COMPLETED")
     assert case["invoice"]["status"] == "HANDED_OVER"
     (letter,) = [one for one in await dossier.letters() if "nog altijd niet betaald" in one["subject"]]
-    assert "Nog te betalen: € 28,00" in _plain(letter)
+    assert "Nog te betalen: € 33,00" in _plain(letter)  # with the costs of the second reminder
     assert case["invoice"]["structuredReference"] in letter["text"]
     assert await dossier.timers() == set()
 

@@ -160,15 +160,17 @@ def as_json(line: pricing.PricedLine) -> dict[str, Any]:
 
 def with_vat(order: Sequence[Json]) -> list[Json]:
     """The lines with their VAT, also those of an order that was placed before it was kept."""
-    return [
-        {
-            "vat_category": VatCategory.STANDARD if Decimal(line["vat_rate"]) else VatCategory.OUTSIDE_SCOPE,
-            "vat_amount": str(pricing.vat_in(Decimal(line["amount"]), Decimal(line["vat_rate"]))),
-            "vat_code": None,
-            **line,
-        }
-        for line in order
-    ]
+    return [_with_vat(line) for line in order]
+
+
+def _with_vat(line: Json) -> Json:
+    rate = Decimal(line["vat_rate"])
+    return {
+        "vat_category": VatCategory.STANDARD if rate else VatCategory.OUTSIDE_SCOPE,
+        "vat_amount": str(pricing.vat_in(Decimal(line["amount"]), rate)),
+        "vat_code": None,
+        **line,
+    }
 
 
 def goods(case: Case) -> list[dict[str, Any]]:
