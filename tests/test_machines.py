@@ -733,7 +733,8 @@ async def _refund_spot(there: Cases, *, by_transfer: bool = False) -> Spot:
         await there.town.sql(
             "INSERT INTO payout (id, case_id, round, refund_id, kind, status, version, amount, payee,"
             " iban_sealed, iban_masked, remittance, ordered_at, executed_on, reason_code, reason)"
-            " SELECT :payout, refund.case_id, 1, refund.id, 'REFUND', CAST(:status AS text), 1, refund.amount, 'An',"
+            " SELECT :payout, refund.case_id, 1, refund.id, 'REFUND', CAST(:status AS text), 1,"
+            "        refund.amount, 'An',"
             "        paid.iban_sealed, paid.iban_masked, '', now(),"
             "        CASE WHEN CAST(:status AS text) = 'EXECUTED' THEN current_date END, '', ''"
             "   FROM refund, payout AS paid WHERE refund.id = :id AND paid.kind = 'PREMIUM'",
