@@ -356,6 +356,7 @@ async def test_who_withdraws_while_the_money_comes_ends_with_neither_debt_nor_lo
         assert (await dossier.read())["status"] == "WITHDRAWN"
         assert sorted(await dossier.entries()) == [
             ("CREDIT_NOTE", "28.00"), ("INVOICE", "28.00"), ("PAYMENT", "28.00"), ("REFUND", "28.00"),
+            ("REFUND_DUE", "28.00"),
         ]  # fmt: skip
 
 

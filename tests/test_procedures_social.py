@@ -532,7 +532,7 @@ WRONG: dict[str, tuple[tuple[str, str], str, str]] = {
         "articles_granted",
     ),
     "a name on an agenda": (
-        ('"{procedure}: individuele', '"{applicant}: individuele'),
+        ('"Sociale toelage: individuele', '"{applicant}: individuele'),
         "cannot stand here",
         "item_title",
     ),

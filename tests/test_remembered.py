@@ -16,8 +16,8 @@ from graphql import (
 )
 
 SCHEMA = build_schema((Path(__file__).parent.parent / "schema.graphql").read_text())
-OWN_WAY = {"paymentStart"}
-"""Answers with an address, and remembers the payment alone."""
+OWN_WAY = {"paymentStart", "bankStatementImport"}
+"""Answer with an address, and with warnings that are made anew; they remember ids alone."""
 WORDS = {"message", "path", "rule"}
 """Of a refusal, one of many in one answer: written by us, and naming nothing that was given."""
 PLAIN = {"ID", "Boolean", "Int", "Decimal", "DateTime", "Date"}
@@ -52,4 +52,5 @@ def test_an_answer_that_is_remembered_is_of_rows_and_says_nothing_by_itself() ->
     assert len(remembering) > 20
     for name in remembering.keys() - OWN_WAY:
         assert _remembered(remembering[name], name) == []
-    assert _remembered(remembering["paymentStart"], "paymentStart") == ["paymentStart.checkoutUrl: String"]
+    for name, told in (("paymentStart", "checkoutUrl"), ("bankStatementImport", "warnings")):
+        assert _remembered(remembering[name], name) == [f"{name}.{told}: String"]

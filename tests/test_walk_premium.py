@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from loket.walk import arrivals, buying, premium
+from loket.walk import arrivals, buying, owing, premium
 from loket.walk.citizen import Place
 from loket.walk.command import find_place, numbers, walk
 from loket.walk.expectations import Expected, promised
@@ -62,7 +62,7 @@ async def test_who_has_only_an_address_hears_all_by_post(
 
 
 def test_a_procedure_is_walked_by_its_stages() -> None:
-    assert scripts_for({"key": "anything", "stages": list(buying.STAGES)}) == buying.VARIANTS
+    assert scripts_for({"key": "anything", "stages": list(buying.STAGES)}) == buying.VARIANTS | owing.VARIANTS
     assert scripts_for({"key": "anything", "stages": ["SCREENING"]}) == {}
     assert scripts_for({"key": "unheard-of", "stages": list(premium.STAGES)}) == {}
 

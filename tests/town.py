@@ -410,10 +410,13 @@ INVARIANTS = {
         SELECT reference FROM "case" WHERE closed_at IS NULL AND suspensions = '[]'
            AND NOT EXISTS (SELECT FROM timer WHERE timer.case_id = "case".id AND state = 'ARMED')""",
     "an invoice was paid more or less than its payments say": """
-        SELECT invoice.number FROM invoice JOIN payment ON payment.invoice_id = invoice.id
-         WHERE payment.status = 'CAPTURED' AND invoice.status <> 'CREDITED' GROUP BY invoice.id
-        HAVING invoice.paid
-            <> least(invoice.amount + invoice.costs - invoice.credited, sum(payment.amount))""",
+        SELECT invoice.number FROM invoice WHERE invoice.paid <>
+               (SELECT coalesce(sum(p.amount), 0) FROM payment p
+                 WHERE p.invoice_id = invoice.id AND p.status = 'CAPTURED')
+             - (SELECT coalesce(sum(r.amount), 0) FROM refund r JOIN payment p ON p.id = r.payment_id
+                 WHERE p.invoice_id = invoice.id)
+             - (SELECT coalesce(sum(b.counted), 0) FROM chargeback b JOIN payment p ON p.id = b.payment_id
+                 WHERE p.invoice_id = invoice.id AND b.reversed_on IS NULL)""",
     "more went back than came in": """
         SELECT payment.id FROM payment JOIN refund ON refund.payment_id = payment.id
          WHERE refund.status <> 'FAILED' GROUP BY payment.id HAVING sum(refund.amount) > payment.amount""",
