@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ Json = dict[str, Any]
 
 CHANNELS = {"MBP": "Mijn Burgerprofiel", "EMAIL": "e-mail", "SMS": "text message"}
 OPEN = ("PENDING", "PARKED", "IN_DOUBT")
+ENDED = ("COMPLETED", "WITHDRAWN", "CANCELLED", "INADMISSIBLE")
 
 
 @dataclass
@@ -66,6 +68,19 @@ async def settle(citizen: Citizen, operator: Servant, *, seconds: float) -> None
         raise WalkFailed(f"{failed}\n{told_of(effects)}") from None
 
 
+async def _stays_registered(citizen: Citizen, status: str) -> bool:
+    """Whether MAGDA keeps the citizen registered; that ends with the person's last case, after it."""
+
+    async def gone() -> bool:
+        return not await citizen.place.outside.is_registered(citizen.insz)
+
+    if status not in ENDED:
+        return not await gone()
+    with suppress(WalkFailed):
+        await citizen.until(gone, "the end of the registration at MAGDA")
+    return not await gone()
+
+
 async def _receipts(citizen: Citizen) -> bool:
     """Whether the phone company has said of each text message that it arrived."""
     said = await _said(citizen)
@@ -100,7 +115,7 @@ async def look_everywhere(citizen: Citizen, operator: Servant) -> Found:
         entries=await outside.entries(ogm) if ogm else [],
         bookings=await outside.bookings(reference),
         checkouts=await outside.checkouts(reference),
-        registered=await outside.is_registered(citizen.insz),
+        registered=await _stays_registered(citizen, case["status"]),
         timeline=[one["id"] for one in timeline],
         happened=[one["type"] for one in timeline],
         payouts=await offices.payouts(outside, reference),
@@ -150,7 +165,7 @@ def _case(found: Found, expected: Expected) -> list[str]:
         faults.append(f"the case is {case['status']}, not {expected.status}")
     if sorted(found.tasks) != sorted(expected.open_tasks):
         faults.append(f"waiting for a person: {found.tasks}, expected {list(expected.open_tasks)}")
-    if expected.status in ("COMPLETED", "WITHDRAWN", "CANCELLED", "INADMISSIBLE"):
+    if expected.status in ENDED:
         if case["invoice"] and case["invoice"]["status"] not in ("PAID", "CREDITED"):
             faults.append(f"an ended case has an invoice that is {case['invoice']['status']}")
         if found.registered:
