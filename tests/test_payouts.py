@@ -11,7 +11,7 @@ from hypothesis.strategies import integers, lists
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases
+from loket import cases, rebooking
 from loket.api.naming import decode_id
 from loket.effects import carry_out
 from loket.numbers import shared
@@ -495,10 +495,12 @@ async def _refund(dossier: Dossier) -> str:
     return str((await dossier.read(fields="refunds { status }"))["refunds"][0]["status"])
 
 
-async def _refunded_by_transfer(town: Town, refund: str) -> None:
+async def _refunded_by_transfer(town: Town, refund: str) -> str:
     account = {"iban": IBAN, "payee": "An Peeters"}
     told = await town.does(FINANCE, "refundOrder", "payout { id }", id=refund, input=account)
-    await town.does(SECOND, "payoutApprove", id=told["payout"]["id"])
+    payout: str = told["payout"]["id"]
+    await town.does(SECOND, "payoutApprove", id=payout)
+    return payout
 
 
 # ── what accounting will not take ─────────────────────────────────────────────────────────────────────
@@ -656,6 +658,32 @@ async def test_a_refund_by_transfer_is_booked_where_the_invoice_was(town: Town) 
     await _refunded_by_transfer(town, refund)
     await until(lambda: _stands(town, dossier, ["ACCEPTED"]))
     assert await _booked(town, dossier) == [[(BINS, "28.00")]]
+
+
+async def test_a_refund_by_transfer_whose_entry_was_lost_is_booked_again_out_of_the_bank(town: Town) -> None:
+    """Not out of the payment module, which paid nothing back; and accounting, which paid, is not told."""
+    dossier, refund = await _refund_failed(town)
+    payout = await _refunded_by_transfer(town, refund)
+    await until(lambda: _stands(town, dossier, ["ACCEPTED"]))
+    await _bank_does(town, payout, "execute")
+    await until(lambda: _is_done(dossier))
+    entry = "SELECT id FROM journalentry WHERE type = 'REFUND' AND subject_id = :id"
+    id = decode_id(refund, "Refund")
+    await town.sql(f"DELETE FROM journalline WHERE entry_id IN ({entry})", id=id)  # noqa: S608  # ours
+    await town.sql("DELETE FROM journalentry WHERE type = 'REFUND' AND subject_id = :id", id=id)
+    async with town.served.loket.work(the_system()) as work:
+        case = await cases.get(work, decode_id(dossier.id, "Case"))
+        await rebooking.book(work, case, "REFUND", id)
+    rows = await town.sql(
+        "SELECT e.state, l.account FROM journalentry e JOIN journalline l ON l.entry_id = e.id"
+        " WHERE e.type = 'REFUND' AND e.subject_id = :id ORDER BY l.position",
+        id=id,
+    )
+    assert [(row.state, row.account) for row in rows] == [("KNOWN", "REFUNDABLE"), ("KNOWN", "BANK")]
+
+
+async def _is_done(dossier: Dossier) -> bool:
+    return await _refund(dossier) == "DONE"
 
 
 @given(

@@ -3,11 +3,13 @@
 from typing import TypeVar
 from uuid import UUID
 
-from sqlmodel import SQLModel
+from sqlalchemy import select
+from sqlmodel import SQLModel, col
 
 from loket import bookkeeping, payout_lines
 from loket.bookkeeping import Posting, moved
 from loket.errors import ErrorCode, Refused
+from loket.lifecycle import PayoutStatus
 from loket.orders import net_lines
 from loket.records import (
     Case,
@@ -55,16 +57,26 @@ async def book(work: Work, case: Case, type: str, subject_id: UUID) -> None:
             postings = moved(to, LedgerAccount.RECEIVABLE, payment.amount)
             name = payment.provider_payment_id or str(payment.id)
             await _write(work, case, kind, subject_id, postings, await _invoice(work, payment.id), name)
-        case EntryType.REFUND_DUE | EntryType.REFUND:
+        case EntryType.REFUND_DUE:
+            refund = await _get(work, Refund, subject_id)
+            postings = moved(LedgerAccount.RECEIVABLE, LedgerAccount.REFUNDABLE, refund.amount)
+            invoice = await _invoice(work, refund.payment_id)
+            await _write(work, case, kind, subject_id, postings, invoice, str(refund.id))
+        case EntryType.REFUND:
             refund = await _get(work, Refund, subject_id)
             payment = await _get(work, Payment, refund.payment_id)
-            postings = (
-                moved(LedgerAccount.RECEIVABLE, LedgerAccount.REFUNDABLE, refund.amount)
-                if kind is EntryType.REFUND_DUE
-                else moved(LedgerAccount.REFUNDABLE, bookkeeping.MONEY_AT[payment.method], refund.amount)
-            )
-            await _write(
-                work, case, kind, subject_id, postings, await _invoice(work, payment.id), str(refund.id)
+            # a payout left the bank whatever way the money had come, and accounting carried it out itself
+            by_payout = await _went_by_payout(work, refund)
+            out_of = LedgerAccount.BANK if by_payout else bookkeeping.MONEY_AT[payment.method]
+            await bookkeeping.book(
+                work,
+                case,
+                kind,
+                subject_id,
+                moved(LedgerAccount.REFUNDABLE, out_of, refund.amount),
+                document_number=refund.provider_refund_id or str(refund.id),
+                invoice=await _invoice(work, payment.id),
+                known=by_payout,
             )
         case EntryType.CHARGEBACK:
             taken = await _get(work, Chargeback, subject_id)
@@ -98,6 +110,15 @@ async def _write(
     await bookkeeping.book(
         work, case, kind, subject_id, postings, document_number=number, invoice=invoice, journal=journal
     )
+
+
+async def _went_by_payout(work: Work, refund: Refund) -> bool:
+    found = await work.session.scalar(
+        select(col(Payout.id))
+        .where(col(Payout.refund_id) == refund.id, col(Payout.status) == PayoutStatus.EXECUTED)
+        .limit(1)
+    )
+    return found is not None
 
 
 async def _invoice(work: Work, payment_id: UUID) -> Invoice:
