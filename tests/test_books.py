@@ -203,7 +203,12 @@ async def test_what_only_a_person_can_settle_asks_how(town: Town) -> None:
 
 @pytest.mark.parametrize(
     ("starts_on", "ends_on"),
-    [("2026-05-02", "2026-05-01"), ("2020-01-01", "2026-01-01"), ("2026-01-01", "2100-01-01")],
+    [
+        ("2026-05-02", "2026-05-01"),
+        ("2020-01-01", "2026-01-01"),
+        ("2026-01-01", "2100-01-01"),
+        ("0001-01-01", "0001-02-01"),
+    ],
 )
 async def test_a_period_that_is_none_is_refused(town: Town, starts_on: str, ends_on: str) -> None:
     refusal = await town.refused(FINANCE, "reconciliationRun", **{"from": starts_on, "to": ends_on})

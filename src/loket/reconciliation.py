@@ -39,6 +39,8 @@ from loket.work import Work
 
 LONGEST_DAYS = 366
 """Of a period that is compared in one go."""
+EARLIEST = date(2000, 1, 1)
+"""There were no books here before; and the first days of the calendar have no day before them."""
 DAILY_DAYS = 35
 """The daily reconciliation looks back over more than a month: money is told late."""
 BANK_DAYS = 5
@@ -68,8 +70,11 @@ async def start(work: Work, starts_on: date, ends_on: date) -> Reconciliation:
     """Begin to compare what happened from `starts_on` to `ends_on`, both included; a worker goes on.
 
     Raises:
-        Refused: VALIDATION for a period that ends before it starts, lies in the future, or is too long.
+        Refused: VALIDATION for a period that ends before it starts, is too long, lies in the future or
+            before `EARLIEST`.
     """
+    if starts_on < EARLIEST:
+        raise Refused(ErrorCode.VALIDATION, path=["from"], reason=f"not before {EARLIEST}")
     if not starts_on <= ends_on <= work.today:
         raise Refused(ErrorCode.VALIDATION, path=["to"], reason="not before the first day, not after today")
     if (ends_on - starts_on).days > LONGEST_DAYS:
