@@ -57,7 +57,10 @@ class Account:
 async def imports(town: Town, content: bytes, **more: str) -> Json:
     file = {"name": "dag.txt", "content": base64.b64encode(content).decode()}
     fields = "imported warnings statements { id number openCount }"
-    return await town.tries(FINANCE, "bankStatementImport", fields, input=file, **more)
+    payload = await town.tries(FINANCE, "bankStatementImport", fields, input=file, **more)
+    # the worker may have a movement in its hands, for which the import does not wait
+    await town.sql("SELECT FROM bankentry FOR UPDATE")
+    return payload
 
 
 async def entries(town: Town, statement: str) -> list[Json]:
