@@ -5,11 +5,13 @@ procedures stands there; nothing of it stands in the code. Here is only the shap
 `publishing` reads a file and checks that it makes sense as a whole.
 """
 
+from loket.definition.afterwards import Renewal, Validity
 from loket.definition.blueprint import Phase
 from loket.definition.catalogue import (
     BudgetKey,
     Catalogue,
     FirstUnitDiscount,
+    Free,
     Maximum,
     Option,
     Price,
@@ -17,6 +19,7 @@ from loket.definition.catalogue import (
     Vat,
     VatCategory,
 )
+from loket.definition.conditions import CoApplicant, Duplicate
 from loket.definition.dosis import DOSIS_CODES, DOSIS_PHASES, DosisRow
 from loket.definition.form import PREFILL_SOURCES, Form, Json, Prefill
 from loket.definition.grants import Adviser, Benefit, Check, DocumentKind, Figure, ReferenceDate, Window
@@ -62,6 +65,7 @@ __all__ = [
     "Buyer",
     "Catalogue",
     "Check",
+    "CoApplicant",
     "Contact",
     "Days",
     "DecidingBody",
@@ -72,10 +76,12 @@ __all__ = [
     "DocumentKind",
     "DosisRow",
     "Drafts",
+    "Duplicate",
     "Eur",
     "Figure",
     "FirstUnitDiscount",
     "Form",
+    "Free",
     "Information",
     "Json",
     "Key",
@@ -92,6 +98,7 @@ __all__ = [
     "Product",
     "ReferenceDate",
     "Reminder",
+    "Renewal",
     "Retention",
     "Rule",
     "Rules",
@@ -100,6 +107,7 @@ __all__ = [
     "Term",
     "Text",
     "Texts",
+    "Validity",
     "Vat",
     "VatCategory",
     "Window",

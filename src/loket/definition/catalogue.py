@@ -101,10 +101,26 @@ class FirstUnitDiscount(Shape):
         return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
 
 
+class Free(Shape):
+    """Who pays nothing, or not for all of it (vrijstelling)."""
+
+    key: Key
+    title: Text
+    """Stands on the invoice beside what it takes off."""
+    when: Annotated[str, Field(min_length=1, max_length=600)]
+    """CEL over the facts. What is in doubt is not free."""
+    products: tuple[Key, ...] = ()
+    """Of which products; empty: all but deposits."""
+    units: Annotated[int | None, Field(gt=0, le=1000)] = None
+    """Only the first so many units on an application; without it, all of them."""
+
+
 class Product(Shape):
     key: Key
     title: Text
     description: Text | None = None
+    deposit: bool = False
+    """Comes back (waarborg): a sum on the invoice that is released again by `depositReturn`."""
     prices: Annotated[tuple[Price, ...], Field(min_length=1)]
     options: tuple[Option, ...] = ()
     budget_key: BudgetKey
@@ -115,6 +131,10 @@ class Product(Shape):
 
 class Catalogue(Shape):
     products: Annotated[tuple[Product, ...], Field(min_length=1)]
+    free: tuple[Free, ...] = ()
+    deposit_days: Annotated[int, Field(gt=0, le=3650)] = 30
+    """So many days after the case was completed (or its validity ended) a person is asked what becomes of a
+    deposit that was not released yet."""
 
     def find(self, key: str) -> Product | None:
         return next((product for product in self.products if product.key == key), None)

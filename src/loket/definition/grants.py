@@ -53,6 +53,9 @@ class DocumentKind(Shape):
     title: Text
     description: Text | None = None
     """When it is needed, and what must stand in it."""
+    required: Annotated[str | None, Field(max_length=600)] = None
+    """CEL over the facts: whether it must be there when the application is handed in. Where that cannot be
+    told yet, it need not."""
 
 
 class Adviser(Shape):

@@ -61,6 +61,14 @@ PLACEHOLDERS: dict[str, str] = {
     "paid_on": "day of payment (date)",
     "adviser": "who is asked for advice",
     "link_account": "page to give another account",
+    "co_applicant": "name of the co-applicant",
+    "valid_from": "first day on which it holds (date)",
+    "valid_until": "last day on which it holds (date)",
+    "deposit": "what of a deposit is released (amount)",
+    "kept": "what of a deposit is kept (amount)",
+    "link_draft": "page of the draft that was opened to ask it again",
+    "link_confirm": "page on which a co-applicant confirms",
+    "link_experience": "page to say how it went",
 }
 """What a text can name between braces, and what it stands for."""
 
@@ -89,7 +97,17 @@ LINKS = frozenset(name for name in PLACEHOLDERS if name.startswith("link_"))
 
 class Button(Shape):
     label: Text
-    link: Literal["link_case", "link_pay", "link_slots", "link_answer", "link_review", "link_account"]
+    link: Literal[
+        "link_case",
+        "link_pay",
+        "link_slots",
+        "link_answer",
+        "link_review",
+        "link_account",
+        "link_draft",
+        "link_confirm",
+        "link_experience",
+    ]
 
 
 class Message(Shape):

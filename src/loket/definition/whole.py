@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import Field, PrivateAttr
 
+from loket.definition.afterwards import Renewal, Validity
 from loket.definition.blueprint import Phase
 from loket.definition.catalogue import Catalogue
+from loket.definition.conditions import CoApplicant, Duplicate
 from loket.definition.dosis import DosisRow
 from loket.definition.form import Form
 from loket.definition.grants import Adviser, Benefit, Check, DocumentKind, Figure, ReferenceDate, Window
@@ -68,6 +70,10 @@ class Definition(Shape):
     form: Form
     catalogue: Catalogue | None = None
     window: Window | None = None
+    co_applicant: CoApplicant | None = None
+    duplicates: tuple[Duplicate, ...] = ()
+    validity: Validity | None = None
+    renewal: Renewal | None = None
     reference_date: ReferenceDate = ReferenceDate()
     tables: dict[str, tuple[Figure, ...]] = Field(default_factory=dict)
     """Amounts and thresholds with the days on which they hold; rules read `tables.key`; by reference date."""

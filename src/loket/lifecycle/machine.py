@@ -78,6 +78,7 @@ class Machine(Generic[State, Verb]):
 
 SYSTEM = frozenset({Role.SYSTEM})
 APPLICANTS = frozenset({Role.APPLICANT, Role.HANDLER})
+CO_APPLICANTS = frozenset({Role.CO_APPLICANT})
 HANDLERS = frozenset({Role.HANDLER})
 RULES = frozenset({Role.HANDLER, Role.SYSTEM})
 CITIZENS = frozenset({Role.APPLICANT, Role.HANDLER, Role.SYSTEM})

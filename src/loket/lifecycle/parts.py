@@ -9,6 +9,7 @@ from loket.lifecycle.machine import (
     BODIES,
     BOOKKEEPERS,
     CITIZENS,
+    CO_APPLICANTS,
     FIELD_TEAM,
     HANDLERS,
     MONEY,
@@ -28,6 +29,14 @@ class ApplicationStatus(StrEnum):
     SUBMITTED = "SUBMITTED"
     EXPIRED = "EXPIRED"
     DISCARDED = "DISCARDED"
+
+
+class CoApplicationStatus(StrEnum):
+    ASKED = "ASKED"
+    CONFIRMED = "CONFIRMED"
+    REFUSED = "REFUSED"
+    LAPSED = "LAPSED"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class CheckStatus(StrEnum):
@@ -193,6 +202,15 @@ APPLICATION = Machine[ApplicationStatus, PartAction]("application", (
     Step(ApplicationStatus.DRAFT, PartAction.EXPIRE,  ApplicationStatus.EXPIRED,   SYSTEM),
 ), frozenset({ApplicationStatus.DRAFT}), (
     Wait(ApplicationStatus.DRAFT, TimerKind.DRAFT_END, "the draft expires"),
+))
+
+CO_APPLICATION = Machine[CoApplicationStatus, PartAction]("co-application", (
+    Step(CoApplicationStatus.ASKED, PartAction.CONFIRM,  CoApplicationStatus.CONFIRMED, CO_APPLICANTS),
+    Step(CoApplicationStatus.ASKED, PartAction.REFUSE,   CoApplicationStatus.REFUSED,   CO_APPLICANTS),
+    Step(CoApplicationStatus.ASKED, PartAction.LAPSE,    CoApplicationStatus.LAPSED,    RULES),
+    Step(CoApplicationStatus.ASKED, PartAction.WITHDRAW, CoApplicationStatus.WITHDRAWN, SYSTEM),
+), frozenset({CoApplicationStatus.ASKED}), (
+    Wait(CoApplicationStatus.ASKED, TimerKind.CO_APPLICANT_END, "it lapses; the rules decide on that"),
 ))
 
 INVOICE = Machine[InvoiceStatus, PartAction]("invoice", (
@@ -403,6 +421,7 @@ PAYOUT = Machine[PayoutStatus, PartAction]("payout", (
 
 PARTS: tuple[
     Machine[ApplicationStatus, PartAction]
+    | Machine[CoApplicationStatus, PartAction]
     | Machine[InvoiceStatus, PartAction]
     | Machine[PaymentStatus, PartAction]
     | Machine[RefundStatus, PartAction]
@@ -417,6 +436,7 @@ PARTS: tuple[
     ...,
 ] = (
     APPLICATION,
+    CO_APPLICATION,
     CHECK,
     ADVICE,
     DECISION,

@@ -16,6 +16,7 @@ from loket.records.bookkeeping import (
 from loket.records.cases import Case, Check, Decision, Event, Note, Quota, QuotaClaim, Task, case_number
 from loket.records.deliveries import Booking, Delivery, Slot
 from loket.records.effects import Attempt, Effect, IdempotentRequest, Inbox, Lane, Message, SystemState, Timer
+from loket.records.figures import Experience, Feeling, Figure, Follower, LeadTime, PhaseVisit
 from loket.records.kinds import (
     ActorKind,
     CalendarState,
@@ -59,6 +60,7 @@ from loket.records.premiums import (
     Payout,
     PayoutKind,
 )
+from loket.records.procedures import CoApplication, Likeness, ProcedureVersion
 from loket.records.sources import AccessLog, FeedEpoch, MagdaRegistration, MagdaUse
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "Channel",
     "Chargeback",
     "Check",
+    "CoApplication",
     "ContactCode",
     "CreditNote",
     "Decision",
@@ -95,7 +98,11 @@ __all__ = [
     "EntryState",
     "EntryType",
     "Event",
+    "Experience",
     "FeedEpoch",
+    "Feeling",
+    "Figure",
+    "Follower",
     "IdempotentRequest",
     "Inbox",
     "Invoice",
@@ -104,11 +111,13 @@ __all__ = [
     "JournalLine",
     "Json",
     "Lane",
+    "LeadTime",
     "LedgerAccount",
     "Letter",
     "LetterBatch",
     "LetterStatus",
     "LetterWay",
+    "Likeness",
     "MagdaRegistration",
     "MagdaUse",
     "Message",
@@ -120,6 +129,8 @@ __all__ = [
     "Payout",
     "PayoutKind",
     "Person",
+    "PhaseVisit",
+    "ProcedureVersion",
     "Quota",
     "QuotaClaim",
     "Reconciliation",

@@ -41,6 +41,7 @@ class Case(SQLModel, table=True):
         Index("case_updated", "updated_at", "id"),
         Index("case_reference_begins", "reference", postgresql_ops={"reference": "text_pattern_ops"}),
         Index("case_overdue", "due_on", "id", postgresql_where=text("overdue")),
+        Index("case_valid", "valid_until", "id", postgresql_where=text("valid_until IS NOT NULL")),
     )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
@@ -74,6 +75,12 @@ class Case(SQLModel, table=True):
     outcome: str | None = None
     household_index: bytes | None = Field(default=None, sa_type=Bytes, index=True)
     facts: Json = Field(default_factory=dict, sa_column=json_column("{}"))
+    valid_from: date | None = None
+    """First day on which what was granted holds; of a completed case."""
+    valid_until: date | None = None
+    """Last day; the case stays completed after it."""
+    renewal_id: UUID | None = Field(default=None, foreign_key="application.id")
+    """The draft that was opened to ask it again."""
     closed_at: datetime | None = Field(default=None, sa_type=Instant)
     updated_at: datetime = Field(sa_type=Instant)
 

@@ -75,6 +75,7 @@ enumeration(
     Role,
     {
         "APPLICANT": "Who applied.",
+        "CO_APPLICANT": "Who must confirm what somebody else handed in.",
         "HANDLER": "Case handler (dossierbehandelaar).",
         "FIELD_WORKER": "Hands over the goods.",
         "FINANCE": "Financial service.",
@@ -100,6 +101,12 @@ enumeration(
     {
         "ANSWER": "The applicant's answer.",
         "ANSWER_REMINDER": "A reminder to answer.",
+        "CO_APPLICANT_REMINDER": "A reminder for the co-applicant.",
+        "CO_APPLICANT_END": "The end of waiting for the co-applicant.",
+        "VALIDITY_REMINDER": "Word that what was granted ends soon.",
+        "VALIDITY_END": "The end of what was granted.",
+        "RENEWAL": "When it is asked whether it is wanted again.",
+        "DEPOSIT_END": "When a person is asked what becomes of a deposit.",
         "ADVICE_REMINDER": "A reminder for an adviser.",
         "ADVICE_END": "The end of waiting for advice.",
         "MINUTES_POLL": "Asking the minutes system what became of an item.",

@@ -1,0 +1,98 @@
+"""Figures of the live blueprint: counted as events come by, never looked for afterwards."""
+
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, PrimaryKeyConstraint
+from sqlmodel import Field, SQLModel
+
+from loket.records.kinds import Instant, Xid8, one_of
+
+
+class Feeling(StrEnum):
+    """How a citizen found a phase (beleving)."""
+
+    HAPPY = "HAPPY"
+    NEUTRAL = "NEUTRAL"
+    UNHAPPY = "UNHAPPY"
+
+
+class Follower(SQLModel, table=True):
+    """How far somebody has read the events; moved in the transaction that uses them."""
+
+    name: str = Field(primary_key=True)
+    xid: int = Field(sa_column=Column(Xid8, nullable=False))
+    seq: int = Field(sa_type=BigInteger)
+
+
+class PhaseVisit(SQLModel, table=True):
+    """That a case is in a phase of its blueprint, or was; of several visits the first and the last word."""
+
+    __table_args__ = (PrimaryKeyConstraint("case_id", "phase"),)
+
+    case_id: UUID = Field(foreign_key="case.id")
+    phase: str
+    """Key in the definition."""
+    entered_at: datetime = Field(sa_type=Instant)
+    left_at: datetime | None = Field(default=None, sa_type=Instant)
+    """None: it is there now."""
+
+
+class Figure(SQLModel, table=True):
+    """What happened in one phase of one procedure on one day in Belgium."""
+
+    __table_args__ = (PrimaryKeyConstraint("procedure_key", "phase", "day"),)
+
+    procedure_key: str
+    phase: str
+    """Empty: the case as a whole."""
+    day: date
+    cases_in: int = 0
+    cases_out: int = 0
+    transitions: int = 0
+    """Changes of status."""
+    by_hand: int = 0
+    """Of these, made by staff."""
+    effects_done: int = 0
+    effects_retried: int = 0
+    effects_parked: int = 0
+    messages_sent: int = 0
+    messages_failed: int = 0
+    overdue: int = 0
+    """Terms that lapsed."""
+    happy: int = 0
+    neutral: int = 0
+    unhappy: int = 0
+
+
+class LeadTime(SQLModel, table=True):
+    """How many cases left a phase on a day after about so long: a histogram on a logarithmic scale."""
+
+    __table_args__ = (
+        PrimaryKeyConstraint("procedure_key", "phase", "day", "bucket"),
+        CheckConstraint("cases >= 0", name="leadtime_cases"),
+    )
+
+    procedure_key: str
+    phase: str
+    """Empty: the case as a whole."""
+    day: date
+    bucket: int
+    cases: int = 0
+
+
+class Experience(SQLModel, table=True):
+    """What a citizen said of a phase; once per case and phase."""
+
+    __table_args__ = (
+        PrimaryKeyConstraint("case_id", "phase"),
+        Index("experience_newest", "procedure_key", "rated_at"),
+    )
+
+    case_id: UUID = Field(foreign_key="case.id")
+    phase: str
+    procedure_key: str
+    feeling: Feeling = Field(sa_type=one_of(Feeling))
+    remark: str = ""
+    rated_at: datetime = Field(sa_type=Instant)
