@@ -14,8 +14,11 @@ class Price(Shape):
     """An amount, VAT included, on every day from `from` to `to`, both included."""
 
     valid_from: Annotated[date, Field(alias="from")]
+    """First day."""
     valid_to: Annotated[date | None, Field(alias="to")] = None
+    """Last day; without it, until the next row or for good."""
     amount: Eur
+    """In euro, VAT included."""
 
     def holds(self, on: date) -> bool:
         return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
@@ -25,9 +28,13 @@ class Option(Shape):
     """What can be ordered with a product."""
 
     key: Key
+    """Name of the option among those of its product."""
     title: Text
+    """What the citizen reads; stands on the invoice."""
     description: Text | None = None
+    """What it is for."""
     prices: Annotated[tuple[Price, ...], Field(min_length=1)]
+    """What one costs, day by day without a gap."""
     per_unit: Annotated[int, Field(gt=0, le=100)] = 1
     """At most so many with each unit of the product."""
 
@@ -40,6 +47,7 @@ class BudgetKey(Shape):
     policy_item: str
     """Beleidsitem."""
     action: str | None = None
+    """Actie of the long-term plan, where it belongs to one."""
     estimate: str | None = None
     """Raming."""
 
@@ -50,6 +58,7 @@ class VatCategory(StrEnum):
     OUTSIDE_SCOPE = "O"
     """A municipality that acts as a public authority (artikel 6 van het Btw-wetboek): a retribution."""
     EXEMPT = "E"
+    """Exempt, with the reason why."""
     STANDARD = "S"
     """At a rate above zero, whichever."""
 
@@ -67,6 +76,7 @@ class Vat(Shape):
     """What of a price is VAT. Without a word: outside its scope, or with a rate: taxed at that."""
 
     category: VatCategory = VatCategory.OUTSIDE_SCOPE
+    """O outside its scope, E exempt, S taxed."""
     rate: Annotated[Decimal, Field(ge=0, le=100, decimal_places=2)] = Decimal(0)
     """In per cent, contained in the price."""
     exemption_reason: Text | None = None
@@ -84,7 +94,9 @@ class Vat(Shape):
 
 class Maximum(Shape):
     quantity: Annotated[int, Field(gt=0, le=1000)]
+    """At most so many units of the product."""
     per: Literal["household"] = "household"
+    """All persons of one domicile together."""
     period: Literal["year", "ever"] = "year"
     """year: the calendar year of submission."""
 
@@ -93,9 +105,13 @@ class FirstUnitDiscount(Shape):
     """The first unit that a household ever orders of a product is so much cheaper."""
 
     amount: Eur
+    """So much less, in euro."""
     per: Literal["household"] = "household"
+    """All persons of one domicile together."""
     valid_from: Annotated[date, Field(alias="from")]
+    """First day."""
     valid_to: Annotated[date | None, Field(alias="to")] = None
+    """Last day; without it, for good."""
 
     def holds(self, on: date) -> bool:
         return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
@@ -105,6 +121,7 @@ class Free(Shape):
     """Who pays nothing, or not for all of it (vrijstelling)."""
 
     key: Key
+    """Name of the exemption; stays the same over versions."""
     title: Text
     """Stands on the invoice beside what it takes off."""
     when: Annotated[str, Field(min_length=1, max_length=600)]
@@ -117,21 +134,32 @@ class Free(Shape):
 
 class Product(Shape):
     key: Key
+    """Name of the product: orders and rules (`household.ordered_ever.key`) use it."""
     title: Text
+    """What the citizen reads; stands on the invoice."""
     description: Text | None = None
+    """What it is, and for whom."""
     deposit: bool = False
     """Comes back (waarborg): a sum on the invoice that is released again by `depositReturn`."""
     prices: Annotated[tuple[Price, ...], Field(min_length=1)]
+    """What one costs, day by day without a gap while the procedure is valid."""
     options: tuple[Option, ...] = ()
+    """What can be ordered with it."""
     budget_key: BudgetKey
+    """Where accounting books it."""
     vat: Vat = Vat()
+    """What of the price is VAT. Without VAT there must be an `exemption_reason`."""
     maximum: Maximum | None = None
+    """At most so many; rules read `quota.within_maximum`."""
     first_unit_discount: FirstUnitDiscount | None = None
+    """What a household's first unit ever is cheaper."""
 
 
 class Catalogue(Shape):
     products: Annotated[tuple[Product, ...], Field(min_length=1)]
+    """What can be ordered."""
     free: tuple[Free, ...] = ()
+    """Who pays nothing, or not for all of it."""
     deposit_days: Annotated[int, Field(gt=0, le=3650)] = 30
     """So many days after the case was completed (or its validity ended) a person is asked what becomes of a
     deposit that was not released yet."""

@@ -24,6 +24,7 @@ class CoApplicant(Shape):
     email_field: Pointer | None = None
     """Where in the answers their e-mail address stands; who gave us one before is written to there."""
     answer_within_days: Annotated[int, Field(gt=0, le=365)] = 14
+    """After so many days without an answer it lapses."""
     reminder_days: tuple[Days, ...] = ()
     """So many days after the question."""
 
@@ -38,6 +39,7 @@ class Duplicate(Shape):
     key: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
     """With underscores: rules read it as `duplicates.key`."""
     title: Text
+    """What a handler reads."""
     same: Annotated[tuple[Literal["applicant", "household", "address"] | Pointer, ...], Field(min_length=1)]
     """In what another case is like this one, all of it: of the applicant, the household, the domicile; or
     answers of the form, by where they stand."""

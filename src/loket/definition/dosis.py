@@ -21,7 +21,10 @@ class DosisRow(Shape):
     """What Mijn Burgerprofiel shows after an event."""
 
     code: str
+    """What happened, as DOSIS codes it (VlaamsCode)."""
     phase: str
+    """How far the case is, as DOSIS codes it (VlaamsFase)."""
     action: Text | None = None
     """What the citizen has to do (ActieNodig)."""
     detail: Text | None = None
+    """What the citizen reads beside the status."""

@@ -43,6 +43,7 @@ class Prefill(Shape):
     field: Annotated[str, Field(pattern=r"^(/[^/~]+)+$")]
     """Where in the answers, as a JSON pointer: /applicant/name."""
     source: str
+    """Where it comes from."""
     fallback: str | None = None
     """A second source, for when the first is silent."""
     editable: bool = True
@@ -53,7 +54,10 @@ class Form(Shape):
     """What is asked: JSON Schema 2020-12, how it looks (uiSchema), what fills itself."""
 
     json_schema: Annotated[Json, Field(alias="schema")]
+    """The questions, as JSON Schema; `title` and `description` are what the citizen reads, in Dutch."""
     ui: Json = Field(default_factory=dict)
+    """How they look, in the words of react-jsonschema-form (`ui:order`, `ui:widget`, `ui:readonly`)."""
     prefill: tuple[Prefill, ...] = ()
+    """What is filled in already."""
     translations: dict[Literal["fr", "en", "de"], dict[str, str]] = Field(default_factory=dict)
     """Per language: JSON pointer into the schema → the text in that language."""

@@ -14,8 +14,11 @@ class Figure(Shape):
     """A number of a table, on every day from `from` to `to`, both included."""
 
     valid_from: Annotated[date, Field(alias="from")]
+    """First day."""
     valid_to: Annotated[date | None, Field(alias="to")] = None
+    """Last day; without it, until the next row or for good."""
     value: Annotated[Decimal, Field(max_digits=12, decimal_places=4)]
+    """The number; in CEL a double."""
 
     def holds(self, on: date) -> bool:
         return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
@@ -27,7 +30,9 @@ class Check(Shape):
     key: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
     """With underscores: rules read it as `checks.key`."""
     title: Text
+    """What the handler and the citizen read."""
     service: Literal["social_status", "tax_assessment", "handicap_file"]
+    """Which source is asked: social statuses, the tax assessment, the handicap file."""
     of: Literal["applicant", "children"] = "applicant"
     """children: each child of the household; met when it is met for one of them."""
     statuses: tuple[str, ...] = ()
@@ -50,7 +55,9 @@ class DocumentKind(Shape):
     """A paper that an applicant can add (bewijsstuk)."""
 
     key: Key
+    """Name of the kind; uploads and `checks[].documents` use it."""
     title: Text
+    """What the citizen reads."""
     description: Text | None = None
     """When it is needed, and what must stand in it."""
     required: Annotated[str | None, Field(max_length=600)] = None
@@ -62,8 +69,11 @@ class Adviser(Shape):
     """Whose advice can be asked."""
 
     key: Key
+    """Name of the adviser: rules read it as `advices.key`, so with underscores."""
     title: Text
+    """Who it is, in plain words."""
     kind: Literal["INTERNAL", "EXTERNAL", "MACHINE"]
+    """INTERNAL: signs in to Loket; EXTERNAL: gets a link by e-mail; MACHINE: a check is the answer."""
     email: str | None = None
     """Of an external adviser: where the link goes."""
     department: str | None = None
@@ -71,8 +81,11 @@ class Adviser(Shape):
     check: str | None = None
     """Of a machine: the check that is its answer."""
     question: Text
+    """What is asked."""
     within_days: Annotated[int, Field(gt=0, le=365)] = 14
+    """After so many days without an answer it counts as NO_REACTION."""
     remind_before_days: tuple[Days, ...] = (5, 3, 0)
+    """So many days before that end they are reminded."""
     documents: bool = False
     """Whether the adviser sees the documents of the application."""
 
@@ -81,7 +94,9 @@ class Benefit(Shape):
     """A sum that is granted: once per address or person and year (toelage, premie)."""
 
     key: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
+    """Name of the benefit, with underscores: rules read it as `claims.key`."""
     title: Text
+    """What the citizen reads."""
     per: Literal["address", "applicant", "child"]
     """Of what there is one a year. child: of the child that its check was met for."""
     check: str | None = None
@@ -93,25 +108,33 @@ class Benefit(Shape):
     amounts: Annotated[tuple[Price, ...], Field(min_length=1)]
     """By the reference date."""
     message: Text
+    """Why not, in plain words for the applicant."""
     fact: Text
+    """Motivation in fact where it is refused."""
     legal: Text
+    """Motivation in law: which article says so."""
     granted_fact: Text
     """Motivation in fact where it is granted."""
     budget_key: BudgetKey
+    """Where accounting books it."""
 
 
 class ReferenceDate(Shape):
     """The day on which conditions are looked at, in the year of the application."""
 
     month: Annotated[int, Field(ge=1, le=12)] = 1
+    """1 is January."""
     day: Annotated[int, Field(ge=1, le=28)] = 1
+    """At most 28: it must be there every year."""
 
 
 class Window(Shape):
     """When in the year applications are taken, both days included (MM-DD)."""
 
     opens: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
+    """First day."""
     closes: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
+    """Last day; before `opens` when it goes over the turn of the year."""
 
     def holds(self, on: date) -> bool:
         """A window may go over the turn of the year."""

@@ -11,8 +11,11 @@ class Rule(Shape):
     """A condition in CEL over `rules.Facts`: true is met, false is not met, 'REFER' asks a person."""
 
     key: Key
+    """Name of the rule: a refusal is recorded by it."""
     title: Text
+    """What the rule asks; a handler reads it."""
     when: Annotated[str, Field(min_length=1, max_length=600)]
+    """The condition."""
     message: Text
     """Why not, in plain words for the applicant."""
     fact: Text

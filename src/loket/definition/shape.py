@@ -21,7 +21,9 @@ class MessageChannel(StrEnum):
     MBP = "MBP"
     """Mijn Burgerprofiel, through the Notificaties API."""
     EMAIL = "EMAIL"
+    """By e-mail, for who wants that."""
     SMS = "SMS"
+    """By text message, for who wants that."""
     LETTER = "LETTER"
     """On paper, for who has none of the others."""
 
@@ -36,9 +38,13 @@ class Text(Shape):
     """What people read. Written as a plain string (Dutch) or per language."""
 
     nl: Annotated[str, Field(min_length=1)]
+    """Dutch."""
     en: str | None = None
+    """English."""
     fr: str | None = None
+    """French."""
     de: str | None = None
+    """German."""
 
     @model_validator(mode="before")
     @classmethod

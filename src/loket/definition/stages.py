@@ -15,9 +15,13 @@ class Contact(Shape):
     """Whom a citizen can ask. What is left out is the municipality's own."""
 
     name: str
+    """Service or person."""
     phone: str | None = None
+    """Telephone number."""
     email: str | None = None
+    """E-mail address."""
     website: str | None = None
+    """Web page."""
 
 
 _APPEAL = {
@@ -54,7 +58,9 @@ class Term(Shape):
     """Within how many days after submission there must be a decision."""
 
     days: Annotated[int, Field(gt=0, le=3650)]
+    """So many days."""
     counting: Literal["calendar", "working"] = "calendar"
+    """calendar: every day; working: not on Saturdays, Sundays and public holidays."""
     suspendable: bool = True
     """Whether the clock stops while information is asked (an OCMW's 30 days never stop)."""
     alarm_days: Days = 5
@@ -96,6 +102,7 @@ class DecidingBody(StrEnum):
     COUNCIL = "COUNCIL"
     """Gemeenteraad."""
     VAST_BUREAU = "VAST_BUREAU"
+    """Vast bureau (of the OCMW)."""
     RMW = "RMW"
     """Raad voor maatschappelijk welzijn."""
     BCSD = "BCSD"
@@ -108,6 +115,7 @@ class Agenda(Shape):
     proposing_group: str
     """The service that proposes, by its id in the minutes system."""
     category: str | None = None
+    """Kind of item, by its id in the minutes system."""
     item_title: Text
     """May name {procedure} and {count}; never a person: agendas are published."""
     closed: bool = True
@@ -120,12 +128,14 @@ class Agenda(Shape):
 
 class Decision(Shape):
     by: Literal["rule", "handler"] | DecidingBody
+    """rule: the rules for approval (or the benefits) decide; handler: a person; else the body that does."""
     agenda: Agenda | None = None
     """Needed where a body decides."""
     articles_granted: tuple[Text, ...] = ()
     """The articles of the draft (ontwerpbesluit): may name {amount}, {reference}, {benefits}; never a person
     or an account: those stand in the closed annex alone."""
     articles_refused: tuple[Text, ...] = ()
+    """The same where nothing is granted."""
     notify_within_days: Days = 8
     """After the decision the letter must be on its way within so many days."""
     legal_delivery: bool = False
@@ -189,6 +199,7 @@ class Payment(Shape):
     term_days: Annotated[int, Field(gt=0, le=365)] = 30
     """From invoice to due date."""
     reminders: tuple[Reminder, ...] = ()
+    """In order of days."""
     default_notice: DefaultNotice | None = None
     """After the reminders, before the end."""
     costs_legal_basis: str | None = None
@@ -221,14 +232,17 @@ class Planning(Shape):
     ] = ()
     """Only slots on these days; empty: any day that the planning tool offers."""
     choose_within_days: Annotated[int, Field(gt=0, le=365)] = 14
+    """So many days to choose a slot."""
     reminder_days: Days = 7
     """So many days after the invitation to choose."""
     hold_minutes: Annotated[int, Field(gt=0, le=1440)] = 30
+    """So long a chosen slot is kept while it is confirmed or paid for."""
     otherwise: Literal["first_free"] = "first_free"
     """Who does not choose gets the first free slot, and is told."""
 
 
 class Delivery(Shape):
     missed: Literal["plan_again"] = "plan_again"
+    """Who was not reached chooses another slot."""
     unconfirmed_after_days: Days = 2
     """So many days after a slot without word of the hand-over, a person is asked what happened."""

@@ -97,6 +97,7 @@ LINKS = frozenset(name for name in PLACEHOLDERS if name.startswith("link_"))
 
 class Button(Shape):
     label: Text
+    """What stands on it."""
     link: Literal[
         "link_case",
         "link_pay",
@@ -108,6 +109,7 @@ class Button(Shape):
         "link_confirm",
         "link_experience",
     ]
+    """Where it leads; see the placeholders of the same name."""
 
 
 class Message(Shape):
@@ -119,9 +121,13 @@ class Message(Shape):
     """
 
     subject: Text
+    """Only placeholders that always have a value may stand here."""
     body: Text
+    """For Mijn Burgerprofiel, e-mail and letter."""
     sms: Text
+    """For SMS; short, a line per thing."""
     button: Button | None = None
+    """Where one goes from here."""
     joins: tuple[EventType, ...] = ()
     """Happens it together with one of these, then it is added to that message and not sent apart."""
     joined_subject: Text | None = None
@@ -129,12 +135,17 @@ class Message(Shape):
     replaces: tuple[EventType, ...] = ()
     """Happens it together with one of these, then those are not sent."""
     channels: tuple[MessageChannel, ...] = tuple(MessageChannel)
+    """Over which it may go; the citizen's own choice is among them."""
 
 
 class Texts(Shape):
     """Only the events that stand here produce a message."""
 
     salutation: Text
+    """Above each message."""
     closing: Text
+    """Under each message."""
     sms_opening: Text
+    """Before each SMS: who sends it."""
     messages: dict[EventType, Message]
+    """Per event, what is said."""
