@@ -15,6 +15,7 @@ from sqlmodel import col
 from loket import pricing
 from loket.definition import Definition, Maximum, VatCategory
 from loket.records import Case, Json, Quota, QuotaClaim
+from loket.pricing import cart_lines as cart_lines
 from loket.rules import CartLine
 from loket.terms import BRUSSELS
 from loket.work import Work
@@ -68,10 +69,6 @@ async def give_back(work: Work, case: Case) -> None:
             )
             .values(quantity=Quota.quantity - claim.quantity)
         )
-
-
-def cart_lines(cart: Sequence[Json]) -> list[CartLine]:
-    return [CartLine(line["product"], line["quantity"], line.get("options") or {}) for line in cart]
 
 
 async def _is_counted(work: Work, case: Case) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from typing import Any
 
 from loket.definition import BudgetKey, Definition, Option, Price, Product, Text, Vat
 from loket.errors import ErrorCode
@@ -79,6 +80,11 @@ def price(
             amount = _price(option.prices, on)
             lines.append(_line(LineKind.OPTION, product, option, option.title, quantity, amount))
     return lines
+
+
+def cart_lines(cart: Sequence[Mapping[str, Any]]) -> list[CartLine]:
+    """A cart as an application keeps it."""
+    return [CartLine(line["product"], line["quantity"], line.get("options") or {}) for line in cart]
 
 
 def discount_text(product: Product) -> Text:
