@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import orders
+from loket import pricing
 from loket.definition import Definition
 from loket.lifecycle import AdviceStatus, CheckStatus, Stage
 from loket.records import Advice, Application, Case, Check, Entitlement, Json
@@ -37,7 +37,7 @@ async def facts_of(work: Work, case: Case) -> Facts:
         application=application.answers,
         applicant=_applicant(work, case, reference),
         household=_household(work, case, reference, quota),
-        cart=orders.cart_lines(application.cart),
+        cart=pricing.cart_lines(application.cart),
         quota=Quota(sourced=bool(quota), within_maximum=quota.get("within_maximum")),
         sources_complete=all(fresh(case.facts, part, work.now) for part in ("person", "household")),
         reference_date=reference,

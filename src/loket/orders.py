@@ -14,8 +14,8 @@ from sqlmodel import col
 
 from loket import pricing
 from loket.definition import Definition, Maximum, VatCategory
-from loket.records import Case, Json, Quota, QuotaClaim
 from loket.pricing import cart_lines as cart_lines
+from loket.records import Case, Json, Quota, QuotaClaim
 from loket.rules import CartLine
 from loket.terms import BRUSSELS
 from loket.work import Work
