@@ -7,8 +7,8 @@ import pytest
 
 from loket import cases, sources
 from loket.api.naming import decode_id
-from loket.entitlements import address_line
 from loket.facts import facts_of
+from loket.spelling import address_line
 from loket.work import the_system
 from premiums import written
 from test_assessment import applies, assessed, ended, hears

@@ -280,7 +280,10 @@ def test_what_goes_wrong_with_an_answer_is_not_repeated() -> None:
     assert "36" not in ruling.why
 
 
-NAMES = Names(products=["bak"], tables=["limit"], checks=["income"], advisers=["social"], benefits=["home"])
+NAMES = Names(
+    products=["bak"], tables=["limit"], checks=["income"], advisers=["social"], benefits=["home"],
+    co_applicant=True, duplicates=["same_home"], documents=["plan", "income-proof"],
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -292,6 +295,10 @@ NAMES = Names(products=["bak"], tables=["limit"], checks=["income"], advisers=["
         "tables.limit + 1.0 * household.dependants > tables['limit']",
         "applicant.resident_on_reference_date && applicant.resident_since <= reference_date",
         "household.children.exists(child, child.age_on_reference_date < 18)",
+        "co_applicant == 'CONFIRMED'",
+        "co_applicant in ['CONFIRMED', 'LAPSED']",
+        "!duplicates.same_home",
+        "documents.plan > 0 && documents['income-proof'] <= 3",
     ],
 )
 def test_a_rule_may_speak_of_what_the_procedure_names(when: str) -> None:
@@ -309,6 +316,12 @@ def test_a_rule_may_speak_of_what_the_procedure_names(when: str) -> None:
         ("tables.ceiling > 1.0", "has no 'ceiling'"),
         ("tables['ceiling'] > 1.0", "has no 'ceiling'"),
         ("claims.own == 'FREE'", "has no 'own'"),
+        ("co_applicant == 'AGREED'", "is never 'AGREED'"),
+        ("co_applicant.answer == 'CONFIRMED'", "has no 'answer'"),
+        ("duplicates.home", "has no 'home'; it has: same_home"),
+        ("duplicates.same_home == 'x' ? 1 : 2", "answers int"),
+        ("documents.plans > 0", "has no 'plans'"),
+        ("documents.plan", "answers int"),
         ("checks.income", "answers str"),
         ("answer.found", "unknown fact 'answer'"),
     ],
@@ -318,6 +331,20 @@ def test_a_rule_that_speaks_of_what_is_not_there_is_found_before_it_is_published
 ) -> None:
     faults = faults_of(rule(when), FORM, NAMES)
     assert any(reason in one for one in faults), faults
+
+
+def test_a_rule_speaks_of_a_co_applicant_only_where_somebody_else_must_confirm() -> None:
+    faults = faults_of(rule("co_applicant == 'CONFIRMED'"), FORM, Names())
+    assert any("unknown fact 'co_applicant'" in one for one in faults), faults
+
+
+def test_who_was_not_asked_has_said_nothing() -> None:
+    assert ask("co_applicant == 'CONFIRMED'") is Outcome.REFER
+    assert ask("co_applicant != 'REFUSED'") is Outcome.REFER
+    assert ask("channel != 'COUNTER' || co_applicant == 'CONFIRMED'") is Outcome.MET
+    assert ask("co_applicant == 'CONFIRMED'", replace(RESIDENT, co_applicant="LAPSED")) is Outcome.NOT_MET
+    assert ask("!duplicates.same_home") is Outcome.REFER
+    assert ask("!duplicates.same_home", replace(RESIDENT, duplicates={"same_home": False})) is Outcome.MET
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ The database holds it: of two who claim at the same moment the second waits here
 that it is taken.
 """
 
-import unicodedata
-
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
@@ -13,12 +11,10 @@ from sqlmodel import col
 from loket.definition import Benefit
 from loket.facts import CHECKED_IN, CLAIMED, facts_of, submitted_on
 from loket.lifecycle import CheckStatus
-from loket.records import Case, Check, Entitlement, Json, Person
+from loket.records import Case, Check, Entitlement, Person
 from loket.rules import Facts, Outcome, weigh
+from loket.spelling import address_line
 from loket.work import Work
-
-_HOME = ("street", "number", "box", "postal_code", "nis")
-"""What tells one address from another; the municipality by its code, its name has spellings."""
 
 
 async def claim(work: Work, case: Case) -> None:
@@ -63,18 +59,6 @@ async def release(work: Work, case: Case, *benefits: str) -> None:
 def is_asked(benefit: Benefit, facts: Facts) -> Outcome:
     """Whether this application asks it."""
     return Outcome.MET if benefit.asked is None else weigh(benefit.asked, facts).outcome
-
-
-def address_line(address: Json) -> str:
-    """The same for all spellings of one address."""
-    parts = [_plain(str(address.get(part) or "")) for part in _HOME]
-    parts[2] = parts[2].removeprefix("bus").lstrip("0")
-    return "|".join(parts)
-
-
-def _plain(text: str) -> str:
-    bare = unicodedata.normalize("NFKD", text).casefold()
-    return "".join(one for one in bare if one.isalnum())
 
 
 async def _subject(work: Work, case: Case, benefit: Benefit, facts: Facts) -> bytes | None:

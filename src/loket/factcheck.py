@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from loket.definition import Rule
 from loket.rules import (
     ANSWERS,
+    CO_APPLICANT,
     REFER,
     SPOKEN,
     Address,
@@ -73,11 +74,16 @@ class Names:
     checks: Sequence[str] = ()
     advisers: Sequence[str] = ()
     benefits: Sequence[str] = ()
+    co_applicant: bool = False
+    """Whether somebody else must confirm."""
+    duplicates: Sequence[str] = ()
+    documents: Sequence[str] = ()
 
     def behind(self, fact: str) -> Sequence[str] | None:
         """What stands behind the dot; None for a fact whose members are the same everywhere."""
         named = {
             "tables": self.tables, "checks": self.checks, "advices": self.advisers, "claims": self.benefits,
+            "duplicates": self.duplicates, "documents": self.documents,
         }  # fmt: skip
         return named.get(fact)
 
@@ -128,7 +134,7 @@ def _brief(fault: Exception) -> str:
 
 
 Kind = Any
-"""A type of a fact: a record class, str, list[…], `_Named`, or a JSON Schema (a mapping)."""
+"""A type of a fact: a record class, str, list[…], `_Named`, `_Word`, or a JSON Schema (a mapping)."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,17 @@ class _Named:
     said: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class _Word:
+    """A text that is one of a few."""
+
+    said: Sequence[str]
+
+
+_VALUES: dict[str, Kind] = {"tables": float, "duplicates": bool, "documents": int}
+"""What stands behind the keys of a map; text where nothing is said here."""
+
+
 class _Kinds:
     """The types of the facts, with the form's for `application`."""
 
@@ -148,7 +165,10 @@ class _Kinds:
         self.roots: dict[str, Kind] = {**get_type_hints(Facts), "application": form}
         for fact in self.roots:
             if (keys := names.behind(fact)) is not None:
-                self.roots[fact] = _Named(keys, str if fact in SPOKEN else float, SPOKEN.get(fact, ()))
+                self.roots[fact] = _Named(keys, _VALUES.get(fact, str), SPOKEN.get(fact, ()))
+        self.roots["co_applicant"] = _Word(CO_APPLICANT)
+        if not names.co_applicant:
+            del self.roots["co_applicant"]
         if answer is not None:
             self.roots["answer"] = ANSWERS[answer.service]
             self.statuses = _Named(answer.statuses, bool)
@@ -156,6 +176,8 @@ class _Kinds:
     def members(self, kind: Kind) -> dict[str, Kind] | None:
         """What stands behind a dot; None when anything may."""
         kind = self._resolved(kind)
+        if isinstance(kind, _Word):
+            return {}
         if isinstance(kind, _Named):
             return dict.fromkeys(kind.keys, kind.of)
         if kind is SocialStatusAnswer:
@@ -258,6 +280,8 @@ class _Walk:
 
     def _chain(self, kind: Kind, path: str) -> None:
         """Follow `.member`, `[index]` and at last `.method(` from a fact."""
+        if isinstance(kind, _Word):
+            self._compared(kind.said, path)
         while self._look() in {".", "["}:
             name = self._look(1)
             if self._look() == "[":
@@ -283,7 +307,7 @@ class _Walk:
                     return
                 outer, kind, path = kind, (members or {}).get(name), f"{path}.{name}"
                 if isinstance(outer, _Named) and outer.said:
-                    self._compared(outer, path)
+                    self._compared(outer.said, path)
 
     def _index(self, kind: Kind, path: str) -> None:
         """Read `[…]`; of what the procedure names only the keys that it has."""
@@ -296,12 +320,12 @@ class _Walk:
                 self._faults.append(f"'{path}' has no {text}; it has: {there}")
         self._until("]")
 
-    def _compared(self, kind: _Named, path: str) -> None:
+    def _compared(self, said: Sequence[str], path: str) -> None:
         """With a word that it can never be, it would be a rule that says always the same."""
         group, text = self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else ("", "")
         word = _word(text)
-        if self._look() in {"==", "!="} and group == "string" and word not in kind.said:
-            self._faults.append(f"'{path}' is never '{word}'; it is one of: {', '.join(kind.said)}")
+        if self._look() in {"==", "!="} and group == "string" and word not in said:
+            self._faults.append(f"'{path}' is never '{word}'; it is one of: {', '.join(said)}")
 
 
 def _word(literal: str) -> str:
@@ -334,6 +358,9 @@ def samples(form: Mapping[str, Any], names: Names) -> list[Facts]:
         checks=dict.fromkeys(names.checks, "MET"),
         advices=dict.fromkeys(names.advisers, "POSITIVE"),
         claims=dict.fromkeys(names.benefits, "FREE"),
+        co_applicant="CONFIRMED",
+        duplicates=dict.fromkeys(names.duplicates, False),
+        documents=dict.fromkeys(names.documents, 1),
     )
     elsewhere = replace(
         resident,
@@ -349,6 +376,9 @@ def samples(form: Mapping[str, Any], names: Names) -> list[Facts]:
         checks=dict.fromkeys(names.checks, "NOT_MET"),
         advices=dict.fromkeys(names.advisers, "NEGATIVE"),
         claims=dict.fromkeys(names.benefits, "TAKEN"),
+        co_applicant="REFUSED",
+        duplicates=dict.fromkeys(names.duplicates, True),
+        documents=dict.fromkeys(names.documents, 0),
     )
     return [resident, elsewhere, replace(resident, cart=()), replace(elsewhere, applicant=resident.applicant)]
 

@@ -1,6 +1,7 @@
 """Does what a procedure grants hold together: checks, advice, sums, the body that decides, the payout?"""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 
 from loket.definition import (
@@ -29,6 +30,9 @@ def names_of(definition: Definition) -> Names:
         checks=[one.key for one in definition.checks],
         advisers=[one.key for one in definition.advisers],
         benefits=[one.key for one in definition.benefits],
+        co_applicant=definition.co_applicant is not None,
+        duplicates=[one.key for one in definition.duplicates],
+        documents=[one.key for one in definition.documents],
     )
 
 
@@ -74,7 +78,9 @@ def reference_days(definition: Definition) -> tuple[date, date]:
 # --- checks, advice ---------------------------------------------------------------------------
 
 
-@GRANT.reads("checks", "documents", "form", "tables", "catalogue", "advisers", "benefits")
+@GRANT.reads(
+    "checks", "documents", "form", "tables", "catalogue", "advisers", "benefits", "co_applicant", "duplicates"
+)
 def _checks(definition: Definition) -> Found:
     yield from unique((one.key for one in definition.documents), ("documents",), "key", "document")
     yield from unique((one.key for one in definition.checks), ("checks",), "key", "check")
@@ -101,7 +107,7 @@ def _asks(check: Check, place: Place) -> Found:
 
 def _conditions(check: Check, place: Place, definition: Definition) -> Found:
     """Checks run beside each other, before advice is in: they read none of it, nor one another."""
-    names = Names(products=names_of(definition).products, tables=list(definition.tables))
+    names = replace(names_of(definition), checks=(), advisers=(), benefits=())
     if check.when is not None:
         for reason in faults_in(check.when, definition.form.json_schema, names):
             yield (*place, "when"), reason
@@ -151,6 +157,9 @@ def _advisers(definition: Definition) -> Found:
     "tables",
     "catalogue",
     "advisers",
+    "co_applicant",
+    "duplicates",
+    "documents",
     "valid_from",
     "valid_to",
     "reference_date",

@@ -226,7 +226,10 @@ def _buyer(definition: Definition) -> Found:
 # --- rules ------------------------------------------------------------------------------------
 
 
-@_MAIN.reads("rules", "form", "catalogue", "tables", "checks", "advisers", "benefits")
+@_MAIN.reads(
+    *("rules", "form", "catalogue", "tables", "checks", "advisers", "benefits"),
+    *("co_applicant", "duplicates", "documents"),
+)
 def _rules(definition: Definition) -> Found:
     names = names_of(definition)
     groups = {"screening": definition.rules.screening, "approval": definition.rules.approval}

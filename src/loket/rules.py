@@ -147,6 +147,13 @@ class Facts:
     claims: Mapping[str, str] = field(default_factory=dict)
     """Of each benefit that is asked: FREE when this application has it for the year, TAKEN when another has;
     ABSENT is not known yet."""
+    co_applicant: str | None = None
+    """CONFIRMED, REFUSED or LAPSED; absent where nobody was asked, and until they answered."""
+    duplicates: Mapping[str, bool] = field(default_factory=dict)
+    """Of each likeness that is looked for: whether another case is like this one. Absent in a draft, and
+    while something of it is not known (the household, the domicile, an answer that was not given)."""
+    documents: Mapping[str, int] = field(default_factory=dict)
+    """Of each kind of document that the procedure names, 0 included: how many files were sent in."""
 
 
 # fmt: off
@@ -158,6 +165,8 @@ SPOKEN: dict[str, tuple[str, ...]] = {
 # fmt: on
 """What a rule can read of each; any other state is one of these that is not known yet."""
 _AS_MET = "REPLACED"
+CO_APPLICANT = ("CONFIRMED", "REFUSED", "LAPSED")
+"""What a co-applicant can have said."""
 
 SOURCED = frozenset({"applicant", "household", "quota"})
 """Facts that count only with a source behind them."""
