@@ -98,19 +98,26 @@ async def _check_sources(loket: Loket, effect: Effect) -> Done:
         raise heard.unavailable
 
     async def write(work: Work) -> None:
-        locked = await work.session.get_one(
-            Case, case_id, with_for_update={"key_share": True}, populate_existing=True
-        )
-        person = await work.session.get_one(Person, locked.person_id)
-        before = locked.facts
-        await sources.learn(work, locked, person, heard.answers)
-        if heard.answers.replaced_by is not None:
-            await cases.open_task(work, locked, "NUMBER_REPLACED")
-        await assessment.heed(work, locked, before)
-        await screening.sources_answered(work, locked, heard.answers.complete, heard.code, heard.reference)
-        await checks.sources_heard(work, locked)
+        await sources_told(work, case_id, heard.answers, heard.code, heard.reference)
 
     return Done({"code": heard.code, "reference": heard.reference}, write)
+
+
+async def sources_told(
+    work: Work, case_id: UUID, answers: sources.Answers, code: str, reference: str
+) -> None:
+    """Write down what the sources said of a case, with what follows from it."""
+    locked = await work.session.get_one(
+        Case, case_id, with_for_update={"key_share": True}, populate_existing=True
+    )
+    person = await work.session.get_one(Person, locked.person_id)
+    before = locked.facts
+    await sources.learn(work, locked, person, answers)
+    if answers.replaced_by is not None:
+        await cases.open_task(work, locked, "NUMBER_REPLACED")
+    await assessment.heed(work, locked, before)
+    await screening.sources_answered(work, locked, answers.complete, code, reference)
+    await checks.sources_heard(work, locked)
 
 
 async def _ask_check(loket: Loket, effect: Effect) -> Done:

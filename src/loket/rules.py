@@ -12,6 +12,8 @@ of `matches` take linear time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -276,11 +278,41 @@ class Ruling:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """A condition that somebody asked, and what it came to."""
+
+    expression: str
+    ruling: Ruling
+
+
+_heard: ContextVar[list[Weighed] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def listening() -> Iterator[list[Weighed]]:
+    """All that this task asks of conditions meanwhile, in order: to show what decided."""
+    heard: list[Weighed] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
 def weigh(expression: str, facts: Facts, answer: Answer | None = None) -> Ruling:
     """Ask one condition: of a rule, a check, a benefit. Never raises: what goes wrong is REFER.
 
     With an `answer`, `why` does not repeat anything that was said while evaluating: it could be an income.
     """
+    ruling = _weigh(expression, facts, answer)
+    heard = _heard.get()
+    if heard is not None:
+        heard.append(Weighed(expression, ruling))
+    return ruling
+
+
+def _weigh(expression: str, facts: Facts, answer: Answer | None) -> Ruling:
     try:
         program = compiled(expression)
         unsourced = [
