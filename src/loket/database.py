@@ -23,7 +23,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import NullPool, PoolProxiedConnection
 
 from loket.readers import Readers
 
@@ -213,6 +213,30 @@ class Database:
             async with session.begin():
                 yield session
             self._wake_up(session.info.pop(_WAKE, ()))
+
+    @contextlib.asynccontextmanager
+    async def apart(
+        self, *, statement_timeout_seconds: float, lock_timeout_seconds: float
+    ) -> AsyncIterator[AsyncSession]:
+        """A session on a connection of its own, of which nothing is kept: rolled back whatever happens.
+
+        It wakes nobody, and takes no connection from those who write.
+        """
+        options = (
+            f"{self._arguments['options']} -c statement_timeout={int(statement_timeout_seconds * 1000)}"
+            f" -c lock_timeout={int(lock_timeout_seconds * 1000)}"
+        )
+        engine = create_async_engine(
+            self.url, poolclass=NullPool, connect_args=self._arguments | {"options": options}
+        )
+        try:
+            async with AsyncSession(engine, expire_on_commit=False) as session:
+                try:
+                    yield session
+                finally:
+                    await session.rollback()
+        finally:
+            await engine.dispose()
 
     @contextlib.asynccontextmanager
     async def reader(self) -> AsyncIterator[Reader]:
