@@ -96,10 +96,11 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
         ahead = await session.get(Timer, timer_id)
     if ahead is not None and ahead.kind in ASKING and ahead.case_id is not None:
         await timetable.read_again(loket, ahead.case_id)
-    return await kept_whole(lambda: loket.work(the_system("Timer")), lambda work: _fire_in(work, timer_id))
+    return await kept_whole(lambda: loket.work(the_system("Timer")), lambda work: fire_in(work, timer_id))
 
 
-async def _fire_in(work: Work, timer_id: UUID) -> bool:
+async def fire_in(work: Work, timer_id: UUID) -> bool:
+    """Fire one timer in this work; False as `fire`."""
     key = int.from_bytes(timer_id.bytes[-8:], "big", signed=True)
     if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(key))):
         return False
@@ -224,7 +225,7 @@ async def _draft(work: Work, application_id: UUID) -> Application | None:
 
 
 async def _no_case(_work: Work, _case: Case, _timer: Timer) -> None:
-    """Of a draft, the day's batch and the day's reconciliation: `_fire_in` sees to them."""
+    """Of a draft, the day's batch and the day's reconciliation: `fire_in` sees to them."""
 
 
 ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
