@@ -52,7 +52,8 @@ def written(folder: Path, key: str, changed: Callable[[Json], None] | None = Non
         told.pop(part)
     phases = [one for one in told["phases"] if not {"payment", "delivery"} & set(one.get("stages", ()))]
     phases[-1]["stages"] = STAGES
-    kept = {"SUBMITTED", "INADMISSIBLE", "REJECTED", "APPROVED", "INFORMATION_REQUESTED"}
+    kept = {"SUBMITTED", "INADMISSIBLE", "REJECTED", "APPROVED", "CANCELLED"}
+    kept |= {"INFORMATION_REQUESTED", "INFORMATION_REMINDED"}
     messages = {name: one for name, one in told["texts"]["messages"].items() if name in kept}
     for one in messages.values():
         one.pop("joins", None), one.pop("replaces", None), one.pop("joined_subject", None)

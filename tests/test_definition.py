@@ -243,7 +243,10 @@ CASES = {
         ("application.delivery.place == 'home'", "application.delivery.plaats == 'home'"),
         "no 'plaats'",
     ),
-    "rule type": (("when: cart.size() > 0", "when: cart.size() > '0'"), "fails on complete facts"),
+    "rule type": (
+        ("when: cart.size() > 0", "when: cart.size() > '0'"),
+        "neither more nor less than '0' (text)",
+    ),
     "rule result": (("when: cart.size() > 0", "when: cart.size()"), "not true, false or 'REFER'"),
     "rule twice": (("key: within-maximum", "key: resident"), "stands 2 times"),
     "price overlap": (

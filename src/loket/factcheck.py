@@ -33,6 +33,7 @@ from loket.rules import (
     compiled,
     context,
 )
+from loket.ruletypes import Sort, faults_in_types
 
 MAX_LOOPS = 2
 """How often one rule may go over a list (all, exists, exists_one, filter, map)."""
@@ -113,7 +114,8 @@ def faults_in(
         program = compiled(expression)
     except ValueError as fault:
         return [f"not CEL: {_brief(fault)}"]
-    faults = _Walk(expression, _Kinds(form, names, answer)).faults()
+    kinds = _Kinds(form, names, answer)
+    faults = _Walk(expression, kinds).faults() or faults_in_types(expression, kinds)
     if faults:
         return faults
     for facts in samples(form, names):
@@ -153,8 +155,17 @@ class _Word:
     said: Sequence[str]
 
 
+_CHANNELS = ("ONLINE", "COUNTER")
 _VALUES: dict[str, Kind] = {"tables": float, "duplicates": bool, "documents": int}
 """What stands behind the keys of a map; text where nothing is said here."""
+_SORTS: dict[object, Sort] = {
+    bool: Sort.YES_OR_NO, int: Sort.WHOLE, float: Sort.NUMBER, str: Sort.TEXT, date: Sort.MOMENT,
+}  # fmt: skip
+_OF_ANSWERS = {
+    "boolean": Sort.YES_OR_NO, "integer": Sort.WHOLE, "number": Sort.NUMBER, "string": Sort.TEXT,
+    "array": Sort.LIST, "object": Sort.MAP,
+}  # fmt: skip
+"""By the type of JSON Schema."""
 
 
 class _Kinds:
@@ -166,6 +177,7 @@ class _Kinds:
         for fact in self.roots:
             if (keys := names.behind(fact)) is not None:
                 self.roots[fact] = _Named(keys, _VALUES.get(fact, str), SPOKEN.get(fact, ()))
+        self.roots["channel"] = _Word(_CHANNELS)
         self.roots["co_applicant"] = _Word(CO_APPLICANT)
         if not names.co_applicant:
             del self.roots["co_applicant"]
@@ -204,6 +216,33 @@ class _Kinds:
         """What a loop variable is: entries of a list, keys of a map."""
         kind = self._resolved(kind)
         return self.element(kind) if isinstance(kind, Mapping) or len(get_args(kind)) != 2 else str
+
+    def sort(self, kind: Kind) -> Sort:
+        """As CEL tells values apart; ANY for an answer that may be of several."""
+        kind = self._resolved(kind)
+        if isinstance(kind, _Word):
+            return Sort.TEXT
+        if isinstance(kind, _Named) or (isinstance(kind, type) and is_dataclass(kind)):
+            return Sort.MAP
+        if isinstance(kind, Mapping):
+            values = {_SORTS.get(type(one), Sort.ANY) for one in self.said(kind)}
+            return values.pop() if len(values) == 1 else _OF_ANSWERS.get(str(kind.get("type")), Sort.ANY)
+        origin: object = get_origin(kind)
+        if origin is not None:
+            return Sort.MAP if origin is Mapping else Sort.LIST
+        return _SORTS.get(kind, Sort.ANY)
+
+    def said(self, kind: Kind) -> Sequence[object]:
+        """All that a word can be, or an answer that is chosen from a list; empty when that is open."""
+        kind = self._resolved(kind)
+        if isinstance(kind, _Word):
+            return kind.said
+        if not isinstance(kind, Mapping):
+            return ()
+        if "const" in kind or kind.get("enum"):
+            return [kind["const"]] if "const" in kind else list(kind["enum"])
+        branches = kind.get("oneOf", ())
+        return [one["const"] for one in branches] if all("const" in one for one in branches) else ()
 
     def _resolved(self, kind: Kind) -> Kind:
         if isinstance(kind, UnionType):

@@ -92,3 +92,11 @@ def unique(keys: Iterable[str], place: Place, word: str, what: str) -> Found:
         if key in seen:
             yield (*place, index, word), f"the {what} '{key}' stands twice"
         seen.add(key)
+
+
+def must_name(text: Text, place: Place, names: Iterable[str]) -> Found:
+    """In every language."""
+    for language, one in text.languages().items():
+        for name in names:
+            if f"{{{name}}}" not in one:
+                yield place, f"the text ({language}) must name {{{name}}}"

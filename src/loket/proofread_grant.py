@@ -14,7 +14,7 @@ from loket.definition import (
     Text,
 )
 from loket.factcheck import Asked, Names, faults_in
-from loket.findings import Checklist, Found, Place, placeholders, unique, without_gaps
+from loket.findings import Checklist, Found, Place, must_name, placeholders, unique, without_gaps
 from loket.forms import is_email
 from loket.lifecycle import EventType, Stage
 from loket.proofread_form import field
@@ -328,11 +328,3 @@ def _announces(text: Text, place: Place) -> Found:
         for name in _BEHIND_SIGN_IN:
             if f"{{{name}}}" in one:
                 yield place, f"this only announces ({language}): {{{name}}} stands in the letter"
-
-
-def must_name(text: Text, place: Place, names: Iterable[str]) -> Found:
-    """In every language."""
-    for language, one in text.languages().items():
-        for name in names:
-            if f"{{{name}}}" not in one:
-                yield place, f"the text ({language}) must name {{{name}}}"

@@ -6,7 +6,6 @@ is wrong and why. No I/O.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from datetime import date
 
 from loket.definition import (
@@ -16,147 +15,27 @@ from loket.definition import (
     PLACEHOLDERS,
     Definition,
     Message,
-    Payment,
-    Reminder,
     Vat,
     VatCategory,
 )
 from loket.definition.catalogue import EXEMPT, OUTSIDE_SCOPE
 from loket.factcheck import faults_of
-from loket.findings import Checklist, Found, Place, listed, placeholders, unique, without_gaps
-from loket.lifecycle import FINAL, EventType, Stage, StageOrderError, case_machine
+from loket.findings import Checklist, Found, Place, listed, must_name, placeholders, unique, without_gaps
+from loket.lifecycle import FINAL, EventType, Stage
+from loket.proofread_events import EVENTS
 from loket.proofread_form import FORM, field
-from loket.proofread_grant import GRANT, must_name, names_of
+from loket.proofread_grant import GRANT, names_of
+from loket.proofread_stages import STAGES
 
 _MAIN = Checklist()
 
 
 def proofread(definition: Definition, sections: frozenset[str]) -> Found:
     """Everything that is wrong in the parts named in `sections`."""
-    for needs, check in (*_MAIN.checks, *FORM.checks, *GRANT.checks):
-        if needs <= sections:
-            yield from check(definition)
-
-
-# --- stages, deadlines, phases ----------------------------------------------------------------
-
-
-@_MAIN.reads("valid_from", "valid_to")
-def _validity(definition: Definition) -> Found:
-    if definition.valid_to is not None and definition.valid_to < definition.valid_from:
-        yield ("valid_to",), "valid_to lies before valid_from"
-
-
-@_MAIN.reads("stages")
-def _order(definition: Definition) -> Found:
-    try:
-        case_machine(definition.stages)
-    except StageOrderError as fault:
-        yield ("stages",), str(fault)
-
-
-@_MAIN.reads("stages", "decision", "payment", "planning", "delivery", "catalogue")
-def _settings(definition: Definition) -> Found:
-    needed: dict[Stage, dict[str, object]] = {
-        Stage.DECISION: {"decision": definition.decision},
-        Stage.PAYMENT: {"payment": definition.payment, "catalogue": definition.catalogue},
-        Stage.PLANNING: {"planning": definition.planning},
-        Stage.DELIVERY: {"delivery": definition.delivery, "planning": definition.planning},
-    }
-    for index, stage in enumerate(definition.stages):
-        for section, value in needed.get(stage, {}).items():
-            if value is None:
-                yield ("stages", index), f"the stage '{stage}' needs the part '{section}'"
-
-
-@_MAIN.reads("stages", "screening", "decision", "rules", "benefits")
-def _deciders(definition: Definition) -> Found:
-    if (
-        Stage.SCREENING in definition.stages
-        and definition.screening.by != "handler"
-        and not definition.rules.screening
-    ):
-        yield ("rules",), "screening goes by rule, but there are no rules for screening"
-    by_rule = definition.decision is not None and definition.decision.by == "rule"
-    by_nothing = not definition.rules.approval and not definition.benefits
-    if Stage.DECISION in definition.stages and by_rule and by_nothing:
-        yield ("rules",), "the decision goes by rule, but there are no rules for approval, nor benefits"
-
-
-@_MAIN.reads("term", "information", "payment", "planning")
-def _deadlines(definition: Definition) -> Found:
-    if definition.term.alarm_days >= definition.term.days:
-        yield ("term", "alarm_days"), "the alarm comes before the term begins"
-    for days in definition.information.reminder_days:
-        if days >= definition.information.answer_within_days:
-            yield ("information", "reminder_days"), f"the reminder after {days} days comes too late to answer"
-    payment, planning = definition.payment, definition.planning
-    if payment is not None:
-        yield from _dunning(payment)
-    if planning is not None:
-        if planning.reminder_days >= planning.choose_within_days:
-            yield ("planning", "reminder_days"), "the reminder comes too late to choose"
-        if planning.lead_days >= planning.horizon_days:
-            yield ("planning", "lead_days"), "no slot can be both after lead_days and before horizon_days"
-
-
-def _dunning(payment: Payment) -> Found:
-    base: Place = ("payment", "reminders")
-    days = [reminder.after_days for reminder in payment.reminders]
-    if days != sorted(set(days)):
-        yield base, "reminders stand in order, each day once"
-    if any(day >= payment.unpaid_after_days for day in days):
-        yield base, "a reminder comes after unpaid_after_days"
-    steps: list[tuple[Place, Reminder]] = [((*base, at), one) for at, one in enumerate(payment.reminders)]
-    notice = payment.default_notice
-    if notice is not None:
-        place: Place = ("payment", "default_notice")
-        steps.append((place, notice))
-        if not max(days, default=-1) < notice.after_days < payment.unpaid_after_days:
-            yield (*place, "after_days"), "it comes after the last reminder and before unpaid_after_days"
-    for place, step in steps:
-        if step.cost:
-            yield from without_gaps(step.cost, (*place, "cost"), "cost", step.cost[0].valid_from, date.max)
-    if any(step.cost for _, step in steps) and payment.costs_legal_basis is None:
-        yield ("payment", "costs_legal_basis"), "what is charged for a reminder rests on a regulation: which?"
-
-
-@_MAIN.reads("payment", "texts")
-def _dunning_texts(definition: Definition) -> Found:
-    payment, messages = definition.payment, definition.texts.messages
-    if payment is None:
-        return
-    notice = payment.default_notice
-    wanted: dict[EventType, Sequence[Reminder]] = {
-        EventType.PAYMENT_REMINDED: payment.reminders,
-        EventType.DEFAULT_NOTICE_SENT: (notice,) if notice else (),
-    }
-    for event, steps in wanted.items():
-        place: Place = ("texts", "messages", event)
-        if steps and event not in messages:
-            yield place, f"{event} has no message: whoever must pay must be told"
-        elif steps:
-            cost = ("cost",) if any(step.cost for step in steps) else ()
-            needed = ("outstanding", "iban", "structured_reference", *cost)
-            yield from must_name(messages[event].body, (*place, "body"), needed)
-
-
-@_MAIN.reads("stages", "phases")
-def _phases(definition: Definition) -> Found:
-    yield from unique((phase.key for phase in definition.phases), ("phases",), "key", "phase")
-    if sum(phase.drafts for phase in definition.phases) != 1:
-        yield ("phases",), "exactly one phase has 'drafts: true' (there the application is filled in)"
-    for stage in definition.stages:
-        count = sum(stage in phase.stages for phase in definition.phases)
-        if count != 1:
-            yield (
-                ("phases",),
-                f"the stage '{stage}' belongs to {count or 'no'} phase{'s' * (count > 1)}, not to one",
-            )
-    events = Counter(event for phase in definition.phases for event in phase.events)
-    for event, count in events.items():
-        if count > 1:
-            yield ("phases",), f"the event {event} belongs to {count} phases"
+    for checklist in (STAGES, _MAIN, FORM, GRANT, EVENTS):
+        for needs, check in checklist.checks:
+            if needs <= sections:
+                yield from check(definition)
 
 
 # --- catalogue --------------------------------------------------------------------------------
@@ -305,7 +184,7 @@ def _message(message: Message, place: Place, definition: Definition) -> Found:
                 yield (*place, word), f"{event} has no message"
 
 
-# --- DOSIS, retention -------------------------------------------------------------------------
+# --- DOSIS ------------------------------------------------------------------------------------
 
 _ENDS = frozenset({EventType(status) for status in FINAL})
 
@@ -323,12 +202,3 @@ def _dosis(definition: Definition) -> Found:
         for word in ("action", "detail"):
             if (text := getattr(row, word)) is not None:
                 yield from placeholders(text, (*place, word), PLACEHOLDERS)
-
-
-@_MAIN.reads("retention")
-def _retention(definition: Definition) -> Found:
-    for status in sorted(FINAL - definition.retention.keys()):
-        yield ("retention",), f"how long is a case kept that ended as {status}?"
-    for status in definition.retention:
-        if status not in FINAL:
-            yield ("retention", status), f"{status} is not the end of a case"
