@@ -186,8 +186,9 @@ def upgrade() -> None:
     op.create_table(
         "figure",
         sa.Column("procedure_key", sa.String(), nullable=False),
-        sa.Column("phase", sa.String(), nullable=False),
+        sa.Column("days", sa.Integer(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("phase", sa.String(), nullable=False),
         sa.Column("cases_in", sa.Integer(), nullable=False),
         sa.Column("cases_out", sa.Integer(), nullable=False),
         sa.Column("transitions", sa.Integer(), nullable=False),
@@ -201,11 +202,12 @@ def upgrade() -> None:
         sa.Column("happy", sa.Integer(), nullable=False),
         sa.Column("neutral", sa.Integer(), nullable=False),
         sa.Column("unhappy", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("procedure_key", "phase", "day"),
+        sa.PrimaryKeyConstraint("procedure_key", "days", "day", "phase"),
     )
     op.create_table(
         "follower",
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("xid", Xid8(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
@@ -213,12 +215,13 @@ def upgrade() -> None:
     op.create_table(
         "leadtime",
         sa.Column("procedure_key", sa.String(), nullable=False),
-        sa.Column("phase", sa.String(), nullable=False),
+        sa.Column("days", sa.Integer(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("phase", sa.String(), nullable=False),
         sa.Column("bucket", sa.Integer(), nullable=False),
         sa.Column("cases", sa.Integer(), nullable=False),
         sa.CheckConstraint("cases >= 0", name="leadtime_cases"),
-        sa.PrimaryKeyConstraint("procedure_key", "phase", "day", "bucket"),
+        sa.PrimaryKeyConstraint("procedure_key", "days", "day", "phase", "bucket"),
     )
     op.create_table(
         "coapplication",
@@ -283,7 +286,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("case_id", "phase"),
     )
-    op.create_index("experience_newest", "experience", ["procedure_key", "rated_at"], unique=False)
+    op.create_index(
+        "experience_newest",
+        "experience",
+        ["procedure_key", "phase", "rated_at"],
+        unique=False,
+        postgresql_where=sa.text("remark <> ''"),
+    )
     op.create_table(
         "likeness",
         sa.Column("case_id", sa.Uuid(), nullable=False),
@@ -361,7 +370,7 @@ def downgrade() -> None:
     op.drop_table("phasevisit")
     op.drop_index("likeness_same", table_name="likeness")
     op.drop_table("likeness")
-    op.drop_index("experience_newest", table_name="experience")
+    op.drop_index("experience_newest", table_name="experience", postgresql_where=sa.text("remark <> ''"))
     op.drop_table("experience")
     op.drop_index(op.f("ix_coapplication_person_id"), table_name="coapplication")
     op.drop_table("coapplication")

@@ -1,10 +1,14 @@
-"""Figures of the live blueprint: counted as events come by, never looked for afterwards."""
+"""Figures of the live blueprint: counted as events come by, never looked for afterwards.
+
+They are kept per day, and the same once more per block of 4, 16, 64, 256 and 1,024 days (`figures.BLOCKS`):
+so a period of any length is a few rows.
+"""
 
 from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, PrimaryKeyConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, PrimaryKeyConstraint, text
 from sqlmodel import Field, SQLModel
 
 from loket.records.kinds import Instant, Xid8, one_of
@@ -22,32 +26,37 @@ class Follower(SQLModel, table=True):
     """How far somebody has read the events; moved in the transaction that uses them."""
 
     name: str = Field(primary_key=True)
+    epoch: int = 1
+    """Of the feed: transaction ids of another are not comparable."""
     xid: int = Field(sa_column=Column(Xid8, nullable=False))
     seq: int = Field(sa_type=BigInteger)
 
 
 class PhaseVisit(SQLModel, table=True):
-    """That a case is in a phase of its blueprint, or was; of several visits the first and the last word."""
+    """That a case is in a phase of its blueprint, or was; of several visits the last."""
 
     __table_args__ = (PrimaryKeyConstraint("case_id", "phase"),)
 
     case_id: UUID = Field(foreign_key="case.id")
     phase: str
-    """Key in the definition."""
+    """Key in the definition; empty: the case as a whole."""
     entered_at: datetime = Field(sa_type=Instant)
     left_at: datetime | None = Field(default=None, sa_type=Instant)
     """None: it is there now."""
 
 
 class Figure(SQLModel, table=True):
-    """What happened in one phase of one procedure on one day in Belgium."""
+    """What happened in one phase of one procedure in a block of days in Belgium."""
 
-    __table_args__ = (PrimaryKeyConstraint("procedure_key", "phase", "day"),)
+    __table_args__ = (PrimaryKeyConstraint("procedure_key", "days", "day", "phase"),)
 
     procedure_key: str
+    days: int
+    """The length of the block."""
+    day: date
+    """Its first."""
     phase: str
     """Empty: the case as a whole."""
-    day: date
     cases_in: int = 0
     cases_out: int = 0
     transitions: int = 0
@@ -67,18 +76,22 @@ class Figure(SQLModel, table=True):
 
 
 class LeadTime(SQLModel, table=True):
-    """How many cases left a phase on a day after about so long: a histogram on a logarithmic scale."""
+    """How many cases left a phase in a block of days after about so long: a logarithmic histogram."""
 
     __table_args__ = (
-        PrimaryKeyConstraint("procedure_key", "phase", "day", "bucket"),
+        PrimaryKeyConstraint("procedure_key", "days", "day", "phase", "bucket"),
         CheckConstraint("cases >= 0", name="leadtime_cases"),
     )
 
     procedure_key: str
+    days: int
+    """The length of the block."""
+    day: date
+    """Its first."""
     phase: str
     """Empty: the case as a whole."""
-    day: date
     bucket: int
+    """See `figures.bucket_of`."""
     cases: int = 0
 
 
@@ -87,7 +100,13 @@ class Experience(SQLModel, table=True):
 
     __table_args__ = (
         PrimaryKeyConstraint("case_id", "phase"),
-        Index("experience_newest", "procedure_key", "rated_at"),
+        Index(
+            "experience_newest",
+            "procedure_key",
+            "phase",
+            "rated_at",
+            postgresql_where=text("remark <> ''"),
+        ),
     )
 
     case_id: UUID = Field(foreign_key="case.id")

@@ -1,0 +1,385 @@
+"""Figures of the live blueprint: follows the committed events and counts them, each exactly once.
+
+A follower reads on from its cursor (transaction id, sequence), below the oldest running transaction like the
+feed, and moves the cursor in the transaction that counts: killed at any moment, it counted all or nothing.
+Workers take turns by an advisory lock; none of them leads. A restore begins a new epoch of the feed, whose
+transaction ids are not comparable with the old: all is counted anew.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from loket.database import EVENTS, Database
+from loket.definition import Definition
+from loket.histogram import bucket_of
+from loket.lifecycle import EventType, Stage, Status
+from loket.phases import WHOLE, Course, Happened, Visit, belonging
+from loket.records import ActorKind, EffectKind, Feeling
+from loket.terms import BRUSSELS
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1000
+BREATH_SECONDS = 0.02
+"""Between two full batches: a worker that counts a long history has lanes to serve as well."""
+PAUSE_SECONDS = 0.25
+"""Between two looks: figures need not be of this moment, and a batch is cheaper than its events apart."""
+POLL_SECONDS = 1.0
+NAME = "figures"
+TURN = 0x4C4F4B4554  # "LOKET"
+"""The advisory lock of whoever counts."""
+
+BLOCKS = (1, 4, 16, 64, 256, 1024)
+"""Lengths, in days, of the blocks in which figures are kept; a block begins at a multiple of its length."""
+
+Procedures = Mapping[tuple[str, int], Definition]
+
+LETTERS = frozenset({EffectKind.LETTER_PDF, EffectKind.LETTER_EBOX})
+MESSAGES = LETTERS | {
+    EffectKind.MESSAGE_MBP,
+    EffectKind.MESSAGE_EMAIL,
+    EffectKind.MESSAGE_SMS,
+    EffectKind.ADVICE_EMAIL,
+    EffectKind.STAFF_EMAIL,
+}
+"""Effects that bring something to a person; one on paper counts as sent when it is ready for the post."""
+
+
+# --- blocks of days ---------------------------------------------------------------------------
+
+
+def blocks_of(day: date) -> Iterator[tuple[int, date]]:
+    """The blocks in which a day lies: length and first day."""
+    number = day.toordinal()
+    for days in BLOCKS:
+        yield days, date.fromordinal(max(number - number % days, 1))
+
+
+def blocks_between(first: date, last: date) -> Iterator[tuple[int, date]]:
+    """The fewest blocks that together are the days from `first` to `last`, both included."""
+    at, end = first.toordinal(), last.toordinal() + 1
+    while at < end:
+        days = max(one for one in BLOCKS if at % one == 0 and (at + one <= end or one == 1))
+        yield days, date.fromordinal(at)
+        at += days
+
+
+# --- one batch --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A committed event as the follower reads it."""
+
+    xid: int
+    seq: int
+    case_id: UUID
+    procedure: tuple[str, int]
+    started_at: datetime
+    """When the application was begun."""
+    event: Happened
+    by_staff: bool
+    kind: EffectKind | None = None
+    """Of what became of an effect."""
+    on_paper: bool = True
+    """Of a letter whose paper was made: that it goes by post, and not on to the eBox."""
+    cause: tuple[EventType, Stage] | None = None
+    """Of an effect: the event that it follows from, and the stage after that."""
+
+
+Key = tuple[str, str, date]
+"""Procedure, phase, day."""
+
+
+@dataclass
+class Counted:
+    """What a batch adds to the figures."""
+
+    figures: defaultdict[Key, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    lead_times: Counter[tuple[str, str, date, int]] = field(default_factory=Counter)
+    """The fourth is the bucket."""
+    visits: dict[tuple[UUID, str], Visit] = field(default_factory=dict)
+    """As they are after it."""
+
+
+def fold(
+    procedures: Procedures, batch: Iterable[Read], before: Mapping[UUID, Mapping[str, Visit]]
+) -> Counted:
+    """Count events in order. `before`: the visits of their cases before the first of them.
+
+    In however many batches a history is folded, the sum is the same.
+    """
+    counted = Counted()
+    courses: dict[UUID, Course] = {}
+    for one in batch:
+        definition = procedures[one.procedure]
+        if one.case_id not in courses:
+            known = {key: Visit(at.entered_at, at.left_at) for key, at in before.get(one.case_id, {}).items()}
+            courses[one.case_id] = Course(definition, known)
+        _count(counted, definition, courses[one.case_id], one)
+    return counted
+
+
+def _count(counted: Counted, definition: Definition, course: Course, one: Read) -> None:
+    event, day = one.event, one.event.at.astimezone(BRUSSELS).date()
+    was = course.place
+    for phase, left in course.take(event, one.started_at):
+        figures = counted.figures[definition.key, phase, day]
+        counted.visits[one.case_id, phase] = course.visits[phase]
+        if left is None:
+            figures["cases_in"] += 1
+        else:
+            figures["cases_out"] += 1
+            took = (left.left_at or event.at) - left.entered_at
+            counted.lead_times[definition.key, phase, day, bucket_of(took)] += 1
+    told = dict(_told(one))
+    if told:
+        here = _phase_of(definition, one, was, course.place)
+        for phase in (here, WHOLE):
+            counted.figures[definition.key, phase, day].update(told)
+
+
+def _told(one: Read) -> Iterator[tuple[str, int]]:
+    """Which figures an event raises beside those of the phases that it moves."""
+    event = one.event
+    message = one.kind in MESSAGES
+    match event.type:
+        case EventType.EFFECT_DONE:
+            yield "effects_done", 1
+            if message and (one.kind is not EffectKind.LETTER_PDF or one.on_paper):
+                yield "messages_sent", 1
+        case EventType.EFFECT_RETRIED:
+            yield "effects_retried", 1
+        case EventType.EFFECT_PARKED:
+            yield "effects_parked", 1
+            if message:
+                yield "messages_failed", 1
+        case EventType.TERM_LAPSED:
+            yield "overdue", 1
+        case _ if event.previous is not None and event.changed_status:
+            yield "transitions", 1
+            if one.by_staff:
+                yield "by_hand", 1
+
+
+def _phase_of(definition: Definition, one: Read, was: str | None, now: str | None) -> str:
+    """To which phase it belongs: that of an effect's cause; of what happens, that in which it was done."""
+    event = one.event
+    if one.cause is not None:
+        return belonging(definition, *one.cause)
+    listed = next((phase.key for phase in definition.phases if event.type in phase.events), None)
+    return listed or was or now or definition.phase_of(event.stage).key
+
+
+# --- following --------------------------------------------------------------------------------
+
+
+class Follower:
+    """Counts in a worker, beside its lanes. `run` until it is cancelled; any number over one database."""
+
+    def __init__(self, database: Database, procedures: Procedures) -> None:
+        self._database = database
+        self._procedures = procedures
+        self._awake = asyncio.Event()
+
+    async def run(self) -> None:
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                pause = PAUSE_SECONDS
+                try:
+                    more = await self.count() == BATCH
+                except Exception:
+                    logger.exception("figures could not be counted; trying again")
+                    more, pause = False, POLL_SECONDS
+                await asyncio.sleep(BREATH_SECONDS if more else pause)
+                if not more:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(POLL_SECONDS):
+                            await self._awake.wait()
+                    self._awake.clear()
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def count(self, most: int = BATCH) -> int:
+        """Count the next events; answers how many. None are, while another worker counts."""
+        async with self._database.transaction() as session:
+            if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:turn)"), {"turn": TURN}):
+                return 0
+            xid, seq = await _cursor(session)
+            batch = await _next(session, xid, seq, most)
+            if not batch:
+                return 0
+            before = await _visits(session, {one.case_id for one in batch})
+            await _write(session, fold(self._procedures, batch, before))
+            await session.execute(
+                text("UPDATE follower SET xid = CAST(:xid AS xid8), seq = :seq WHERE name = :name"),
+                {"name": NAME, "xid": str(batch[-1].xid), "seq": batch[-1].seq},
+            )
+            return len(batch)
+
+    async def _listen(self) -> None:
+        async with contextlib.aclosing(self._database.listen([EVENTS])) as wake_ups:
+            async for _ in wake_ups:
+                self._awake.set()
+
+
+async def _cursor(session: AsyncSession) -> tuple[int, int]:
+    """Up to where it is counted; from the beginning at first, and in a new epoch of the feed."""
+    row = (await session.execute(text(CURSOR), {"name": NAME})).one()
+    if row.mine == row.epoch:
+        return int(row.xid), row.seq
+    if row.mine is not None:
+        logger.warning("the feed is of another epoch: its figures are counted anew")
+        for statement in FORGET:
+            await session.execute(text(statement))
+        await _count_feelings(session)
+    await session.execute(text(BEGIN), {"name": NAME, "epoch": row.epoch})
+    return 0, 0
+
+
+async def _next(session: AsyncSession, xid: int, seq: int, most: int) -> list[Read]:
+    rows = await session.execute(text(EVENTS_AFTER), {"xid": str(xid), "seq": seq, "most": most})
+    return [
+        Read(
+            xid=row.xid,
+            seq=row.seq,
+            case_id=row.case_id,
+            procedure=(row.procedure_key, row.procedure_version),
+            started_at=row.started_at,
+            event=Happened(
+                EventType(row.type),
+                Stage(row.stage),
+                Status(row.status),
+                Status(row.previous_status) if row.previous_status else None,
+                row.occurred_at,
+            ),
+            by_staff=row.actor_kind == ActorKind.STAFF,
+            kind=EffectKind(row.kind) if row.kind else None,
+            on_paper=row.way != "EBOX",
+            cause=(EventType(row.cause), Stage(row.cause_stage)) if row.cause else None,
+        )
+        for row in rows
+    ]
+
+
+async def _visits(session: AsyncSession, cases: set[UUID]) -> Mapping[UUID, Mapping[str, Visit]]:
+    rows = await session.execute(text(VISITS), {"cases": list(cases)})
+    found: defaultdict[UUID, dict[str, Visit]] = defaultdict(dict)
+    for row in rows:
+        found[row.case_id][row.phase] = Visit(row.entered_at, row.left_at)
+    return found
+
+
+async def _write(session: AsyncSession, counted: Counted) -> None:
+    """In the order of the keys: whoever adds to the same rows does so in the same order, and none waits."""
+    visits = [
+        {"case": case, "phase": phase, "entered": one.entered_at, "left": one.left_at}
+        for (case, phase), one in counted.visits.items()
+    ]
+    await session.execute(text(VISITED), {"rows": orjson.dumps(visits).decode()})
+    await add(session, counted.figures)
+    lead_times: Counter[tuple[str, int, date, str, int]] = Counter()
+    for (procedure, phase, day, bucket), cases in counted.lead_times.items():
+        for days, first in blocks_of(day):
+            lead_times[procedure, days, first, phase, bucket] += cases
+    rows = [[*key, cases] for key, cases in lead_times.items()]
+    await session.execute(text(TOOK), {"rows": orjson.dumps(rows).decode()})
+
+
+async def add(session: AsyncSession, figures: Mapping[Key, Mapping[str, int]]) -> None:
+    """Add to the figures of phases on days, by the names of their columns."""
+    sums: defaultdict[tuple[str, int, date, str], Counter[str]] = defaultdict(Counter)
+    for (procedure, phase, day), numbers in figures.items():
+        for days, first in blocks_of(day):
+            sums[procedure, days, first, phase].update(numbers)
+    rows = [[*key, *(numbers[column] for column in COLUMNS)] for key, numbers in sums.items()]
+    await session.execute(text(ADD), {"rows": orjson.dumps(rows).decode()})
+
+
+async def _count_feelings(session: AsyncSession) -> None:
+    """What citizens said is not in the events."""
+    figures: defaultdict[Key, Counter[str]] = defaultdict(Counter)
+    for row in await session.execute(text(FEELINGS)):
+        figures[row.procedure_key, row.phase, row.day][Feeling(row.feeling).lower()] += row.number
+    await add(session, figures)
+
+
+COLUMNS: Sequence[str] = (
+    "cases_in", "cases_out", "transitions", "by_hand", "effects_done", "effects_retried", "effects_parked",
+    "messages_sent", "messages_failed", "overdue", "happy", "neutral", "unhappy",
+)  # fmt: skip
+CURSOR = """
+    SELECT feedepoch.epoch, follower.epoch AS mine, follower.xid::text AS xid, follower.seq
+      FROM feedepoch LEFT JOIN follower ON follower.name = :name
+"""
+BEGIN = """
+    INSERT INTO follower (name, epoch, xid, seq) VALUES (:name, :epoch, '0', 0)
+        ON CONFLICT (name) DO UPDATE SET epoch = EXCLUDED.epoch, xid = '0', seq = 0
+"""
+FORGET = (
+    "LOCK TABLE figure IN SHARE ROW EXCLUSIVE MODE",  # whoever rates meanwhile comes before or after, whole
+    "DELETE FROM phasevisit",
+    "DELETE FROM leadtime",
+    "DELETE FROM figure",
+)
+EVENTS_AFTER = """
+    SELECT event.xid::text::bigint AS xid, event.seq, event.case_id, event.type, event.stage, event.status,
+           event.previous_status, event.occurred_at, event.actor_kind, "case".procedure_key,
+           "case".procedure_version, application.started_at, effect.kind, letter.way,
+           cause.type AS cause, cause.stage AS cause_stage
+      FROM event
+      JOIN "case" ON "case".id = event.case_id
+      JOIN application ON application.id = "case".application_id
+      LEFT JOIN effect
+        ON effect.id = CASE WHEN event.type LIKE 'EFFECT_%' THEN (event.data ->> 'effect')::uuid END
+      LEFT JOIN letter ON effect.kind = 'LETTER_PDF' AND letter.id = (effect.payload ->> 'letter_id')::uuid
+      LEFT JOIN event AS cause ON cause.seq = effect.event_seq
+     WHERE (event.xid, event.seq) > (CAST(:xid AS xid8), :seq)
+       AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
+     ORDER BY event.xid, event.seq
+     LIMIT :most
+"""
+VISITS = "SELECT case_id, phase, entered_at, left_at FROM phasevisit WHERE case_id = ANY(:cases)"
+VISITED = """
+    INSERT INTO phasevisit (case_id, phase, entered_at, left_at)
+    SELECT "case", phase, entered, "left"
+      FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+           AS row ("case" uuid, phase text, entered timestamptz, "left" timestamptz)
+     ORDER BY 1, 2
+        ON CONFLICT (case_id, phase)
+        DO UPDATE SET entered_at = EXCLUDED.entered_at, left_at = EXCLUDED.left_at
+"""
+TOOK = """
+    INSERT INTO leadtime (procedure_key, days, day, phase, bucket, cases)
+    SELECT row ->> 0, (row ->> 1)::int, (row ->> 2)::date, row ->> 3, (row ->> 4)::int, (row ->> 5)::int
+      FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row
+     ORDER BY 1, 2, 3, 4, 5
+        ON CONFLICT (procedure_key, days, day, phase, bucket)
+        DO UPDATE SET cases = leadtime.cases + EXCLUDED.cases
+"""
+ADD = f"""
+    INSERT INTO figure (procedure_key, days, day, phase, {", ".join(COLUMNS)})
+    SELECT row ->> 0, (row ->> 1)::int, (row ->> 2)::date, row ->> 3,
+           {", ".join(f"(row ->> {number})::int" for number in range(4, 4 + len(COLUMNS)))}
+      FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row
+     ORDER BY 1, 2, 3, 4
+        ON CONFLICT (procedure_key, days, day, phase)
+        DO UPDATE SET {", ".join(f"{one} = figure.{one} + EXCLUDED.{one}" for one in COLUMNS)}
+"""  # noqa: S608  # our own words
+FEELINGS = """
+    SELECT procedure_key, phase, (rated_at AT TIME ZONE 'Europe/Brussels')::date AS day, feeling,
+           count(*) AS number
+      FROM experience GROUP BY 1, 2, 3, 4
+"""
