@@ -183,7 +183,7 @@ async def documents_in(work: Work, application: Application) -> dict[str, int]:
         .where(col(Document.application_id) == application.id, col(Document.stored_at).is_not(None))
         .group_by(col(Document.kind))
     )
-    return dict(found.tuples().all())
+    return {row[0]: row[1] for row in found}
 
 
 def _declared(definition: Definition, held: Mapping[str, int]) -> dict[str, int]:
