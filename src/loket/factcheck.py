@@ -470,4 +470,4 @@ def _answers(schema: Mapping[str, Any], root: Mapping[str, Any], *, yes: bool, d
         case "object":
             return {}
         case _:
-            return "x"
+            return "2026-07-01" if schema.get("format") == "date" else "x"
