@@ -40,10 +40,15 @@ class Address:
     """Domicile according to the National Register."""
 
     street: str | None = None
+    """Name of the street."""
     number: str | None = None
+    """House number."""
     box: str | None = None
+    """Box number, where there is one."""
     postal_code: str | None = None
+    """Four digits."""
     city: str | None = None
+    """Name of the municipality."""
     nis: str | None = None
     """NIS code of the municipality of domicile, five digits."""
 
@@ -55,7 +60,9 @@ class Applicant:
     age: int | None = None
     """In whole years, on `today`."""
     deceased: bool | None = None
+    """Whether the register reports a death."""
     address: Address = Address()
+    """Where they are domiciled."""
     resident_since: date | None = None
     """Since when they live at this address."""
     resident_on_reference_date: bool | None = None
@@ -70,6 +77,7 @@ class Child:
     age: int | None = None
     """On `today`."""
     age_on_reference_date: int | None = None
+    """On `reference_date`."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,14 @@ class Household:
     """The persons with the same domicile who form one household, according to the National Register."""
 
     sourced: bool = False
+    """True when the facts below come from MAGDA; else rules that read them refer."""
     members: int | None = None
     """How many, the applicant included."""
     ordered_this_year: Mapping[str, int] = field(default_factory=dict)
     """Per product of the catalogue, 0 included: units in other cases of this calendar year, those refused or
     stopped left out."""
     ordered_ever: Mapping[str, int] = field(default_factory=dict)
+    """The same, of all years."""
     children: Sequence[Child] | None = None
     """Sons and daughters younger than 26, where the applicant is the household's reference person or the
     partner of that person; else there are none."""
@@ -97,7 +107,9 @@ class Household:
 @dataclass(frozen=True)
 class CartLine:
     product: str
+    """Key of the product."""
     quantity: int
+    """How many."""
     options: Mapping[str, int] = field(default_factory=dict)
     """Option key → how many on this line."""
 
@@ -107,14 +119,19 @@ class Quota:
     """Whether the cart and what the household ordered before stay within the catalogue's maximum."""
 
     sourced: bool = False
+    """True when the household is known from MAGDA; else rules that read it refer."""
     within_maximum: bool | None = None
+    """Whether they do."""
 
 
 @dataclass(frozen=True)
 class Municipality:
     nis: str
+    """NIS code, five digits."""
     name: str = ""
+    """As it is set."""
     postal_code: str = ""
+    """Four digits."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +139,7 @@ class Facts:
     """All that a rule can read. What is None is unknown: absent for the rule."""
 
     municipality: Municipality
+    """Whose procedure it is."""
     today: date
     """Day of evaluation in Belgium; in CEL a timestamp at midnight UTC."""
     channel: str
@@ -129,9 +147,13 @@ class Facts:
     application: Mapping[str, Any] = field(default_factory=dict)
     """The answers, in the shape of the form."""
     applicant: Applicant = Applicant()
+    """Who applied, as the National Register knows them."""
     household: Household = Household()
+    """With whom they live."""
     cart: Sequence[CartLine] = ()
+    """What was ordered, a line per product."""
     quota: Quota = Quota()
+    """Whether that stays within what one may order."""
     sources_complete: bool = False
     """True when every source that was asked has answered."""
     reference_date: date | None = None
@@ -200,7 +222,9 @@ class TaxAnswer:
     household_income: float | None = None
     """Of the taxpayer and the partner on the same assessment together."""
     taxpayer_income: float | None = None
+    """Of the taxpayer alone."""
     partner_income: float | None = None
+    """Of the partner alone."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -216,8 +240,11 @@ class HandicapAnswer:
     reduced_earnings: bool | None = None
     """Whether an adult can earn at most a third."""
     pillar_1: int | None = None
+    """First pillar (pijler) of the scale for children, in points."""
     pillar_2: int | None = None
+    """Second pillar, in points."""
     pillar_3: int | None = None
+    """Third pillar, in points."""
     pillars: int | None = None
     """All three together; 0, as each of them, where there are none."""
 

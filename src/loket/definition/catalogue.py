@@ -93,6 +93,8 @@ class Vat(Shape):
 
 
 class Maximum(Shape):
+    """At most so many of a product."""
+
     quantity: Annotated[int, Field(gt=0, le=1000)]
     """At most so many units of the product."""
     per: Literal["household"] = "household"
@@ -133,6 +135,8 @@ class Free(Shape):
 
 
 class Product(Shape):
+    """One thing that can be ordered."""
+
     key: Key
     """Name of the product: orders and rules (`household.ordered_ever.key`) use it."""
     title: Text
@@ -156,6 +160,8 @@ class Product(Shape):
 
 
 class Catalogue(Shape):
+    """What can be ordered (winkelmandje)."""
+
     products: Annotated[tuple[Product, ...], Field(min_length=1)]
     """What can be ordered."""
     free: tuple[Free, ...] = ()

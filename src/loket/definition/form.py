@@ -40,6 +40,8 @@ Json = Annotated[dict[str, Any], BeforeValidator(_plain)]
 
 
 class Prefill(Shape):
+    """A field that fills itself."""
+
     field: Annotated[str, Field(pattern=r"^(/[^/~]+)+$")]
     """Where in the answers, as a JSON pointer: /applicant/name."""
     source: str

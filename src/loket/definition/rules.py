@@ -25,6 +25,8 @@ class Rule(Shape):
 
 
 class Rules(Shape):
+    """Conditions, each with what is said where it is not met."""
+
     screening: tuple[Rule, ...] = ()
     """May this application be handled at all (ontvankelijkheid)."""
     approval: tuple[Rule, ...] = ()

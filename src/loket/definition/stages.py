@@ -39,6 +39,7 @@ class Appeal(Shape):
     body: Text
     """With whom."""
     address: Text
+    """Where it is sent."""
     form: Text
     """How."""
     term: Text
@@ -68,6 +69,8 @@ class Term(Shape):
 
 
 class Drafts(Shape):
+    """Applications that are not handed in yet."""
+
     keep_days: Annotated[int, Field(gt=0, le=3650)] = 30
     """After so many days without a change a draft expires."""
 
@@ -76,11 +79,14 @@ class Information(Shape):
     """When a handler asks the applicant for more."""
 
     answer_within_days: Annotated[int, Field(gt=0, le=365)] = 14
+    """After so many days without an answer it is decided on what there is."""
     reminder_days: tuple[Days, ...] = ()
     """So many days after the question."""
 
 
 class Screening(Shape):
+    """Whether an application can be handled at all (ontvankelijkheid)."""
+
     by: Literal["rule", "rule_then_handler", "handler"] = "rule"
     """rule: the rules alone, only REFER goes to a handler; rule_then_handler: a handler confirms."""
 
@@ -127,13 +133,16 @@ class Agenda(Shape):
 
 
 class Decision(Shape):
+    """Who decides, and how it is told."""
+
     by: Literal["rule", "handler"] | DecidingBody
     """rule: the rules for approval (or the benefits) decide; handler: a person; else the body that does."""
     agenda: Agenda | None = None
     """Needed where a body decides."""
     articles_granted: tuple[Text, ...] = ()
-    """The articles of the draft (ontwerpbesluit): may name {amount}, {reference}, {benefits}; never a person
-    or an account: those stand in the closed annex alone."""
+    """The articles of the draft (ontwerpbesluit): may name {amount}, {reference}, {benefits}; and {valid_from}
+    and {valid_until} where the answers say from when it holds, which are left out of a list of several cases.
+    Never a person or an account: those stand in the closed annex alone."""
     articles_refused: tuple[Text, ...] = ()
     """The same where nothing is granted."""
     notify_within_days: Days = 8
@@ -167,6 +176,7 @@ class Buyer(Shape):
     """Where in the answers an organisation stands that buys; left empty there, the applicant buys."""
 
     name: Pointer
+    """Its name."""
     enterprise_number: Pointer
     """KBO number: a field of the format 'enterprise-number'."""
     address: Pointer | None = None
@@ -242,6 +252,8 @@ class Planning(Shape):
 
 
 class Delivery(Shape):
+    """The hand-over."""
+
     missed: Literal["plan_again"] = "plan_again"
     """Who was not reached chooses another slot."""
     unconfirmed_after_days: Days = 2

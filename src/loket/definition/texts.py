@@ -96,6 +96,8 @@ LINKS = frozenset(name for name in PLACEHOLDERS if name.startswith("link_"))
 
 
 class Button(Shape):
+    """What the citizen is asked to do, in one press."""
+
     label: Text
     """What stands on it."""
     link: Literal[

@@ -34,6 +34,8 @@ from loket.lifecycle import EventType, Stage, Status
 
 
 class Retention(Shape):
+    """How long a case is kept (bewaartermijn)."""
+
     years: Annotated[int, Field(ge=0, le=100)]
     """After the case ended; then it is anonymised."""
 
