@@ -79,7 +79,9 @@ def judge(folder: Path, documents: dict[str, bytes]) -> dict[str, list[str]]:
 # --- bills of every kind -----------------------------------------------------------------------
 
 
-def sold(vat: list[Json], prices: list[str], discounts: list[str | None]) -> Definition:
+def sold(
+    vat: list[Json], prices: list[str], discounts: list[str | None], free: list[Json] | None = None
+) -> Definition:
     """The bin's procedure with another catalogue: a product for each VAT, each with an option."""
     products = []
     for number, (treatment, price, discount) in enumerate(zip(vat, prices, discounts, strict=True)):
@@ -96,12 +98,15 @@ def sold(vat: list[Json], prices: list[str], discounts: list[str | None]) -> Def
         if discount is not None and Decimal(discount) <= Decimal(price):
             product["first_unit_discount"] = {"amount": discount, "from": "2026-01-01"}
         products.append(product)
-    return BIN.model_copy(update={"catalogue": Catalogue.model_validate({"products": products})})
+    return BIN.model_copy(
+        update={"catalogue": Catalogue.model_validate({"products": products, "free": free or []})}
+    )
 
 
 def billed(definition: Definition, cart: list[CartLine], buyer: Json | None = None) -> bills.Bill:
-    """As it would be issued."""
-    lines = orders.with_vat([orders.as_json(one) for one in pricing.price(definition, cart, DAY, {})])
+    """As it would be issued, to somebody for whom all exemptions hold."""
+    free = definition.catalogue.free if definition.catalogue else ()
+    lines = orders.with_vat([orders.as_json(one) for one in pricing.price(definition, cart, DAY, {}, free)])
     home = {"street": "Kerkstraat", "number": "12", "box": "3", "postal_code": "2999", "city": "Lindebeke"}
     person = Person(id=uuid7(), given_name="An", family_name="Peeters", address=home, created_at=NOW)
     case = Case(
@@ -166,11 +171,12 @@ class Sale:
     treatments: list[Json]
     prices: list[str]
     discounts: list[str | None]
+    free: list[Json]
     cart: list[CartLine]
     buyer: Json
 
     def bill(self) -> bills.Bill:
-        return billed(sold(self.treatments, self.prices, self.discounts), self.cart, self.buyer)
+        return billed(sold(self.treatments, self.prices, self.discounts, self.free), self.cart, self.buyer)
 
 
 @st.composite
@@ -190,7 +196,14 @@ def sales(draw: st.DrawFn) -> Sale:
         buyer["enterprise_number"] = draw(ENTERPRISES)
     if draw(st.booleans()):
         buyer["address"] = {"street": draw(st.text(max_size=30)), "city": draw(st.text(max_size=30))}
-    return Sale(treatments, prices, discounts, cart, buyer)
+    free: list[Json] = []
+    for number in range(draw(st.integers(0, 2))):
+        of = [f"p{index}" for index in draw(st.sets(st.integers(0, size - 1)))]
+        units = {"units": draw(st.integers(1, 20))}
+        free.append(
+            {"key": f"f{number}", "title": "Vrij & kosteloos", "when": "true", "products": of} | units
+        )
+    return Sale(treatments, prices, discounts, free, cart, buyer)
 
 
 # --- the official rules ------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 from loket import invoices, paper, pricing
 from loket.definition import Definition, Product, VatCategory
 from loket.lifecycle import InvoiceStatus
-from loket.orders import with_vat
+from loket.orders import with_less, with_vat
 from loket.records import Case, CreditNote, Invoice, Json, PaymentMethod, Person
 from loket.settings import Municipality
 
@@ -144,6 +144,10 @@ def _title(definition: Definition, line: Json, language: str) -> str:
     if line["kind"] == pricing.LineKind.DISCOUNT:
         return pricing.discount_text(product).get(language)
     named = next((one for one in product.options if one.key == line["option"]), product)
+    if line["kind"] == pricing.LineKind.FREE:
+        exemptions = definition.catalogue.free if definition.catalogue else ()
+        exemption = next(one for one in exemptions if one.key == line["free"])
+        return pricing.free_text(exemption, named.title).get(language)
     return named.title.get(language)
 
 
@@ -203,7 +207,7 @@ def claim(bill: Bill) -> paper.Claim:
         issued_on=invoice.issued_on,
         case_reference=bill.case.reference,
         buyer=_buyer(bill.buyer),
-        lines=tuple(_with_discounts(with_vat(invoice.lines))),
+        lines=_of_machines(invoice.lines),
         due_on=invoice.due_on,
         structured_reference=invoice.reference,
     )
@@ -216,7 +220,7 @@ def correction(taken: Taken) -> paper.Correction:
         issued_on=note.issued_on,
         case_reference=bill.case.reference,
         buyer=_buyer(bill.buyer),
-        lines=tuple(_with_discounts(with_vat(note.lines))),
+        lines=_of_machines(note.lines),
         invoice_number=bill.invoice.number,
         invoice_issued_on=bill.invoice.issued_on,
         reason=_reason(note.reason, DUTCH),
@@ -235,18 +239,9 @@ def _buyer(buyer: Mapping[str, Any]) -> paper.Buyer:
     )
 
 
-def _with_discounts(lines: Sequence[Json]) -> list[paper.UblLine]:
-    """A discount belongs to the line of its product."""
-    found: list[tuple[Json, list[Json]]] = []
-    for line in lines:
-        if line["kind"] != pricing.LineKind.DISCOUNT:
-            found.append((line, []))
-            continue
-        of_product = (
-            less for one, less in found if one["product"] == line["product"] and one["option"] is None
-        )
-        next(of_product).append(line)
-    return [_ubl_line(line, less) for line, less in found]
+def _of_machines(lines: Sequence[Json]) -> tuple[paper.UblLine, ...]:
+    """What is taken off belongs to the line that it is taken off."""
+    return tuple(_ubl_line(line, less) for line, less in with_less(with_vat(lines)))
 
 
 def _ubl_line(line: Json, discounts: Sequence[Json]) -> paper.UblLine:
@@ -262,5 +257,5 @@ def _ubl_line(line: Json, discounts: Sequence[Json]) -> paper.UblLine:
         reason=line.get("vat_note") or "",
         reason_code=line.get("vat_code"),
         discount=discount,
-        discount_reason=" ".join(one["description"] for one in discounts),
+        discount_reason=", ".join(one["description"] for one in discounts),
     )

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from loket import bookkeeping, cases, forms
+from loket import bookkeeping, cases, forms, orders
 from loket.definition import Payment as Terms
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import INVOICE, Action, InvoiceStatus, PartAction, PaymentStatus, Stage, TimerKind
@@ -38,6 +38,7 @@ REFERENCES = "OGM"
 async def issue(work: Work, case: Case) -> None:
     """Ask for the money. Where nothing is due, or this round was paid before, the stage passes."""
     settings = work.definition(case).payment
+    await orders.weigh_again(work, case)
     invoice = await live(work, case)
     if settings is None or total(case) == 0 or (invoice and invoice.status not in AWAITED):
         await cases.advance(work, case, Action.PASS)

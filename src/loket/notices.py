@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import deliveries, invoices, letters, post, wording
+from loket import deliveries, invoices, letters, orders, post, wording
 from loket.cases import open_task
 from loket.definition import Benefit, Definition, Rule
 from loket.definition import MessageChannel as Channel
@@ -111,6 +111,7 @@ async def tell(work: Work) -> None:
 
 async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
     definition = work.definition(case)
+    events = await _due(work, case, events)
     # who applied hears what is decided, not why a proposal is put otherwise
     types = [event.type for event in events if not event.data.get("draft")]
     mapped = [event for event in events if event.type in definition.dosis and not _is_epilogue(event)]
@@ -127,6 +128,16 @@ async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
     for message in due:
         cause = next(event for event in reversed(events) if event.type is message.event)
         await _write_to(work, telling, message, cause)
+
+
+async def _due(work: Work, case: Case, events: list[Event]) -> list[Event]:
+    """Without the invoice of who has nothing to pay: the stage is entered, and passes at once."""
+    if not any(event.type is EventType.PAYMENT_DUE for event in events):
+        return events
+    invoice = await invoices.live(work, case)
+    if invoice is not None and invoices.is_open(invoice):
+        return events
+    return [event for event in events if event.type is not EventType.PAYMENT_DUE]
 
 
 # --- DOSIS ------------------------------------------------------------------------------------
@@ -425,9 +436,9 @@ async def _decided(
 
 def _items(definition: Definition, case: Case, language: str) -> list[str]:
     items: list[str] = []
-    for line in case.facts.get("order", []):
+    for line in orders.goods(case):
         product = definition.catalogue.find(line["product"]) if definition.catalogue else None
-        if product is None or line["kind"] == "DISCOUNT":
+        if product is None:
             continue
         named = next((one for one in product.options if one.key == line["option"]), product)
         items.append(f"{line['quantity']} × {named.title.get(language)}")

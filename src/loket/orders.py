@@ -13,15 +13,18 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from loket import pricing
-from loket.definition import Definition, Maximum, VatCategory
+from loket.definition import Definition, Free, Maximum, VatCategory
+from loket.facts import facts_of, submitted_on
+from loket.lifecycle import InvoiceStatus
 from loket.pricing import cart_lines as cart_lines
-from loket.records import Case, Json, Quota, QuotaClaim
+from loket.records import Application, Case, Invoice, Json, Quota, QuotaClaim
 from loket.rules import CartLine
-from loket.terms import BRUSSELS
 from loket.work import Work
 
 EVER = 0
 """The period of a count over all years."""
+EXEMPT = "free"
+"""Among the facts of a case: the keys of what made it free of charge."""
 
 
 async def place(work: Work, case: Case, cart: Sequence[Json]) -> None:
@@ -34,8 +37,7 @@ async def place(work: Work, case: Case, cart: Sequence[Json]) -> None:
     if definition.catalogue is None or await _is_counted(work, case):
         return
     household = case.household_index
-    submitted_on = case.submitted_at.astimezone(BRUSSELS).date()
-    year = submitted_on.year
+    year = submitted_on(case).year
     this_year: dict[str, int] = {}
     ever: dict[str, int] | None = None
     if household is not None:
@@ -48,8 +50,34 @@ async def place(work: Work, case: Case, cart: Sequence[Json]) -> None:
             await _claim(work, case, definition, lines, household, year)
         quota = {"within_maximum": within, "ordered_this_year": this_year, "ordered_ever": ever}
         case.facts = {**case.facts, "quota": quota}
-    priced = pricing.price(definition, lines, submitted_on, ever)
-    case.facts = {**case.facts, "order": [as_json(line) for line in priced]}
+    await _price(work, case)
+
+
+async def weigh_again(work: Work, case: Case) -> None:
+    """Before an invoice: more may be known by now of who is exempt than when it was handed in."""
+    catalogue = work.definition(case).catalogue
+    if catalogue is not None and catalogue.free:
+        await _price(work, case)
+
+
+async def _price(work: Work, case: Case) -> None:
+    """With what is known now; once it stands on an invoice it stays as it was."""
+    definition = work.definition(case)
+    if definition.catalogue is None or await _is_billed(work, case):
+        return
+    application = await work.session.get_one(Application, case.application_id)
+    free: list[Free] = []
+    if definition.catalogue.free:
+        free = pricing.exempt(definition, await facts_of(work, case), case.facts.get(EXEMPT) or ())
+    priced = pricing.price(
+        definition,
+        cart_lines(application.cart),
+        submitted_on(case),
+        (case.facts.get("quota") or {}).get("ordered_ever"),
+        free,
+    )
+    exempt = {EXEMPT: [one.key for one in free]} if definition.catalogue.free else {}
+    case.facts = {**case.facts, "order": [as_json(line) for line in priced], **exempt}
 
 
 async def give_back(work: Work, case: Case) -> None:
@@ -69,6 +97,15 @@ async def give_back(work: Work, case: Case) -> None:
             )
             .values(quantity=Quota.quantity - claim.quantity)
         )
+
+
+async def _is_billed(work: Work, case: Case) -> bool:
+    found = await work.session.scalar(
+        select(col(Invoice.id))
+        .where(col(Invoice.case_id) == case.id, col(Invoice.status) != InvoiceStatus.CREDITED)
+        .limit(1)
+    )
+    return found is not None
 
 
 async def _is_counted(work: Work, case: Case) -> bool:
@@ -152,6 +189,8 @@ def as_json(line: pricing.PricedLine) -> dict[str, Any]:
         "vat_amount": str(line.vat_amount),
         "vat_note": line.vat.exemption_reason.nl if line.vat.exemption_reason else None,
         "vat_code": line.vat.exemption_code,
+        **({"deposit": True} if line.deposit else {}),
+        **({"free": line.free} if line.free else {}),
     }
 
 
@@ -172,17 +211,29 @@ def _with_vat(line: Json) -> Json:
 
 def goods(case: Case) -> list[dict[str, Any]]:
     """The lines of the order that somebody carries to the door."""
-    return [line for line in case.facts.get("order", []) if line["kind"] != pricing.LineKind.DISCOUNT]
+    order = case.facts.get("order", [])
+    return [line for line in order if line["kind"] not in pricing.LESS and not line.get("deposit")]
 
 
 def net_lines(order: Sequence[Json]) -> list[Json]:
-    """The lines with each discount taken off its product, VAT too: what accounting books per budget key."""
+    """The lines with what is taken off them taken off, VAT too: what accounting books per budget key."""
     net: list[Json] = []
-    for line in order:
-        if line["kind"] != pricing.LineKind.DISCOUNT:
-            net.append(dict(line))
-            continue
-        product = next(one for one in net if one["product"] == line["product"] and one["option"] is None)
-        for name in ("amount", "vat_amount"):
-            product[name] = str(Decimal(product.get(name) or 0) + Decimal(line.get(name) or 0))
+    for line, less in with_less(order):
+        amounts = {
+            name: str(sum((Decimal(one.get(name) or 0) for one in (line, *less)), Decimal(0)))
+            for name in ("amount", "vat_amount")
+        }
+        net.append({**line, **(amounts if less else {})})
     return [line for line in net if Decimal(line["amount"]) > 0]
+
+
+def with_less(order: Sequence[Json]) -> list[tuple[Json, list[Json]]]:
+    """Each line that asks something, with those that take something off it: they follow it."""
+    found: list[tuple[Json, list[Json]]] = []
+    for line in order:
+        if line["kind"] not in pricing.LESS:
+            found.append((line, []))
+            continue
+        of = (line["product"], line["option"])
+        next(less for one, less in reversed(found) if (one["product"], one["option"]) == of).append(line)
+    return found

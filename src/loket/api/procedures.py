@@ -10,13 +10,25 @@ from loket import forms
 from loket.api.context import Caller
 from loket.api.naming import described, output
 from loket.api.scalars import Money, eur
+from loket.changes import ChangeKind
 from loket.definition import Definition
 from loket.lifecycle import (
     Stage,
 )
 from loket.records import AdviserKind
+from loket.revising import changes
 
 Row = dict[str, Any]
+
+
+@output
+class ProcedureChange:
+    """What is different in another version of a procedure."""
+
+    kind: ChangeKind = described("What kind of difference.")
+    subject: str = described("Where: a key, a JSON pointer into the answers, or the word of a part.")
+    text: str = described("In words, in your language.")
+    for_applicant: bool = described("Whether it concerns somebody who is filling it in.")
 
 
 def definition_of(row: Row, viewer: Caller) -> Definition:
@@ -56,11 +68,22 @@ class Product:
     title: str = described("Its title.")
     description: str | None = described("What it is.")
     price: Money | None = described("The price today, VAT included.")
+    deposit: bool = described("Whether it is a sum that comes back (waarborg).")
     first_unit_discount: Money | None = described(
         "The first one that a household ever orders is so much cheaper."
     )
     maximum_per_household: int | None = described("At most so many per household and year.")
     options: list[ProductOption] = described("What can be ordered with it.")
+
+
+@output
+class Exemption:
+    """Who pays nothing, or not for all of it (vrijstelling)."""
+
+    key: str = described("Its key.")
+    title: str = described("Its title, in your language.")
+    products: list[str] = described("Of which products; empty: all but deposits.")
+    units: int | None = described("Of so many units on an application; null: of all.")
 
 
 @output
@@ -136,6 +159,8 @@ class Procedure:
 
     key: str = described("Its key.")
     version: int = described("Its version; a case stays for life on the version that it started with.")
+    valid_from: date = described("The first day on which this version holds.")
+    valid_to: date | None = described("The last day; null for no end.")
     title: str = described("Its title, in your language.")
     description: str = described("What it is, in your language.")
     department: str = described("Who handles it.")
@@ -145,6 +170,7 @@ class Procedure:
     stages: list[Stage] = described("The stages of a case, in order.")
     form: Form = described("What is asked.")
     catalogue: list[Product] = described("What can be ordered.")
+    exemptions: list[Exemption] = described("Who pays nothing, or not for all of it.")
     term: Term = described("Within how long there is a decision.")
     advisers: list[ProcedureAdviser] = described("Whose advice can be asked.")
     open_today: bool = described("Whether applications are taken today.")
@@ -157,11 +183,27 @@ class Procedure:
     )
 
 
+def changed(
+    before: Definition, after: Definition, viewer: Caller, *, for_applicant: bool = False
+) -> list[ProcedureChange]:
+    """What differs, on the first day of `after` or today; `for_applicant`: only what concerns them."""
+    on = max(viewer.today, after.valid_from)
+    return [
+        ProcedureChange(
+            kind=one.kind, subject=one.subject, text=one.text, for_applicant=one.for_applicant
+        )
+        for one in changes(before, after, on, viewer.language)
+        if one.for_applicant or not for_applicant
+    ]
+
+
 def present(definition: Definition, language: str, today: date) -> Procedure:
     """A definition as the schema shows it."""
     return Procedure(
         key=definition.key,
         version=definition.version,
+        valid_from=definition.valid_from,
+        valid_to=definition.valid_to,
         title=definition.title.get(language),
         description=definition.description.get(language),
         department=definition.department.get(language),
@@ -183,6 +225,7 @@ def present(definition: Definition, language: str, today: date) -> Procedure:
         stages=list(definition.stages),
         form=Form(schema=JSON(forms.form_in(definition.form, language)), ui_schema=JSON(definition.form.ui)),
         catalogue=_catalogue(definition, language, today),
+        exemptions=_exemptions(definition, language),
         term=Term(
             days=definition.term.days,
             working_days=definition.term.counting == "working",
@@ -248,6 +291,7 @@ def _catalogue(definition: Definition, language: str, today: date) -> list[Produ
             title=product.title.get(language),
             description=product.description.get(language) if product.description else None,
             price=price_on(product.prices, today),
+            deposit=product.deposit,
             first_unit_discount=eur(product.first_unit_discount.amount)
             if product.first_unit_discount and product.first_unit_discount.holds(today)
             else None,
@@ -263,6 +307,13 @@ def _catalogue(definition: Definition, language: str, today: date) -> list[Produ
             ],
         )
         for product in products
+    ]
+
+
+def _exemptions(definition: Definition, language: str) -> list[Exemption]:
+    return [
+        Exemption(key=one.key, title=one.title.get(language), products=list(one.products), units=one.units)
+        for one in (definition.catalogue.free if definition.catalogue else ())
     ]
 
 

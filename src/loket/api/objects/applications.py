@@ -6,7 +6,7 @@ from typing import cast
 from strawberry.scalars import JSON
 
 from loket import records
-from loket.api.carts import ORDERED, SETTLED, Allowance, Cart, allowances_of, cart_of
+from loket.api.carts import ORDERED, SENT_IN, SETTLED, Allowance, Cart, allowances_of, cart_of
 from loket.api.context import Caller
 from loket.api.naming import described, input_type, output
 from loket.api.objects.conditions import among, equal
@@ -81,7 +81,16 @@ class Application(Node):
         return present(definition_of(row, viewer), viewer.language, viewer.today)
 
     @computed(
-        "procedure_key", "procedure_version", "cart", "household_index", ordered=ORDERED, settled=SETTLED
+        "procedure_key",
+        "procedure_version",
+        "cart",
+        "answers",
+        "facts",
+        "channel",
+        "household_index",
+        ordered=ORDERED,
+        settled=SETTLED,
+        sent_in=SENT_IN,
     )
     def cart(row: Row, viewer: Caller) -> Cart:  # noqa: N805  # no self
         """What is ordered."""

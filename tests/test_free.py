@@ -1,0 +1,180 @@
+"""Who pays nothing: what is taken off, when it is weighed, and that doubt never is free."""
+
+import random
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loket import publishing
+from loket.app import SHIPPED
+from loket.definition import Catalogue, Definition, Free
+from loket.orders import as_json, net_lines
+from loket.pricing import LineKind, PricedLine, exempt, price, total, vat_in
+from loket.rules import Applicant, CartLine, Facts, Household, Municipality
+from town import Json
+
+BIN = publishing.load(SHIPPED / "compost-bin.yaml")
+DAY = date(2026, 11, 27)
+NOTHING: dict[str, int] = {}
+REGISTERED = Facts(
+    municipality=Municipality("13999"),
+    today=DAY,
+    channel="ONLINE",
+    applicant=Applicant(True, 70),
+    household=Household(True, 2),
+)
+
+
+def exemption(key: str = "low-income", **more: Any) -> Free:  # noqa: ANN401  # as the shape has it
+    told = {"key": key, "title": {"nl": "Vrijgesteld", "en": "Exempt"}, "when": "applicant.age >= 65"}
+    return Free.model_validate(told | more)
+
+
+def product(key: str, amount: str, **more: Any) -> Json:  # noqa: ANN401  # as the shape has it
+    outside = {"exemption_reason": "Niet onderworpen aan btw"}
+    return {
+        "key": key,
+        "title": key.title(),
+        "prices": [{"from": "2026-01-01", "amount": amount}],
+        "budget_key": {"account": "7010000", "policy_item": "0309-00"},
+        "vat": outside,
+    } | more
+
+
+def selling(*products: Json) -> Definition:
+    return BIN.model_copy(update={"catalogue": Catalogue.model_validate({"products": products})})
+
+
+def shown(lines: list[PricedLine]) -> list[tuple[str, str | None, int, str]]:
+    return [(line.kind, line.option, line.quantity, str(line.amount)) for line in lines]
+
+
+# ── what is taken off ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_of_a_cart_is_free_with_its_options_as_lines_of_their_own() -> None:
+    lines = price(BIN, [CartLine("bak", 2, {"beluchtingsstok": 1})], DAY, NOTHING, [exemption()])
+    assert shown(lines) == [
+        ("PRODUCT", None, 2, "80.00"),
+        ("FREE", None, 2, "-80.00"),
+        ("OPTION", "beluchtingsstok", 1, "5.00"),
+        ("FREE", "beluchtingsstok", 1, "-5.00"),
+    ]
+    assert total(lines) == 0
+    assert lines[1].description.nl == "Vrijgesteld: Compostbak"
+    assert lines[3].description.get("en") == "Exempt: Aerator stick"
+
+
+def test_the_first_units_are_free_and_their_options_go_with_them() -> None:
+    cart = [CartLine("bak", 3, {"beluchtingsstok": 2})]
+    lines = price(BIN, cart, DAY, {"bak": 1}, [exemption(units=1)])
+    assert shown(lines) == [
+        ("PRODUCT", None, 3, "120.00"),
+        ("FREE", None, 1, "-40.00"),
+        ("OPTION", "beluchtingsstok", 2, "10.00"),
+        ("FREE", "beluchtingsstok", 1, "-5.00"),
+    ]
+
+
+def test_a_free_unit_is_the_first_one_so_there_is_no_discount_on_another() -> None:
+    lines = price(BIN, [CartLine("bak", 2)], DAY, NOTHING, [exemption(units=1)])
+    assert shown(lines) == [("PRODUCT", None, 2, "80.00"), ("FREE", None, 1, "-40.00")]
+
+
+def test_of_counted_units_the_dearest_are_free_first() -> None:
+    lines = price(BIN, [CartLine("vat", 1), CartLine("bak", 1)], DAY, {"vat": 1}, [exemption(units=1)])
+    assert [(line.product, str(line.amount)) for line in lines if line.kind is LineKind.FREE] == [
+        ("bak", "-40.00")
+    ]
+
+
+def test_two_exemptions_take_off_one_after_the_other() -> None:
+    both = [exemption("one", units=1), exemption("two", units=5)]
+    lines = price(BIN, [CartLine("bak", 3)], DAY, None, both)
+    assert [(line.free, line.quantity) for line in lines] == [(None, 3), ("one", 1), ("two", 2)]
+    assert total(lines) == 0
+
+
+def test_only_the_products_named_are_free_and_a_deposit_never_is() -> None:
+    hall = selling(
+        product("hall", "100.00"), product("cups", "20.00"), product("deposit", "50.00", deposit=True)
+    )
+    cart = [CartLine("hall", 1), CartLine("cups", 1), CartLine("deposit", 1)]
+    assert total(price(hall, cart, DAY, None, [exemption(products=("hall",))])) == 70
+    assert total(price(hall, cart, DAY, None, [exemption()])) == 50
+    assert total(price(hall, cart, DAY, None, [exemption(products=("deposit",))])) == 170
+
+
+@st.composite
+def sales(draw: st.DrawFn) -> tuple[Definition, list[CartLine], list[Free], dict[str, int]]:
+    rate = draw(st.sampled_from([None, "6", "21"]))
+    products = []
+    keys = ["a", "b", "c"][: draw(st.integers(1, 3))]
+    for key in keys:
+        cents = draw(st.integers(1, 9_999))
+        option = {"key": "extra", "title": "Extra", "per_unit": draw(st.integers(1, 3))}
+        option["prices"] = [{"from": "2026-01-01", "amount": draw(st.sampled_from(["0.35", "5.00"]))}]
+        vat = {"rate": rate} if rate else {"exemption_reason": "Geen btw"}
+        more: Json = {"vat": vat, "options": [option]}
+        if draw(st.booleans()):
+            less = str(Decimal(draw(st.integers(1, cents))) / 100)
+            more["first_unit_discount"] = {"amount": less, "from": "2026-01-01"}
+        products.append(product(key, str(Decimal(cents) / 100), **more))
+    definition = selling(*products)
+    assert definition.catalogue is not None
+    per_unit = {one.key: one.options[0].per_unit for one in definition.catalogue.products}
+    cart = []
+    for _ in range(draw(st.integers(1, 4))):
+        key, quantity = draw(st.sampled_from(keys)), draw(st.integers(1, 5))
+        cart.append(CartLine(key, quantity, {"extra": draw(st.integers(0, quantity * per_unit[key]))}))
+    free = [
+        exemption(f"f{number}", units=draw(st.none() | st.integers(1, 6)), products=tuple(sorted(of)))
+        for number, of in enumerate(draw(st.lists(st.sets(st.sampled_from(keys)), max_size=2)))
+    ]
+    return definition, cart, free, draw(st.dictionaries(st.sampled_from(keys), st.integers(0, 1)))
+
+
+@given(sale=sales(), seed=st.integers(0, 99))
+def test_whatever_is_free_nothing_goes_below_zero_and_all_sums_agree(
+    sale: tuple[Definition, list[CartLine], list[Free], dict[str, int]], seed: int
+) -> None:
+    definition, cart, free, before = sale
+    lines = price(definition, cart, DAY, before, free)
+    assert 0 <= total(lines) <= total(price(definition, cart, DAY, before))
+    if any(not one.products and one.units is None for one in free):
+        assert total(lines) == 0
+    assert all(line.amount == line.unit_amount * line.quantity for line in lines)
+    net = net_lines([as_json(line) for line in lines])
+    assert sum(Decimal(one["amount"]) for one in net) == total(lines)
+    assert sum(Decimal(one["vat_amount"]) for one in net) == sum(line.vat_amount for line in lines)
+    for one in net:
+        assert Decimal(one["vat_amount"]) == vat_in(Decimal(one["amount"]), Decimal(one["vat_rate"]))
+    turned = random.Random(seed).sample(cart, len(cart))
+    assert total(price(definition, turned, DAY, before, free)) == total(lines)
+
+
+# ── who is exempt ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _exempt(when: str, facts: Facts, before: tuple[str, ...] = ()) -> bool:
+    assert BIN.catalogue is not None
+    catalogue = BIN.catalogue.model_copy(update={"free": (exemption(when=when),)})
+    return bool(exempt(BIN.model_copy(update={"catalogue": catalogue}), facts, before))
+
+
+def test_only_a_clear_yes_with_sources_is_free() -> None:
+    assert _exempt("applicant.age >= 65", REGISTERED)
+    assert not _exempt("applicant.age >= 75", REGISTERED)
+    unsourced = Facts(**{**REGISTERED.__dict__, "applicant": Applicant(False, 70)})
+    assert not _exempt("applicant.age >= 65", unsourced)
+    assert not _exempt("household.dependants > 1.0", REGISTERED)  # nobody knows
+    assert not _exempt("'REFER'", REGISTERED)
+
+
+def test_a_doubt_that_comes_later_takes_nothing_back_but_a_clear_no_does() -> None:
+    stale = Facts(**{**REGISTERED.__dict__, "applicant": Applicant(False, 70)})
+    assert _exempt("applicant.age >= 65", stale, ("low-income",))
+    assert not _exempt("applicant.age >= 75", REGISTERED, ("low-income",))
