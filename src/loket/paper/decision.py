@@ -54,14 +54,15 @@ class AdviceSummary:
 
 @dataclass(frozen=True)
 class AnnexCase:
-    """One case of the list. `amount_eur` is what it is granted: 0 where it is refused.
+    """One case of the list. `amount_eur` is what it is granted: 0 where it is refused, None where no money is
+    asked.
 
     `motivation` is why, where that differs from case to case.
     """
 
     reference: str
     applicant: Somebody
-    amount_eur: Decimal
+    amount_eur: Decimal | None
     result: Result
     motivation: str = ""
 
@@ -167,6 +168,8 @@ def _check_cases(cases: Sequence[AnnexCase]) -> None:
         if count > 1:
             raise ValueError(f"{reference} stands in the annex {count} times")
     for case in cases:
+        if case.amount_eur is None:
+            continue
         if (case.amount_eur > 0) is (case.result is Result.REFUSED):
             raise ValueError(f"EUR {case.amount_eur} for {case.reference} does not go with {case.result}")
 
@@ -218,11 +221,11 @@ def _annex(draft: DecisionDraft) -> dict[str, object]:
                 "name": fit(case.applicant.name),
                 "motivation": fit(case.motivation),
                 "result": RESULTS[case.result].capitalize(),
-                "amount": amount(case.amount_eur, LANGUAGE),
+                "amount": "" if case.amount_eur is None else amount(case.amount_eur, LANGUAGE),
             }
             for number, case in enumerate(draft.cases, start=1)
         ],
-        "total": amount(_total(draft.cases), LANGUAGE),
+        "total": _total(draft.cases),
         "counted": _counted(draft.cases),
     }
 
@@ -243,9 +246,11 @@ def _head(draft: DecisionDraft) -> dict[str, object]:
 
 def _told(cases: Sequence[AnnexCase]) -> str:
     number = "1 dossier" if len(cases) == 1 else f"{len(cases)} dossiers"
+    total = _total(cases)
+    together = f", samen {total}" if total else ""
     return (
-        f"Besloten bijlage: lijst van {number} ({_counted(cases)}), "
-        f"samen {amount(_total(cases), LANGUAGE)}. De bijlage wordt niet bekendgemaakt."
+        f"Besloten bijlage: lijst van {number} ({_counted(cases)}){together}. "
+        "De bijlage wordt niet bekendgemaakt."
     )
 
 
@@ -255,8 +260,10 @@ def _counted(cases: Sequence[AnnexCase]) -> str:
     return ", ".join(f"{counts[result]} {word}" for result, word in RESULTS.items() if counts[result])
 
 
-def _total(cases: Iterable[AnnexCase]) -> Decimal:
-    return sum((case.amount_eur for case in cases), Decimal(0))
+def _total(cases: Iterable[AnnexCase]) -> str:
+    """Empty where no money is decided on."""
+    granted = [case.amount_eur for case in cases if case.amount_eur is not None]
+    return amount(sum(granted, Decimal(0)), LANGUAGE) if granted else ""
 
 
 # --- both --------------------------------------------------------------------------------------
