@@ -20,7 +20,9 @@ from loket import (
     payout_facts,
     payouts,
     recoveries,
+    renewals,
     sources,
+    validity,
     withdrawals,
 )
 from loket.lifecycle import Action, Role, Status, TaskStatus
@@ -90,6 +92,8 @@ async def reopen(work: Work, case: Case, stage: str, reason: str) -> None:
     await orders.place(work, case, application.cart)
     await entitlements.claim(work, case)
     await cases.complete_tasks(work, case, "REVIEW_REQUESTED")
+    await validity.stop(work, case)
+    await renewals.stop(work, case)
     await cases.new_term(work, case)
 
 
@@ -118,6 +122,9 @@ async def clean_up(work: Work, case: Case) -> None:
     if done:
         await cases.complete_tasks(work, case, *done, remark=f"the case ended: {case.status}")
     await letters.watch(work, case)
+    if case.status is Status.COMPLETED:
+        await validity.begin(work, case)
+        await renewals.begin(work, case)
 
 
 def _why(case: Case) -> str:

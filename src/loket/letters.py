@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from loket import cases
+from loket import cases, validity
 from loket.lifecycle import (
     MESSAGE,
     DecisionStatus,
@@ -105,7 +105,7 @@ async def queue_decision(work: Work, case: Case, decision: Decision, event: Even
         message_id=message.id,
         way=LetterWay.EBOX if person.insz_sealed else LetterWay.REGISTERED,
         subject=subject,
-        content=_content(work, case, person, decision),
+        content=await _content(work, case, person, decision),
         created_at=work.now,
     )
     work.session.add(message)
@@ -160,11 +160,13 @@ async def queue_notice(
     return letter
 
 
-def _content(work: Work, case: Case, person: Person, decision: Decision) -> dict[str, Any]:
+async def _content(work: Work, case: Case, person: Person, decision: Decision) -> dict[str, Any]:
     """What stands in the letter, as it is now: what happens later does not change a letter."""
     definition = work.definition(case)
     payout = definition.payout if decision.amount else None
     account = case.facts.get("account") or {}
+    refused = decision.status is DecisionStatus.REFUSED
+    period = None if refused else await validity.expected(work, case, decided=True)
     return {
         "name": f"{person.given_name} {person.family_name}".strip(),
         "lines": address_lines(person.address or {}),
@@ -176,7 +178,7 @@ def _content(work: Work, case: Case, person: Person, decision: Decision) -> dict
         "decided_on": (decision.decided_on or work.today).isoformat(),
         "legal": decision.motivation_legal.splitlines(),
         "facts": decision.motivation_factual.splitlines(),
-        "conditions": decision.conditions.splitlines(),
+        "conditions": [*([validity.sentence(period)] if period else []), *decision.conditions.splitlines()],
         "signatories": decision.signatories,
     }
 

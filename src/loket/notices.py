@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import deliveries, invoices, letters, orders, post, wording
+from loket import deliveries, invoices, letters, orders, post, renewals, wording
 from loket.cases import open_task
 from loket.definition import Benefit, Definition, Rule
 from loket.definition import MessageChannel as Channel
@@ -77,6 +77,14 @@ _ON_THE_SLIP = frozenset({"iban", "payee", "structured_reference", "link_pay"})
 """What stands beside the payment code of a letter, and need not stand in its text."""
 _MONEY_CAME = frozenset({EventType.PAID, EventType.PAYMENT_RECEIVED})
 _SLOT_GONE = frozenset({EventType.SLOT_LOST, EventType.MISSED, EventType.WITHDRAWN, EventType.CANCELLED})
+_GOES_ON = frozenset(
+    {
+        EventType.COMPLETED,
+        EventType.VALIDITY_ENDING,
+        EventType.VALIDITY_ENDED,
+        EventType.RENEWAL_OFFERED,
+    }
+)
 _DIGITAL = frozenset({Channel.EMAIL, Channel.SMS})
 """What a letter takes the place of, for who asked for letters."""
 _KINDS = {
@@ -144,9 +152,12 @@ async def _due(work: Work, case: Case, events: list[Event]) -> list[Event]:
 
 
 def _is_epilogue(event: Event) -> bool:
-    """Whether it happened to an ended case: there the end stays the last that DOSIS shows."""
+    """Whether it happened to an ended case: there the end stays the last that DOSIS shows.
+
+    What was granted goes on, and ends: that is shown.
+    """
     ended_before = event.status in FINAL and event.previous_status == event.status
-    return ended_before and event.type is not EventType.COMPLETED
+    return ended_before and event.type not in _GOES_ON
 
 
 async def _report(work: Work, telling: _Telling, event: Event, number: int) -> None:
@@ -394,6 +405,7 @@ async def _values(
     if definition.decision is not None:
         values |= await _decided(work, case, definition, person.language, data)
     values["refund"] = await _refund(work, case, events)
+    values |= renewals.said(work, case, events)
     values |= _motivation(work, case, definition, person.language, data, values)
     return {name: value for name, value in values.items() if value is not None}
 

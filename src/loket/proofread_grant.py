@@ -201,7 +201,7 @@ _WELFARE = frozenset({DecidingBody.RMW, DecidingBody.BCSD})
 _WELFARE_DAYS = 30
 
 
-@GRANT.reads("decision", "term")
+@GRANT.reads("decision", "term", "validity")
 def _decision(definition: Definition) -> Found:
     decision = definition.decision
     if decision is None:
@@ -215,15 +215,18 @@ def _decision(definition: Definition) -> Found:
     else:
         title = ("decision", "agenda", "item_title")
         yield from placeholders(decision.agenda.item_title, title, ("procedure", "count"))
-    yield from _articles(decision)
+    dated = definition.validity is not None and definition.validity.from_field is not None
+    yield from _articles(decision, ("valid_from", "valid_until") if dated else ())
     if decision.body in _WELFARE and definition.term.suspendable:
         yield ("term", "suspendable"), f"the term of {decision.body} never stands still (suspendable: false)"
     if decision.body in _WELFARE and definition.term.days > _WELFARE_DAYS:
         yield ("term", "days"), f"{decision.body} decides within {_WELFARE_DAYS} days"
 
 
-def _articles(decision: Decision) -> Found:
-    known = {"articles_granted": ("amount", "reference", "benefits"), "articles_refused": ("reference",)}
+def _articles(decision: Decision, days: tuple[str, ...]) -> Found:
+    """`days`: what can be named of for how long it will hold."""
+    granted = ("amount", "reference", "benefits", *days)
+    known = {"articles_granted": granted, "articles_refused": ("reference",)}
     for word, allowed in known.items():
         texts: tuple[Text, ...] = getattr(decision, word)
         if not texts:

@@ -22,9 +22,11 @@ from loket.definition.catalogue import EXEMPT, OUTSIDE_SCOPE
 from loket.factcheck import faults_of
 from loket.findings import Checklist, Found, Place, listed, must_name, placeholders, unique, without_gaps
 from loket.lifecycle import FINAL, EventType, Stage
+from loket.proofread_after import AFTER, GOES_ON
 from loket.proofread_events import EVENTS
 from loket.proofread_form import FORM, field
 from loket.proofread_grant import GRANT, names_of
+from loket.proofread_people import PEOPLE
 from loket.proofread_stages import STAGES
 
 _MAIN = Checklist()
@@ -32,7 +34,7 @@ _MAIN = Checklist()
 
 def proofread(definition: Definition, sections: frozenset[str]) -> Found:
     """Everything that is wrong in the parts named in `sections`."""
-    for checklist in (STAGES, _MAIN, FORM, GRANT, EVENTS):
+    for checklist in (STAGES, _MAIN, FORM, GRANT, PEOPLE, AFTER, EVENTS):
         for needs, check in checklist.checks:
             if needs <= sections:
                 yield from check(definition)
@@ -197,7 +199,7 @@ def _dosis(definition: Definition) -> Found:
             yield (*place, "code"), f"DOSIS has no code '{row.code}'; it has: {listed(DOSIS_CODES)}"
         if row.phase not in DOSIS_PHASES:
             yield (*place, "phase"), f"DOSIS has no phase '{row.phase}'; it has: {', '.join(DOSIS_PHASES)}"
-        if row.phase == "Afgerond" and event not in _ENDS:
+        if row.phase == "Afgerond" and event not in _ENDS | GOES_ON:
             yield (*place, "phase"), f"after {event} the case goes on: 'Afgerond' is for {listed(_ENDS)}"
         for word in ("action", "detail"):
             if (text := getattr(row, word)) is not None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, paper, wording
+from loket import cases, paper, validity, wording
 from loket.anonymity import Somebody
 from loket.definition import Benefit, Definition, Text
 from loket.errors import ErrorCode, Refused
@@ -335,6 +335,8 @@ class Proposed:
     person: Person
     decision: Decision
     advices: Sequence[Advice] = ()
+    period: validity.Period | None = None
+    """For how long it would hold, where the applicant says so."""
 
 
 def item_title(definition: Definition, count: int) -> str:
@@ -363,7 +365,7 @@ def draft(
         advices=_advices(definition, single.advices) if single else (),
         articles=_articles(municipality, definition, listed),
         closed=agenda.closed if agenda else True,
-        cases=tuple(_line(one, alone=single is not None) for one in listed),
+        cases=tuple(_line(definition, one, alone=single is not None) for one in listed),
     )
 
 
@@ -394,7 +396,10 @@ async def listed_on(work: Work, item: AgendaItem) -> list[Proposed]:
         .where(col(Decision.agenda_item_id) == item.id, col(Decision.status) != DecisionStatus.WITHDRAWN)
         .order_by(col(Case.reference))
     )
-    listed = [Proposed(case, person, decision) for decision, case, person in found]
+    listed = [
+        Proposed(case, person, decision, period=await validity.expected(work, case, decided=False))
+        for decision, case, person in found.all()
+    ]
     if len(listed) == 1:  # the text of a list names no advice
         listed = [replace(listed[0], advices=await _advices_of(work, listed[0].case))]
     return listed
@@ -435,15 +440,17 @@ def _advices(definition: Definition, advices: Sequence[Advice]) -> tuple[paper.A
     return tuple(told)
 
 
-def _line(one: Proposed, *, alone: bool) -> paper.AnnexCase:
+def _line(definition: Definition, one: Proposed, *, alone: bool) -> paper.AnnexCase:
     decision = one.decision
     said = [] if alone else [decision.motivation_factual]
+    if one.period is not None and decision.proposal in GRANTING:
+        said.append(validity.sentence(one.period))
     if decision.conditions:
         said.append(f"Voorwaarden: {decision.conditions}")
     return paper.AnnexCase(
         reference=one.case.reference,
         applicant=Somebody.of(one.person),
-        amount_eur=decision.amount or Decimal(0),
+        amount_eur=(decision.amount or Decimal(0)) if decision.amount or definition.benefits else None,
         result=paper.Result(decision.proposal or DecisionStatus.REFUSED),
         motivation="\n".join(said),
     )
@@ -474,6 +481,7 @@ def _named(
 ) -> dict[str, wording.Value]:
     total = sum((one.decision.amount or Decimal(0) for one in group), Decimal(0))
     titles = [one["title"] for case in group for one in case.decision.benefits if one["granted"]]
+    period = group[0].period if len(group) == 1 else None
     return {
         **wording.own_values(definition, municipality, "nl"),
         "applicant": "de aanvrager" if len(group) == 1 else "de aanvragers in de besloten bijlage",
@@ -481,6 +489,8 @@ def _named(
         "reference": _references(group),
         "amount": total or None,
         "benefits": "; ".join(dict.fromkeys(titles)) or definition.title.nl,
+        "valid_from": period.first if period else None,
+        "valid_until": period.last if period else None,
     }
 
 

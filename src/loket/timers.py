@@ -14,6 +14,7 @@ from loket import (
     applications,
     batches,
     cases,
+    consultation,
     deliveries,
     dunning,
     information,
@@ -23,12 +24,15 @@ from loket import (
     payouts,
     places,
     reconciliation,
+    renewals,
+    sources,
     timetable,
+    validity,
 )
 from loket.app import Loket
 from loket.database import kept_whole
 from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Stage, Status, TimerKind
-from loket.records import Application, Case, Timer, TimerState
+from loket.records import Application, Case, Person, Timer, TimerState
 from loket.work import Work, the_system
 
 logger = logging.getLogger(__name__)
@@ -36,12 +40,16 @@ logger = logging.getLogger(__name__)
 BATCH = 100
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=15)
-ASKING = frozenset({TimerKind.SLOT_END})
-"""The planning tool is asked which slots are free still."""
+ASKING = frozenset({TimerKind.SLOT_END, TimerKind.RENEWAL})
+"""The planning tool is asked which slots are free still; MAGDA, who is asked whether it is wanted again."""
 OUTLIVES = frozenset(
     {TimerKind.CHECKOUT_POLL, TimerKind.PAYOUT_POLL, TimerKind.NOTIFY_END, TimerKind.EBOX_POLL}
+    | {TimerKind.VALIDITY_REMINDER, TimerKind.VALIDITY_END, TimerKind.RENEWAL}
 )
-"""Money is followed to its end, and so is a letter, whatever became of the case."""
+"""Money is followed to its end, and so is a letter, whatever became of the case; what was granted holds after
+it."""
+RENEWAL_TRIES = 3
+"""On so many days MAGDA is tried, before somebody is asked with what is known of them."""
 STANDS_STILL = timedelta(days=1)
 """How long a term that may not lapse now is put off: when it runs on, it gets its new day at once."""
 _BEFORE_DECISION = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
@@ -94,13 +102,32 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
     """
     async with loket.database.transaction() as session:
         ahead = await session.get(Timer, timer_id)
-    if ahead is not None and ahead.kind in ASKING and ahead.case_id is not None:
-        await timetable.read_again(loket, ahead.case_id)
-    return await kept_whole(lambda: loket.work(the_system("Timer")), lambda work: fire_in(work, timer_id))
+    heard = None
+    if ahead is not None and ahead.case_id is not None:
+        if ahead.kind is TimerKind.SLOT_END:
+            await timetable.read_again(loket, ahead.case_id)
+        if ahead.kind is TimerKind.RENEWAL:
+            heard = await _look_who_is_asked(loket, ahead.case_id)
+    return await kept_whole(
+        lambda: loket.work(the_system("Timer")), lambda work: fire_in(work, timer_id, heard)
+    )
 
 
-async def fire_in(work: Work, timer_id: UUID) -> bool:
-    """Fire one timer in this work; False as `fire`."""
+async def _look_who_is_asked(loket: Loket, case_id: UUID) -> consultation.Consultation | None:
+    """What the sources say of an applicant who may be asked again; None where nobody is."""
+    async with loket.work(the_system("Timer")) as work:
+        case = await cases.get(work, case_id)
+        if not await renewals.is_due(work, case):
+            return None
+        person = await work.session.get_one(Person, case.person_id)
+        await sources.want(work, person, case.procedure_key, case.id)
+    return await consultation.consult(
+        loket, the_system("Timer"), person.id, case.procedure_key, case_id=case.id
+    )
+
+
+async def fire_in(work: Work, timer_id: UUID, heard: consultation.Consultation | None = None) -> bool:
+    """Fire one timer in this work; False as `fire`. `heard`: of a renewal, what the sources said before."""
     key = int.from_bytes(timer_id.bytes[-8:], "big", signed=True)
     if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(key))):
         return False
@@ -121,6 +148,8 @@ async def fire_in(work: Work, timer_id: UUID) -> bool:
         await batches.make_all(work)
     elif timer.kind is TimerKind.RECONCILIATION:
         await reconciliation.daily(work)
+    elif case is not None and timer.kind is TimerKind.RENEWAL:
+        await _renewal(work, case, timer, heard)
     elif case is not None and (case.status not in FINAL or timer.kind in OUTLIVES):
         await ON_TIME[timer.kind](work, case, timer)
     return True
@@ -219,13 +248,31 @@ async def _payout_end(work: Work, case: Case, _: Timer) -> None:
     await payouts.late(work, case)
 
 
+async def _validity_reminder(work: Work, case: Case, timer: Timer) -> None:
+    await validity.remind(work, case, timer.number)
+
+
+async def _validity_end(work: Work, case: Case, _: Timer) -> None:
+    await validity.lapse(work, case)
+
+
+async def _renewal(work: Work, case: Case, timer: Timer, heard: consultation.Consultation | None) -> None:
+    """Ask whether it is wanted again; another day where nobody knows how the applicant is."""
+    if heard is not None and heard.unavailable is not None and timer.number < RENEWAL_TRIES:
+        await work.arm(timer.kind, work.now + STANDS_STILL, case=case, number=timer.number + 1)
+    else:
+        await renewals.offer(work, case, heard.answers if heard else None)
+    if case.status in FINAL:
+        await sources.let_go(work, case.person_id, case.procedure_key, case.id)
+
+
 async def _draft(work: Work, application_id: UUID) -> Application | None:
     application = await work.session.get(Application, application_id, with_for_update={"key_share": True})
     return application if application and application.status is ApplicationStatus.DRAFT else None
 
 
-async def _no_case(_work: Work, _case: Case, _timer: Timer) -> None:
-    """Of a draft, the day's batch and the day's reconciliation: `fire_in` sees to them."""
+async def _apart(_work: Work, _case: Case, _timer: Timer) -> None:
+    """Of a draft, a renewal, the day's batch and the day's reconciliation: `fire_in` sees to them."""
 
 
 ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
@@ -249,7 +296,10 @@ ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.SUCCESSOR_END: _successor_end,
     TimerKind.NOTIFY_END: _notify_end,
     TimerKind.EBOX_POLL: _ebox_poll,
-    TimerKind.DRAFT_END: _no_case,
-    TimerKind.LETTER_BATCH: _no_case,
-    TimerKind.RECONCILIATION: _no_case,
+    TimerKind.VALIDITY_REMINDER: _validity_reminder,
+    TimerKind.VALIDITY_END: _validity_end,
+    TimerKind.RENEWAL: _apart,
+    TimerKind.DRAFT_END: _apart,
+    TimerKind.LETTER_BATCH: _apart,
+    TimerKind.RECONCILIATION: _apart,
 }
