@@ -26,7 +26,6 @@ from loket.proofread_after import AFTER, GOES_ON
 from loket.proofread_events import EVENTS
 from loket.proofread_form import FORM, field
 from loket.proofread_grant import GRANT, names_of
-from loket.proofread_people import PEOPLE
 from loket.proofread_stages import STAGES
 
 _MAIN = Checklist()
@@ -34,7 +33,7 @@ _MAIN = Checklist()
 
 def proofread(definition: Definition, sections: frozenset[str]) -> Found:
     """Everything that is wrong in the parts named in `sections`."""
-    for checklist in (STAGES, _MAIN, FORM, GRANT, PEOPLE, AFTER, EVENTS):
+    for checklist in (STAGES, _MAIN, FORM, GRANT, AFTER, EVENTS):
         for needs, check in checklist.checks:
             if needs <= sections:
                 yield from check(definition)
