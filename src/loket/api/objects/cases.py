@@ -101,6 +101,8 @@ class Case(Node):
     department: str = column("Who handles it.")
     outcome: str | None = column("How it ended.")
     closed_at: datetime | None = column("When it ended.")
+    valid_from: date | None = column("The first day on which what was granted holds; null where nothing does.")
+    valid_until: date | None = column("The last day on which it holds; the case stays completed after it.")
     suspensions: list[Suspension] = parts(
         "Periods in which the term stood still.",
         "{t}.suspensions",
@@ -119,6 +121,10 @@ class Case(Node):
     )
     handler: StaffMember | None = one("Who handles it.", on="handler_id", with_parent=True)
     application: Application = one("What was filled in.", on="application_id", with_parent=True)
+    renewal: Application | None = one(
+        "The draft that was opened to ask it again; null where there is none that you may see.",
+        on="renewal_id",
+    )
     decision: Decision | None = one(
         "What was decided in this round.",
         where="{t}.case_id = {parent}.id AND {t}.round = {parent}.round",
@@ -318,6 +324,13 @@ class CaseFilter:
     due_after: date | None = condition("To be decided after this day.", "{t}.due_on > {value}")
     submitted_from: datetime | None = condition("Handed in since.", "{t}.submitted_at >= {value}")
     submitted_until: datetime | None = condition("Handed in before.", "{t}.submitted_at < {value}")
+    valid_on: date | None = condition(
+        "Of which what was granted holds on this day.",
+        "({t}.valid_from <= {value} AND {t}.valid_until >= {value})",
+    )
+    valid_until_before: date | None = condition(
+        "Of which what was granted holds until before this day.", "{t}.valid_until < {value}"
+    )
     reference: str | None = condition(
         "With this in the reference.", "{t}.reference ILIKE '%%' || {value} || '%%'"
     )
