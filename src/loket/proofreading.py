@@ -4,9 +4,7 @@ Each check names the parts that it reads and runs when those have the right shap
 is wrong and why. No I/O.
 """
 
-import re
 from collections import Counter
-from datetime import date
 
 from loket.definition import (
     ALWAYS,
@@ -15,17 +13,15 @@ from loket.definition import (
     PLACEHOLDERS,
     Definition,
     Message,
-    Vat,
-    VatCategory,
 )
-from loket.definition.catalogue import EXEMPT, OUTSIDE_SCOPE
 from loket.factcheck import faults_of
-from loket.findings import Checklist, Found, Place, listed, must_name, placeholders, unique, without_gaps
+from loket.findings import Checklist, Found, Place, listed, must_name, placeholders
 from loket.lifecycle import FINAL, EventType, Stage
 from loket.proofread_after import AFTER, GOES_ON
 from loket.proofread_events import EVENTS
-from loket.proofread_form import FORM, field
+from loket.proofread_form import FORM
 from loket.proofread_grant import GRANT, names_of
+from loket.proofread_sale import SALE
 from loket.proofread_stages import STAGES
 
 _MAIN = Checklist()
@@ -33,74 +29,10 @@ _MAIN = Checklist()
 
 def proofread(definition: Definition, sections: frozenset[str]) -> Found:
     """Everything that is wrong in the parts named in `sections`."""
-    for checklist in (STAGES, _MAIN, FORM, GRANT, AFTER, EVENTS):
+    for checklist in (STAGES, SALE, _MAIN, FORM, GRANT, AFTER, EVENTS):
         for needs, check in checklist.checks:
             if needs <= sections:
                 yield from check(definition)
-
-
-# --- catalogue --------------------------------------------------------------------------------
-
-
-@_MAIN.reads("catalogue", "valid_from", "valid_to")
-def _catalogue(definition: Definition) -> Found:
-    days = (definition.valid_from, definition.valid_to or date.max)
-    products = definition.catalogue.products if definition.catalogue else ()
-    base: Place = ("catalogue", "products")
-    yield from unique((product.key for product in products), base, "key", "product")
-    for index, product in enumerate(products):
-        place = (*base, index)
-        yield from without_gaps(product.prices, (*place, "prices"), "price", *days)
-        yield from unique((option.key for option in product.options), (*place, "options"), "key", "option")
-        for number, option in enumerate(product.options):
-            yield from without_gaps(option.prices, (*place, "options", number, "prices"), "price", *days)
-        discount = product.first_unit_discount
-        if discount is not None and discount.amount > min(one.amount for one in product.prices):
-            yield (*place, "first_unit_discount"), "the discount is more than the price"
-        if discount is not None and discount.valid_to is not None and discount.valid_to < discount.valid_from:
-            yield (*place, "first_unit_discount", "to"), "'to' lies before 'from'"
-        yield from _vat(product.vat, (*place, "vat"))
-    untaxed = sum(product.vat.category is VatCategory.OUTSIDE_SCOPE for product in products)
-    if 0 < untaxed < len(products):
-        reason = "an invoice that is outside the scope of VAT (O) is so for all of it: not beside E or S"
-        yield base, reason
-
-
-def _vat(vat: Vat, place: Place) -> Found:
-    if vat.category is VatCategory.STANDARD:
-        if not vat.rate:
-            yield (
-                (*place, "category"),
-                "S is for a rate above 0; without VAT it is O (outside scope) or E",
-            )
-        if vat.exemption_reason is not None or vat.exemption_code is not None:
-            yield place, "what is taxed has no reason for an exemption"
-        return
-    if vat.rate:
-        yield (*place, "rate"), f"{vat.category} has no rate; S has"
-    if vat.exemption_reason is None:
-        yield place, "without VAT there must be an exemption_reason (it stands on the invoice)"
-    known = OUTSIDE_SCOPE if vat.category is VatCategory.OUTSIDE_SCOPE else EXEMPT
-    if vat.exemption_code is not None and re.fullmatch(known, vat.exemption_code) is None:
-        reason = f"{vat.exemption_code} is no code of EN 16931 for the category {vat.category}"
-        yield (*place, "exemption_code"), reason
-
-
-@_MAIN.reads("payment", "form")
-def _buyer(definition: Definition) -> Found:
-    buyer = definition.payment.buyer if definition.payment else None
-    if buyer is None:
-        return
-    for word in ("name", "enterprise_number", "address"):
-        pointer: str | None = getattr(buyer, word)
-        if pointer is None:
-            continue
-        place: Place = ("payment", "buyer", word)
-        found = field(definition.form.json_schema, pointer)
-        if found is None:
-            yield place, f"the form has no field {pointer}"
-        elif word == "enterprise_number" and found.get("format") != "enterprise-number":
-            yield place, f"the field {pointer} must have the format 'enterprise-number'"
 
 
 # --- rules ------------------------------------------------------------------------------------
