@@ -405,7 +405,7 @@ INVARIANTS = {
     "an ended case has a deadline": """
         SELECT "case".reference, kind FROM timer JOIN "case" ON "case".id = timer.case_id
          WHERE closed_at IS NOT NULL AND state = 'ARMED'
-           AND kind NOT IN ('CHECKOUT_POLL', 'NOTIFY_END', 'EBOX_POLL')
+           AND kind NOT IN ('CHECKOUT_POLL', 'NOTIFY_END', 'EBOX_POLL', 'DEPOSIT_END')
            AND NOT (status = 'COMPLETED' AND kind IN ('VALIDITY_REMINDER', 'VALIDITY_END', 'RENEWAL'))""",
     "an open case waits for nothing": """
         SELECT reference FROM "case" WHERE closed_at IS NULL AND suspensions = '[]'

@@ -33,8 +33,18 @@ def creditable(invoice: Invoice) -> Decimal:
     return invoice.amount + invoice.costs - invoice.credited - invoice.written_off
 
 
-async def credit(work: Work, case: Case, invoice: Invoice, amount: Decimal, reason: str) -> CreditNote:
+async def credit(
+    work: Work,
+    case: Case,
+    invoice: Invoice,
+    amount: Decimal,
+    reason: str,
+    *,
+    of: frozenset[int] | None = None,
+) -> CreditNote:
     """Take back `amount` (EUR) of an invoice; what was paid on it and is not due any more goes back.
+
+    `of`: only of these lines, as `left` counts them from 0; the caller sees that they hold as much.
 
     A case that waits for the money goes on when nothing is due any more, as one that costs nothing does:
     who wants it stopped cancels the case, which takes its invoice back by itself.
@@ -50,7 +60,7 @@ async def credit(work: Work, case: Case, invoice: Invoice, amount: Decimal, reas
         raise Refused(ErrorCode.VALIDATION, path=["input", "amount"], reason=limit)
     whole = amount == creditable(invoice)
     cases.move(work, INVOICE, invoice, PartAction.CREDIT if whole else PartAction.CREDIT_PART)
-    note = await _note(work, case, invoice, amount, reason)
+    note = await _note(work, case, invoice, amount, reason, of)
     invoice.credited += amount
     # at once: more than was due is never paid and credited together
     surplus = max(-invoices.outstanding(invoice), Decimal(0))
@@ -68,10 +78,12 @@ async def credit(work: Work, case: Case, invoice: Invoice, amount: Decimal, reas
     return note
 
 
-async def _note(work: Work, case: Case, invoice: Invoice, amount: Decimal, reason: str) -> CreditNote:
-    left = await _left(work, invoice)
-    of_lines = min(amount, sum((Decimal(line["amount"]) for line in left), Decimal(0)))
-    lines = taken(left, of_lines) if of_lines else []  # of costs alone there are none
+async def _note(
+    work: Work, case: Case, invoice: Invoice, amount: Decimal, reason: str, of: frozenset[int] | None
+) -> CreditNote:
+    there = await left(work, invoice)
+    of_lines = min(amount, sum((Decimal(line["amount"]) for line in there), Decimal(0)))
+    lines = taken(there, of_lines, of) if of_lines else []  # of costs alone there are none
     costs = amount - of_lines
     journal = invoice.journal + JOURNAL_SUFFIX
     sequence, number = await invoices.next_number(work, journal)
@@ -107,7 +119,7 @@ async def _note(work: Work, case: Case, invoice: Invoice, amount: Decimal, reaso
     return note
 
 
-async def _left(work: Work, invoice: Invoice) -> list[Json]:
+async def left(work: Work, invoice: Invoice) -> list[Json]:
     """The invoice's lines, discounts taken off, less what was credited of each."""
     lines = net_lines(invoice.lines)
     notes = await work.session.scalars(
@@ -122,12 +134,14 @@ async def _left(work: Work, invoice: Invoice) -> list[Json]:
     return lines
 
 
-def taken(lines: Sequence[Json], amount: Decimal) -> list[Json]:
-    """`amount` (EUR) of these lines, of each in proportion, with the VAT in it, to the cent.
+def taken(lines: Sequence[Json], amount: Decimal, of: frozenset[int] | None = None) -> list[Json]:
+    """`amount` (EUR) of these lines, or of some `of` them, of each in proportion, with the VAT in it, to the
+    cent.
 
     `line` says of which line each is, counted from 0.
     """
-    parts = shared(amount, {index: Decimal(line["amount"]) for index, line in enumerate(lines)})
+    amounts = {index: Decimal(line["amount"]) for index, line in enumerate(lines)}
+    parts = shared(amount, {index: one for index, one in amounts.items() if of is None or index in of})
     credited: list[Json] = []
     for index, part in sorted(parts.items()):
         line = lines[index]

@@ -13,6 +13,7 @@ from loket import (
     checks,
     credits,
     deliveries,
+    deposits,
     entitlements,
     letters,
     orders,
@@ -122,6 +123,7 @@ async def clean_up(work: Work, case: Case) -> None:
     if done:
         await cases.complete_tasks(work, case, *done, remark=f"the case ended: {case.status}")
     await letters.watch(work, case)
+    await deposits.watch(work, case)
     if case.status is Status.COMPLETED:
         await validity.begin(work, case)
         await renewals.begin(work, case)

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import deliveries, invoices, letters, orders, post, renewals, wording
+from loket import deliveries, deposits, invoices, letters, orders, post, renewals, wording
 from loket.cases import open_task
 from loket.definition import Benefit, Definition, Rule
 from loket.definition import MessageChannel as Channel
@@ -405,6 +405,7 @@ async def _values(
     if definition.decision is not None:
         values |= await _decided(work, case, definition, person.language, data)
     values["refund"] = await _refund(work, case, events)
+    values |= deposits.said(events)
     values |= renewals.said(work, case, events)
     values |= _motivation(work, case, definition, person.language, data, values)
     return {name: value for name, value in values.items() if value is not None}

@@ -274,6 +274,8 @@ _ONLY_WITH: Mapping[str, frozenset[EventType]] = {
     "account": _DECIDED | _PAYING | _ACCOUNT,
     "paid_on": _PAYING,
     "link_account": frozenset({E.ACCOUNT_NEEDED, E.PAYOUT_REJECTED, E.PAYOUT_RETURNED}),
+    "deposit": frozenset({E.DEPOSIT_RETURNED}),
+    "kept": frozenset({E.DEPOSIT_RETURNED}),
     "question": _ASKING,
     "answer_by": _ASKING | {E.ACCOUNT_NEEDED},
     "adviser": frozenset({E.ADVICE_REQUESTED, E.ADVICE_REMINDED, E.ADVICE_GIVEN, E.ADVICE_LAPSED}),

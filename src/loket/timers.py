@@ -16,6 +16,7 @@ from loket import (
     cases,
     consultation,
     deliveries,
+    deposits,
     dunning,
     information,
     letters,
@@ -44,6 +45,7 @@ ASKING = frozenset({TimerKind.SLOT_END, TimerKind.RENEWAL})
 """The planning tool is asked which slots are free still; MAGDA, who is asked whether it is wanted again."""
 OUTLIVES = frozenset(
     {TimerKind.CHECKOUT_POLL, TimerKind.PAYOUT_POLL, TimerKind.NOTIFY_END, TimerKind.EBOX_POLL}
+    | {TimerKind.DEPOSIT_END}
     | {TimerKind.VALIDITY_REMINDER, TimerKind.VALIDITY_END, TimerKind.RENEWAL}
 )
 """Money is followed to its end, and so is a letter, whatever became of the case; what was granted holds after
@@ -266,6 +268,10 @@ async def _renewal(work: Work, case: Case, timer: Timer, heard: consultation.Con
         await sources.let_go(work, case.person_id, case.procedure_key, case.id)
 
 
+async def _deposit_end(work: Work, case: Case, _: Timer) -> None:
+    await deposits.ask(work, case)
+
+
 async def _draft(work: Work, application_id: UUID) -> Application | None:
     application = await work.session.get(Application, application_id, with_for_update={"key_share": True})
     return application if application and application.status is ApplicationStatus.DRAFT else None
@@ -296,6 +302,7 @@ ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.SUCCESSOR_END: _successor_end,
     TimerKind.NOTIFY_END: _notify_end,
     TimerKind.EBOX_POLL: _ebox_poll,
+    TimerKind.DEPOSIT_END: _deposit_end,
     TimerKind.VALIDITY_REMINDER: _validity_reminder,
     TimerKind.VALIDITY_END: _validity_end,
     TimerKind.RENEWAL: _apart,

@@ -40,6 +40,9 @@ NEEDS: dict[str, str] = {
     "delivery": "(SELECT status FROM delivery d WHERE d.case_id = {t}.id AND d.round = {t}.round)",
     "invoice": "(SELECT status FROM invoice i WHERE i.case_id = {t}.id AND i.status <> 'CREDITED' LIMIT 1)",
     "refunds": "(SELECT json_agg(DISTINCT r.status) FROM refund r WHERE r.case_id = {t}.id)",
+    "deposit": "EXISTS (SELECT FROM invoice i, jsonb_array_elements(i.lines) l WHERE i.case_id = {t}.id"
+    " AND i.status <> 'CREDITED' AND (l ->> 'deposit')::boolean AND NOT EXISTS (SELECT FROM event e"
+    " WHERE e.case_id = i.case_id AND e.type = 'DEPOSIT_RETURNED' AND e.data ->> 'invoice' = i.number))",
     "decision": "(SELECT json_build_object('status', d.status, 'away', d.agenda_item_id IS NOT NULL)"
     " FROM decision d WHERE d.case_id = {t}.id AND d.round = {t}.round)",
     "checks": '(SELECT json_agg(DISTINCT k.status) FROM "check" k WHERE k.case_id = {t}.id'
@@ -294,6 +297,11 @@ def _of_money(seen: _Seen) -> Iterator[Offer]:
         refunds = [RefundStatus(one) for one in seen.row["refunds"] or ()]
         orderable = any(REFUND.find(one, PartAction.ORDER) for one in refunds)
         yield Offer(CaseAction.REFUND_ORDER, None if orderable else Why.NO_REFUND)
+        catalogue = seen.definition.catalogue
+        if catalogue is not None and any(product.deposit for product in catalogue.products):
+            held = seen.status is Status.COMPLETED and seen.row["deposit"]
+            why_kept = Why.NO_DEPOSIT if seen.ended else Why.RUNS
+            yield Offer(CaseAction.DEPOSIT_RETURN, None if held else why_kept)
 
 
 def _of_payout(seen: _Seen) -> Iterator[Offer]:

@@ -40,6 +40,7 @@ class Why(Enum):
         "Er is geen terugbetaling die besteld kan worden.",
         "There is no refund that can be ordered.",
     )
+    NO_DEPOSIT = ("Er is geen waarborg (meer) vrij te geven.", "No deposit is held (any more).")
     NOTHING_PREPARED = (
         "Er is nog geen beslissing voorbereid.",
         "No decision was prepared yet.",

@@ -12,6 +12,7 @@ from strawberry import ID
 from loket import (
     cases,
     credits,
+    deposits,
     dunning,
     invoices,
     payments,
@@ -24,7 +25,9 @@ from loket.api.context import (
     signed_in,
 )
 from loket.api.idempotency import request_hash
+from loket.api.mutations.shared import CaseId, locked_case
 from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.objects.cases import Case
 from loket.api.objects.money import CreditNote, Invoice, Payment, Payout, Refund
 from loket.api.payloads import Payload
 from loket.api.roots import kept_whole, mutation
@@ -103,6 +106,22 @@ class InvoiceCreditPayload(Payload):
 
     invoice: Invoice | None = described("The invoice.", default=None)
     credit_note: CreditNote | None = described("The credit note.", default=None)
+
+
+@input_type
+class DepositReturnInput:
+    """What becomes of a deposit."""
+
+    kept: Decimal = described("How much is kept, in EUR.", default=Decimal(0))
+    reason: str = described("Why that is kept, as the applicant will read it.", default="")
+
+
+@output
+class DepositReturnPayload(Payload):
+    """A deposit that was released, whole or in part."""
+
+    case: Case | None = described("The case.", default=None)
+    credit_note: CreditNote | None = described("What is given back; null where all is kept.", default=None)
 
 
 @output
@@ -230,6 +249,28 @@ class Money:
         case = await work.session.get_one(records.Case, invoice.case_id)
         await dunning.write_off(work, case, invoice, reason)
         return InvoicePayload(invoice=Invoice.of(invoice.id))
+
+    @mutation(policy=bookkeeper)
+    async def deposit_return(
+        self,
+        work: Work,
+        case_id: CaseId,
+        idempotency_key: str,
+        input: Annotated[
+            DepositReturnInput | None, described_argument("What is kept; without it, nothing.")
+        ] = None,
+        expected_version: int | None = None,
+    ) -> DepositReturnPayload:
+        """Release the deposit of a completed case (waarborg vrijgeven), whole or less what is kept.
+
+        What came online goes back by itself; other money as any refund, which a second person approves.
+        """
+        case = await locked_case(work, case_id, expected_version)
+        told = input or DepositReturnInput()
+        note = await deposits.release(work, case, told.kept, told.reason)
+        return DepositReturnPayload(
+            case=Case.of(case.id), credit_note=CreditNote.of(note.id) if note else None
+        )
 
     @mutation(policy=bookkeeper)
     async def refund_order(

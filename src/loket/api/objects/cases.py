@@ -257,6 +257,7 @@ class Case(Node):
         delivery=NEEDS["delivery"],
         invoice=NEEDS["invoice"],
         refunds=NEEDS["refunds"],
+        deposit=NEEDS["deposit"],
         decision=NEEDS["decision"],
         checks=NEEDS["checks"],
         advices=NEEDS["advices"],
