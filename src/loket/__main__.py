@@ -148,6 +148,27 @@ def tables(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def reference(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when `--check` finds another page or schema than the code makes."""
+    wanted: dict[Path, str] = _part("loket.reference:files")()
+    page, described = wanted
+    if arguments.schema:
+        sys.stdout.write(wanted[described])
+    elif arguments.write:
+        for path, text in wanted.items():
+            path.write_text(text, "utf-8")
+    elif arguments.check:
+        stale = [
+            path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text
+        ]
+        for path in stale:
+            _say(f"{path} is not what the code says: run `loket reference --write`")
+        return 1 if stale else 0
+    else:
+        sys.stdout.write(wanted[page])
+    return 0
+
+
 def import_statement(arguments: argparse.Namespace) -> int:
     """Exit code 1 when a file is refused."""
     settings = replace(_installation(sandbox=None).settings, database_url=_database_url())
@@ -294,6 +315,11 @@ def _parser() -> argparse.ArgumentParser:
     either = one.add_mutually_exclusive_group()
     either.add_argument("--check", action="store_true", help="compare with those in README.md")
     either.add_argument("--write", action="store_true", help="write them into README.md")
+    one = add(reference, "print the reference of procedure files")
+    either = one.add_mutually_exclusive_group()
+    either.add_argument("--check", action="store_true", help="compare with the page and the schema")
+    either.add_argument("--write", action="store_true", help="write the page's tables and the schema")
+    either.add_argument("--schema", action="store_true", help="print the JSON Schema for editors")
     one = add(import_statement, "take in statements of the bank: CODA or camt.053")
     one.add_argument("files", nargs="+", metavar="FILE")
     one = add(journal, "the journal of a period as CSV")

@@ -38,8 +38,8 @@ from loket.ruletypes import Sort, faults_in_types
 MAX_LOOPS = 2
 """How often one rule may go over a list (all, exists, exists_one, filter, map)."""
 
-_MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
-_METHODS = frozenset(
+MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
+METHODS = frozenset(
     {
         "size",
         "contains",
@@ -53,7 +53,7 @@ _METHODS = frozenset(
     }
     | {"getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds"}
 )
-_FUNCTIONS = frozenset({"has", "size", "int", "double", "string", "timestamp", "duration"})
+FUNCTIONS = frozenset({"has", "size", "int", "double", "string", "timestamp", "duration"})
 _WORDS = frozenset({"true", "false", "null", "in"})
 _TOKEN = re.compile(
     r"""\s+|//[^\n]*
@@ -302,12 +302,12 @@ class _Walk:
 
     def _name(self, text: str, *, after_dot: bool) -> None:
         if after_dot:  # of something computed: of a literal, of what a method gave
-            if text in _MACROS:
+            if text in MACROS:
                 self._faults.append(f"'.{text}(…)' goes over a fact, not over something computed")
-            elif text not in _METHODS:
+            elif text not in METHODS:
                 self._faults.append(f"unknown method '{text}'")
         elif self._look() == "(":
-            if text not in _FUNCTIONS:
+            if text not in FUNCTIONS:
                 self._faults.append(f"unknown function '{text}'")
         elif text in self._bound:
             self._chain(self._bound[text], text)
@@ -329,12 +329,12 @@ class _Walk:
                 kind, path = self._kinds.element(kind), f"{path}[…]"
             elif self._look(2) == "(":
                 self._at += 2
-                if name in _MACROS and isinstance(kind, _Named):
+                if name in MACROS and isinstance(kind, _Named):
                     self._faults.append(f"'{path}' is read key by key, not gone over")
-                if name in _MACROS:
+                if name in MACROS:
                     self._loops += 1
                     self._bound[self._look(1)] = self._kinds.loops(kind)
-                elif name not in _METHODS:
+                elif name not in METHODS:
                     self._faults.append(f"unknown method '{name}'")
                 return
             else:

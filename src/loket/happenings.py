@@ -4,7 +4,7 @@ Read from the published tables; what happens beside them (a reminder, a charge-b
 part of the definition that brings it about.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from loket.definition import Definition
@@ -22,9 +22,13 @@ class Occasion:
     """False: it happens beside the table of the case, whatever the stage."""
 
 
+def _in_words(stages: Sequence[Stage]) -> str:
+    *others, last = [f"'{one}'" for one in stages]
+    return f"one of the stages {', '.join(others)} and {last}" if others else f"the stage {last}"
+
+
 def _stage(*stages: Stage) -> Occasion:
-    needs = " or ".join(f"the stage '{one}'" for one in stages)
-    return Occasion(needs, lambda one: bool(set(stages) & set(one.stages)), in_table=False)
+    return Occasion(_in_words(stages), lambda one: bool(set(stages) & set(one.stages)), in_table=False)
 
 
 def _beside(needs: str, there: Callable[[Definition], bool]) -> Occasion:
@@ -147,8 +151,7 @@ def needed_by(event: EventType) -> str:
     if event in OCCASIONS:
         return OCCASIONS[event].needs
     stages = [one for one in Stage if event in stage_events()[one]]
-    everywhere = len(stages) == len(Stage)
-    return "" if everywhere else " or ".join(f"the stage '{one}'" for one in stages)
+    return "" if len(stages) in {0, len(Stage)} else _in_words(stages)
 
 
 def ends(stages: Iterable[Stage]) -> frozenset[Status]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from loket.definition import Definition
 from loket.findings import Checklist, Found, Place, must_name
 from loket.happenings import needed_by, possible
-from loket.lifecycle import EventType, StageOrderError
+from loket.lifecycle import EFFECT_EVENTS, EventType, StageOrderError
 
 EVENTS = Checklist()
 _PARTS = (
@@ -33,7 +33,9 @@ def _never(definition: Definition) -> Found:
         named += [(("phases", index, "events", at), event) for at, event in enumerate(phase.events)]
     there = _possible(definition)
     for place, event in named:
-        if event not in there:
+        if event in EFFECT_EVENTS:
+            yield place, f"{event} is about other systems: nobody is told of it"
+        elif event not in there:
             yield place, f"{event} never happens in this procedure: it needs {needed_by(event)}"
 
 

@@ -54,6 +54,7 @@ _OTHER = frozenset(
     }
     | {"maxProperties", "minProperties", "required", "dependentRequired"}
 )
+KEYWORDS = _LISTED | _NAMED | _SINGLE | _OTHER
 """Keywords that a form may use; `patternProperties` is not among them: a form knows its fields."""
 
 
@@ -75,7 +76,7 @@ def _form(definition: Definition) -> Found:
 
 def _subschema(schema: Mapping[str, Any], place: Place, root: Mapping[str, Any], fields: set[str]) -> Found:
     for word in schema:
-        if word not in _LISTED | _NAMED | _SINGLE | _OTHER and not word.startswith("x-"):
+        if word not in KEYWORDS and not word.startswith("x-"):
             yield (*place, word), f"'{word}' is not a keyword of a form"
     if "format" in schema and schema["format"] not in FORMATS.checkers:
         known = ", ".join(sorted(FORMATS.checkers))

@@ -265,7 +265,7 @@ _PAYING = frozenset(one for one in E if one.startswith("PAYOUT_")) | {E.PAID_OUT
 _ACCOUNT = frozenset({E.ACCOUNT_NEEDED, E.ACCOUNT_CORRECTED})
 _DECIDING = _DECIDED | {one for one in E if one.startswith("DECISION_")} | {E.LETTER_SENT}
 _ASKING = frozenset({E.INFORMATION_REQUESTED, E.INFORMATION_REMINDED})
-_ONLY_WITH: Mapping[str, frozenset[EventType]] = {
+ONLY_WITH: Mapping[str, frozenset[EventType]] = {
     "meeting_on": _DECIDING,
     "granted": _DECIDING | _PAYING | _ACCOUNT,
     "benefits": _DECIDING | _PAYING,
@@ -292,7 +292,7 @@ def _spoken(definition: Definition) -> Found:
         for word in ("body", "sms"):
             yield from _fits(getattr(message, word), (*place, word), event)
         link = message.button.link if message.button else ""
-        if event not in _ONLY_WITH.get(link, {event}):
+        if event not in ONLY_WITH.get(link, {event}):
             yield (*place, "button"), f"'{link}' leads nowhere with {event}"
     for event, row in definition.dosis.items():
         for word in ("action", "detail"):
@@ -303,7 +303,7 @@ def _spoken(definition: Definition) -> Found:
 
 def _fits(text: Text, place: Place, event: EventType) -> Found:
     for language, one in text.languages().items():
-        for name, events in _ONLY_WITH.items():
+        for name, events in ONLY_WITH.items():
             if f"{{{name}}}" in one and event not in events:
                 yield place, f"{{{name}}} has no value with {event} ({language}): this would never be said"
 

@@ -44,7 +44,7 @@ class Check(Shape):
     when: Annotated[str | None, Field(max_length=600)] = None
     """Asked only where this is true (CEL over the facts)."""
     met: Annotated[str, Field(min_length=1, max_length=600)]
-    """CEL over the facts and `answer`, what the source said; see `rules.ANSWERS`."""
+    """CEL over the facts and `answer`, what the source said."""
     documents: tuple[Key, ...] = ()
     """Kinds of documents that can stand in its place."""
     purpose: Text
