@@ -123,10 +123,10 @@ async def clean_up(work: Work, case: Case) -> None:
     if done:
         await cases.complete_tasks(work, case, *done, remark=f"the case ended: {case.status}")
     await letters.watch(work, case)
-    await deposits.watch(work, case)
     if case.status is Status.COMPLETED:
         await validity.begin(work, case)
         await renewals.begin(work, case)
+        await deposits.watch(work, case)
 
 
 def _why(case: Case) -> str:
