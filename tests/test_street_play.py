@@ -349,6 +349,9 @@ async def test_a_refused_street_gets_its_letter_and_nothing_holds(town: Town) ->
     await advised(town, dossier, opinion="NEGATIVE", text="Sluipverkeer: de straat is de omleiding.")
     await dossier.until("ASSESSMENT")
     why = {"motivationLegal": "Reglement, artikel 7", "motivationFactual": "De straat is dan de omleiding."}
+    partly = {"caseIds": [dossier.id], "input": why | {"outcome": "PARTLY_GRANTED"}}
+    refusal = await town.refused(OPERATOR, "decisionPrepare", **partly)
+    assert (refusal["code"], refusal["path"]) == ("VALIDATION", ["input", "outcome"])
     await decided(town, dossier, outcome="REFUSED", **why)
     await dossier.until("REJECTED")
     seen = await dossier.read(dossier.who, "validFrom validUntil decision { status letter { legalValue } }")

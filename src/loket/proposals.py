@@ -308,6 +308,8 @@ def _motivated(proposal: Proposal, wish: Wish, *, departs: bool) -> Proposal:
 def _check(definition: Definition, wish: Wish) -> None:
     if wish.outcome is not None and wish.outcome not in OUTCOMES:
         raise _invalid("outcome", "one of GRANTED, PARTLY_GRANTED, REFUSED")
+    if wish.outcome is DecisionStatus.PARTLY_GRANTED and not definition.benefits:
+        raise _invalid("outcome", "nothing is granted in part here: grant it on conditions")
     known = {benefit.key for benefit in definition.benefits}
     if unknown := sorted(set(wish.benefits) - known):
         raise _invalid("benefits", f"the procedure has no {', '.join(unknown)}")
