@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loket import counter
+from loket import counter, numbers
 from loket.api.naming import decode_id
 from loket.sandbox import personas
 from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
@@ -157,8 +157,8 @@ async def test_all_faults_in_what_a_visitor_says_are_named_at_once(town: Town) -
 @pytest.mark.parametrize("year", [1912, 1950, 1999, 2000, 2020])
 def test_a_national_number_is_checked_for_both_centuries(year: int) -> None:
     number = personas.insz(date(year, 5, 17), 123, test=False)
-    assert counter.is_national_number(number)
-    assert not counter.is_national_number(number[:8] + str((int(number[8]) + 1) % 10) + number[9:])
+    assert numbers.is_national_number(number)
+    assert not numbers.is_national_number(number[:8] + str((int(number[8]) + 1) % 10) + number[9:])
 
 
 # ── without one ───────────────────────────────────────────────────────────────────────────────────────

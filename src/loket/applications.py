@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,24 @@ from sqlalchemy import case as sql_case
 from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
-from loket import accounts, cases, entitlements, forms, orders, payout_accounts, people, pricing, sources
+from loket import (
+    accounts,
+    cases,
+    co_applicants,
+    duplicates,
+    enclosures,
+    entitlements,
+    forms,
+    orders,
+    payout_accounts,
+    people,
+    pricing,
+    sources,
+)
 from loket.channels.sms import e164
 from loket.definition import Definition
 from loket.errors import ErrorCode, ManyRefused, Refused
+from loket.facts import of_application
 from loket.forms import FieldFault
 from loket.lifecycle import APPLICATION, FINAL, Action, ApplicationStatus, PartAction, Role, TimerKind
 from loket.records import (
@@ -155,7 +170,10 @@ async def set_answers(work: Work, application: Application, patch: object) -> No
     too_large = forms.validate_answers(definition, patch, work.actor.language, complete=False)
     if any(fault.code is ErrorCode.TOO_LARGE for fault in too_large):
         raise refusals(too_large, "input")
-    answers = merge(given_in(work, application), patch)
+    before = given_in(work, application)
+    answers = merge(before, patch)
+    if work.actor.is_staff:
+        answers = accounts.unmasked_in(definition, before, answers)
     faults = forms.validate_answers(definition, answers, work.actor.language, complete=False)
     faults += _locked_fields(application, answers, work.actor.language)
     if faults:
@@ -204,10 +222,18 @@ async def submit(work: Work, application: Application) -> Case:
     """
     definition = definition_of(work, application)
     answers = given_in(work, application)
-    faults = faults_in(definition, answers, application.cart, work.today, work.actor.language)
+    language = work.actor.language
+    faults = faults_in(definition, answers, application.cart, work.today, language)
+    # what is not asked (any more) is no part of what is handed in
+    application.answers = forms.asked(definition.form, application.answers)
+    facts = await of_application(work, application)
+    faults += enclosures.missing(definition, facts, language)
+    person = await work.session.get_one(Person, application.person_id, with_for_update={"key_share": True})
+    faults += co_applicants.faults(
+        definition, facts, answers, language, partial(co_applicants.is_of, work, person)
+    )
     if faults:
         raise refusals(faults)
-    person = await work.session.get_one(Person, application.person_id, with_for_update={"key_share": True})
     cases.move(work, APPLICATION, application, PartAction.SUBMIT)
     application.submitted_at = application.updated_at = work.now
     _learn_contact(definition, application, person)
@@ -219,6 +245,7 @@ async def submit(work: Work, application: Application) -> Case:
     await sources.let_go(work, person.id, definition.key, application.id)
     await orders.place(work, case, application.cart)
     await entitlements.claim(work, case)
+    await duplicates.note(work, case)
     if (case.facts.get("person") or {}).get("number_replaced"):
         await cases.open_task(work, case, "NUMBER_REPLACED")
     await cases.advance(work.as_actor(the_system()), case, Action.BEGIN)

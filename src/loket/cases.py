@@ -88,9 +88,12 @@ async def get(
 
 
 def may_see(work: Work, case: Case) -> bool:
-    """The applicant sees the own cases; staff those of the departments for which they have a task."""
+    """The applicant sees the own cases; staff those of the departments for which they have a task.
+
+    So does who is asked to confirm one, for as long as they answer (`co_applicants`).
+    """
     if work.actor.kind is ActorKind.CITIZEN:
-        return case.person_id == work.actor.id
+        return bool(roles_in(work, case))
     return bool(roles_in(work, case) & SEES_CASES)
 
 
@@ -249,9 +252,13 @@ async def complete_tasks(work: Work, case: Case, *kinds: str, remark: str = "") 
 
 
 def roles_in(work: Work, case: Case) -> frozenset[Role]:
-    """In which qualities the actor acts on this case: of staff, the roles of its department."""
+    """In which qualities the actor acts on this case: of staff, the roles of its department.
+
+    A citizen is its applicant or nobody, but where `co_applicants` looked that they are asked to confirm it.
+    """
     if work.actor.kind is ActorKind.CITIZEN:
-        return frozenset({Role.APPLICANT}) if case.person_id == work.actor.id else frozenset()
+        asked = work.actor.roles & {Role.CO_APPLICANT}
+        return asked or (frozenset({Role.APPLICANT}) if case.person_id == work.actor.id else frozenset())
     return work.actor.roles_at(case.department)
 
 

@@ -17,6 +17,7 @@ from loket import accesslog, applications, people, sources
 from loket.applications import Announced, Upload
 from loket.errors import ErrorCode, ManyRefused, Refused
 from loket.lifecycle import ApplicationStatus, Role
+from loket.numbers import is_national_number
 from loket.records import Application, Channel, Document, Json, Person
 from loket.sources import Answers
 from loket.work import Work
@@ -123,14 +124,6 @@ def _checked(work: Work, visitor: Visitor) -> str | None:
     if faults:
         raise ManyRefused(faults)
     return number
-
-
-def is_national_number(digits: str) -> bool:
-    """Of the National Register or of the Crossroads Bank, born before or from 2000 on (KB 3 april 1984)."""
-    if re.fullmatch("[0-9]{11}", digits) is None:
-        return False
-    first, check = int(digits[:9]), int(digits[9:])
-    return check in (97 - first % 97, 97 - (2_000_000_000 + first) % 97)
 
 
 async def _bound(work: Work) -> None:

@@ -6,7 +6,8 @@ second finds the first.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
@@ -16,8 +17,8 @@ from sqlmodel import col
 
 from loket import accounts
 from loket.definition import Definition, Duplicate
+from loket.formfields import field
 from loket.lifecycle import FINAL, Stage, Status
-from loket.proofread_form import field
 from loket.records import Application, Case, Json, Likeness, Person
 from loket.sources import read
 from loket.spelling import address_line, bare, folded
@@ -26,7 +27,8 @@ from loket.work import Work
 
 MAX_LIKE = 100
 """Cases that are looked at; who has more is like another in any case."""
-_GONE = frozenset({Status.REJECTED, Status.INADMISSIBLE, Status.WITHDRAWN, Status.CANCELLED})
+GONE = frozenset({Status.REJECTED, Status.INADMISSIBLE, Status.WITHDRAWN, Status.CANCELLED})
+"""What ended so is no other case any more."""
 _UNDECIDED = (Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION)
 _NUMBERED = frozenset({"national-number", "enterprise-number", "iban"})
 """Formats of which the marks between the digits say nothing."""
@@ -95,38 +97,62 @@ async def _like(work: Work, case: Case, duplicate: Duplicate, index: bytes) -> l
             col(Likeness.duplicate) == duplicate.key,
             col(Likeness.subject_index) == index,
             col(Case.id) != case.id,
-            col(Case.status).not_in(_GONE),
+            col(Case.status).not_in(GONE),
         )
         .order_by(col(Case.submitted_at).desc(), col(Case.id).desc())
         .limit(MAX_LIKE)
     )
-    return [other for other in found if _counts(work, case, other, duplicate)]
+    definition = work.definition(case)
+    return [other for other in found if counts(definition, duplicate, case, other, work.today)]
 
 
-def _counts(work: Work, case: Case, other: Case, duplicate: Duplicate) -> bool:
-    """A later one that is still to be decided does not count: it sees this one itself."""
-    later = (other.submitted_at, other.id) > (case.submitted_at, case.id)
-    if later and not _is_decided(work, other):
+class Dated(Protocol):
+    """A case, or what is known of one."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def submitted_at(self) -> datetime: ...
+
+    @property
+    def stage(self) -> Stage: ...
+
+    @property
+    def status(self) -> Status: ...
+
+    @property
+    def valid_until(self) -> date | None: ...
+
+
+def counts(definition: Definition, duplicate: Duplicate, mine: Dated, other: Dated, today: date) -> bool:
+    """Whether a like case that is not gone counts.
+
+    A later one that is still to be decided does not: it sees this one itself.
+    """
+    later = (other.submitted_at, other.id) > (mine.submitted_at, mine.id)
+    if later and not _is_decided(definition, other):
         return False
     match duplicate.period:
         case "open":
-            valid = other.valid_until is not None and other.valid_until >= work.today
+            valid = other.valid_until is not None and other.valid_until >= today
             return other.status not in FINAL or valid
         case "year":
-            return _year(other) == _year(case)
+            return _year(other) == _year(mine)
         case "ever":
             return True
 
 
-def _is_decided(work: Work, case: Case) -> bool:
+def _is_decided(definition: Definition, other: Dated) -> bool:
     """Whether it came through all that could have stopped it as a duplicate."""
-    stages = work.definition(case).stages
-    left = stages[stages.index(case.stage) :]
-    return case.status in (Status.APPROVED, *FINAL) or not set(_UNDECIDED) & set(left)
+    if other.status in (Status.APPROVED, *FINAL) or other.stage not in definition.stages:
+        return True
+    left = definition.stages[definition.stages.index(other.stage) :]
+    return not set(_UNDECIDED) & set(left)
 
 
-def _year(case: Case) -> int:
-    return case.submitted_at.astimezone(BRUSSELS).year
+def _year(one: Dated) -> int:
+    return int(one.submitted_at.astimezone(BRUSSELS).year)
 
 
 # --- in what ----------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ from loket import (
     advice,
     cases,
     checks,
+    co_applicants,
     credits,
     deliveries,
     deposits,
+    duplicates,
     entitlements,
     letters,
     orders,
@@ -92,6 +94,7 @@ async def reopen(work: Work, case: Case, stage: str, reason: str) -> None:
     await sources.want(work, person, case.procedure_key, case.id)
     await orders.place(work, case, application.cart)
     await entitlements.claim(work, case)
+    await duplicates.note(work, case)
     await cases.complete_tasks(work, case, "REVIEW_REQUESTED")
     await validity.stop(work, case)
     await renewals.stop(work, case)
@@ -112,6 +115,7 @@ async def clean_up(work: Work, case: Case) -> None:
         await orders.give_back(work, case)
         await entitlements.release(work, case)
     await advice.withdraw_all(work, case, _why(case))
+    await co_applicants.withdraw(work, case)
     await checks.stop(work, case)
     await sources.let_all_go(work, case.procedure_key, case.id)
     found = await work.session.scalars(

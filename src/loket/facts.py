@@ -10,6 +10,7 @@ from sqlmodel import col
 
 from loket import duplicates, pricing, settings
 from loket.definition import Definition
+from loket.forms import asked
 from loket.lifecycle import AdviceStatus, CheckStatus, CoApplicationStatus, Stage
 from loket.records import Advice, Application, Case, Check, CoApplication, Document, Entitlement, Json
 from loket.rules import Address, Applicant, Child, Facts, Household, Municipality, Quota
@@ -56,8 +57,8 @@ def of_draft(
 ) -> Facts:
     """What the rules may read of a draft: what was filled in, and what sources said of it so far.
 
-    Nothing is guessed. What only a case can know is absent (duplicates, who confirmed, what the household
-    ordered), or not known yet (checks).
+    Nothing is guessed, and what the form does not ask (any more) is not there. What only a case can know is
+    absent (duplicates, who confirmed, what the household ordered), or not known yet (checks).
     """
     today = now.astimezone(BRUSSELS).date()
     reference = definition.reference_day(today)
@@ -65,7 +66,7 @@ def of_draft(
         municipality=Municipality(municipality.nis, municipality.name, municipality.postal_code),
         today=today,
         channel=draft.channel,
-        application=draft.answers,
+        application=asked(definition.form, draft.answers),
         applicant=_applicant(draft.told, now, reference, municipality.nis),
         household=_household(draft.told, now, reference, {}),
         cart=pricing.cart_lines(draft.cart),

@@ -19,8 +19,10 @@ from jsonschema.validators import extend
 from stdnum.be import vat
 from stdnum.exceptions import ValidationError as StdnumError
 
+from loket import formfields
 from loket.definition import Definition, Form
 from loket.errors import ErrorCode
+from loket.numbers import national_number
 from loket.sepa import Unpayable, check_iban
 
 MAX_DEPTH = 8
@@ -29,6 +31,7 @@ MAX_TEXT = 5_000
 """Characters in one answer or field name, whatever the schema allows."""
 SHOWN = 60
 """Characters of a field name that a fault repeats."""
+_OTHER = 1_000
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,13 @@ def validate_answers(
 ) -> list[FieldFault]:
     """Every fault of `answers`, in the order of the form; empty when there is none.
 
-    With `complete=False` (a draft being saved) what is still missing is no fault.
+    With `complete=False` (a draft being saved) what is still missing is no fault. What stands in a part of
+    the form that is not asked now is none either: `asked` leaves it out.
     """
     too_large = _out_of_bounds(answers)
     if too_large is not None:
         return [_fault(too_large, ErrorCode.TOO_LARGE, "size", language, limit=str(MAX_VALUES))]
+    answers = asked(definition.form, answers)
     found: dict[tuple[tuple[str, ...], str], FieldFault] = {}
     for path, keyword, schema, values in _faults(definition.form, answers):
         if keyword in _ABSENCE and not complete:
@@ -66,6 +71,11 @@ def validate_answers(
         fault = _fault(unnamed, ErrorCode.REQUIRED, "dependentRequired", language)
         found.setdefault((unnamed, "required"), fault)
     return sorted(found.values(), key=lambda fault: _position(definition.form.json_schema, fault.path))
+
+
+def asked(form: Form, answers: Any) -> Any:  # noqa: ANN401  # JSON
+    """The answers without those of parts that are not asked, by what the others say."""
+    return formfields.asked(form.json_schema, answers, _apart_in(form.json_schema))
 
 
 def answered(answers: object, pointer: str) -> object:
@@ -123,10 +133,25 @@ Found = tuple[tuple[str, ...], str, Mapping[str, Any], dict[str, str]]
 def _faults(form: Form, answers: object) -> Iterator[Found]:
     checker = _Validator(form.json_schema, format_checker=FORMATS)
     for error in checker.iter_errors(answers):
-        yield from _unfold(error, ())
+        yield from _unfold(error, (), form.json_schema)
 
 
-def _unfold(error: ValidationError, above: tuple[str, ...]) -> Iterator[Found]:
+def _apart_in(schema: Mapping[str, Any]) -> formfields.Holds:
+    """How far an answer is from a part of the form: first by what can only be meant otherwise."""
+    checker = _Validator(schema, format_checker=FORMATS)
+
+    def apart(part: object, answer: object) -> int:
+        return _distance(list(checker.evolve(schema=part).iter_errors(answer)))
+
+    return apart
+
+
+def _distance(errors: list[ValidationError]) -> int:
+    """Another value than the one that tells alternatives apart weighs more than all that is missing."""
+    return sum(_OTHER if one.validator in {"const", "enum", "not"} else 1 for one in errors)
+
+
+def _unfold(error: ValidationError, above: tuple[str, ...], form: Mapping[str, Any]) -> Iterator[Found]:
     """One error of the library as faults of fields; for alternatives, those of the nearest one."""
     path = (*above, *(str(step)[:SHOWN] for step in error.relative_path))
     schema = error.schema if isinstance(error.schema, Mapping) else {}
@@ -144,15 +169,22 @@ def _unfold(error: ValidationError, above: tuple[str, ...]) -> Iterator[Found]:
                     if name not in value:
                         yield (*path, name), keyword, schema, {}
         case "additionalProperties" | "unevaluatedProperties":
+            known = schema.get("properties", {})
+            if keyword == "unevaluatedProperties":
+                known = formfields.active(form, schema, value, _apart_in(form))
             for name in value:
-                if name not in schema.get("properties", {}):
+                if name not in known:
                     yield (*path, str(name)[:SHOWN]), keyword, schema, {}
         case "anyOf" | "oneOf" if error.context:
             branches: dict[object, list[ValidationError]] = {}
             for one in error.context:
                 branches.setdefault(one.relative_schema_path[0], []).append(one)
-            for one in min(branches.values(), key=len):
-                yield from _unfold(one, path)
+            choices = [one.get("const") for one in expected if isinstance(one, Mapping)]
+            if None not in choices:
+                yield path, "enum", schema, {"limit": ", ".join(str(one) for one in choices[:12])}
+                return
+            for one in min(branches.values(), key=_distance):
+                yield from _unfold(one, path, form)
         case "minLength" if value == "":
             yield path, "empty", schema, {}
         case _:
@@ -179,11 +211,17 @@ def _values(keyword: str, error: ValidationError) -> dict[str, str]:
 def _position(schema: Mapping[str, Any], path: list[str]) -> tuple[int, ...]:
     """The order of the fields in the form, so that faults read from top to bottom."""
     order: list[int] = []
-    here: Any = schema
+    here: list[Any] = [schema]
     for step in path:
-        fields = list(here.get("properties", {})) if isinstance(here, Mapping) else []
-        order.append(fields.index(step) if step in fields else len(fields))
-        here = here.get("properties", {}).get(step, here.get("items")) if isinstance(here, Mapping) else None
+        known: dict[str, list[Mapping[str, Any]]] = {}
+        for one in here:
+            for name, several in formfields.fields_of(schema, one).items():
+                known.setdefault(name, []).extend(several)
+        order.append(
+            list(known).index(step) if step in known else int(step) if step.isdigit() else len(known)
+        )
+        items = [formfields.resolved(schema, one["items"]) for one in here if "items" in one]
+        here = known.get(step, []) or [one for one in items if isinstance(one, Mapping)]
     return tuple(order)
 
 
@@ -192,6 +230,7 @@ def _position(schema: Mapping[str, Any], path: list[str]) -> tuple[int, ...]:
 FORMATS = FormatChecker(formats=())
 """The formats that a form may use; each is really checked."""
 
+NATIONAL_NUMBER = "national-number"
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
@@ -255,6 +294,12 @@ def enterprise_number(text: str) -> str | None:
         return str(vat.validate(text))
     except StdnumError:
         return None
+
+
+@_format(NATIONAL_NUMBER)
+def is_national_number(text: str) -> bool:
+    """A number of the National Register or the Crossroads Bank, with or without points; or nothing at all."""
+    return not text.strip() or national_number(text) is not None
 
 
 # --- patterns ---------------------------------------------------------------------------------
@@ -338,6 +383,10 @@ _MESSAGES: dict[str, tuple[str, str]] = {
     "format/iban": (
         "Dit is geen geldig rekeningnummer (IBAN). Kijk de cijfers na.",
         "This is not a valid account number (IBAN). Please check the digits.",
+    ),
+    "format/national-number": (
+        "Dit is geen geldig rijksregisternummer. Schrijf het zoals 85.07.30-033.28 en kijk de cijfers na.",
+        "This is not a valid national number. Write it like 85.07.30-033.28 and please check the digits.",
     ),
     "format/enterprise-number": (
         "Dit is geen geldig ondernemingsnummer. Schrijf het zoals 0207.500.123 en kijk de cijfers na.",

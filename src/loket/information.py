@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import assessment, cases
+from loket import assessment, cases, co_applicants
 from loket.lifecycle import Action, EventType, Stage, Status, TimerKind
 from loket.records import Case, Event
 from loket.terms import end_of
@@ -34,6 +34,8 @@ async def remind(work: Work, case: Case, number: int) -> None:
     """No answer yet: say the question again, as often as the definition lists."""
     if case.status is not Status.AWAITING_APPLICANT or case.stage is Stage.PAYOUT:
         return
+    if await is_of_another(work, case):
+        return
     found = await work.session.scalars(
         select(Event)
         .where(col(Event.case_id) == case.id, col(Event.type) == EventType.INFORMATION_REQUESTED)
@@ -48,10 +50,17 @@ async def remind(work: Work, case: Case, number: int) -> None:
 
 async def supply(work: Work, case: Case, answer: str) -> None:
     """The applicant answers."""
+    if await is_of_another(work, case):
+        raise cases.not_allowed(work, case)
     await cases.advance(work, case, Action.SUPPLY_INFORMATION, data={"answer": cases.said(answer, "answer")})
     await _stop_waiting(work, case)
     await cases.open_task(work, case, "REFERRED", {"why": "the applicant answered"})
     await assessment.go_on(work, case)
+
+
+async def is_of_another(work: Work, case: Case) -> bool:
+    """Whether the answer that is awaited is that of a co-applicant."""
+    return await co_applicants.open_of(work, case) is not None
 
 
 async def lapsed(work: Work, case: Case) -> None:

@@ -54,9 +54,10 @@ async def send_to_mbp(loket: Loket, effect: Effect) -> Done:
 async def send_email(loket: Loket, effect: Effect) -> Done:
     """As an e-mail, with the invoice and its payment code, credit notes, and the appointment."""
     one = await _read(loket, effect)
-    if one.person.email is None:
-        raise Declined("email", "no e-mail address is known")
     said = effect.payload
+    address = said.get("to") or one.person.email
+    if address is None:
+        raise Declined("email", "no e-mail address is known")
     attachments: list[tuple[str, str, bytes]] = []
     pictures: dict[str, bytes] = {}
     if said.get("invoice_id"):
@@ -70,7 +71,7 @@ async def send_email(loket: Loket, effect: Effect) -> Done:
         attachments.append((f"creditnota-{note.number}.pdf", "application/pdf", content))
     mail = Mail(
         id=effect.id,
-        to=one.person.email,
+        to=address,
         subject=one.message.subject,
         text=one.message.body,
         html=said["html"],

@@ -6,7 +6,7 @@ what was true when it was caused, whenever it arrives.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,8 +16,9 @@ from sqlalchemy import func, select
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import deliveries, deposits, invoices, letters, orders, post, renewals, wording
+from loket import co_applicants, deliveries, deposits, invoices, letters, orders, post, renewals, wording
 from loket.cases import open_task
+from loket.co_applicants import Addressee
 from loket.definition import Benefit, Definition, Rule
 from loket.definition import MessageChannel as Channel
 from loket.letterhead import Picture
@@ -105,6 +106,12 @@ class _Telling:
     invoice: Invoice | None
     delivery: Delivery | None
     values: dict[str, wording.Value]
+    addressee: Addressee | None = None
+    """Who is asked to confirm; None where it goes to the applicant."""
+
+    @property
+    def email(self) -> str | None:
+        return self.addressee.email if self.addressee else self.person.email
 
 
 async def tell(work: Work) -> None:
@@ -123,8 +130,9 @@ async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
     # who applied hears what is decided, not why a proposal is put otherwise
     types = [event.type for event in events if not event.data.get("draft")]
     mapped = [event for event in events if event.type in definition.dosis and not _is_epilogue(event)]
-    due = wording.messages_due(definition, types)
-    if not mapped and not due:
+    due = wording.messages_due(definition, [one for one in types if one not in co_applicants.TOLD])
+    asked = wording.messages_due(definition, [one for one in types if one in co_applicants.TOLD])
+    if not mapped and not due and not asked:
         return
     person = await work.session.get_one(Person, case.person_id)
     invoice = await invoices.live(work, case)
@@ -134,8 +142,17 @@ async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
     for number, event in enumerate(mapped):
         await _report(work, telling, event, number)
     for message in due:
-        cause = next(event for event in reversed(events) if event.type is message.event)
-        await _write_to(work, telling, message, cause)
+        await _write_to(work, telling, message, _cause(events, message))
+    addressee = await co_applicants.addressee(work, case) if asked else None
+    if addressee is not None:
+        own = values | co_applicants.said_to(work, case, addressee)
+        telling = replace(telling, person=addressee.person, addressee=addressee, values=own, events=[])
+        for message in asked:
+            await _write_to(work, telling, message, _cause(events, message))
+
+
+def _cause(events: Sequence[Event], due: wording.DueMessage) -> Event:
+    return next(event for event in reversed(events) if event.type is due.event)
 
 
 async def _due(work: Work, case: Case, events: list[Event]) -> list[Event]:
@@ -205,7 +222,7 @@ async def _write_to(work: Work, telling: _Telling, due: wording.DueMessage, caus
         wanted.append((MessageChannel.MBP, reason))
     on_paper = person.by_letter and post.can_reach(person)
     if Channel.EMAIL in channels and person.by_email and not on_paper:
-        wanted.append((MessageChannel.EMAIL, "" if person.email else "no e-mail address is known"))
+        wanted.append((MessageChannel.EMAIL, "" if telling.email else "no e-mail address is known"))
     if Channel.SMS in channels and person.by_sms and not on_paper:
         wanted.append((MessageChannel.SMS, "" if person.phone else "no phone number is known"))
     if person.deceased_on is not None:
@@ -256,6 +273,7 @@ async def _queue(
         telling.values,
         municipality=work.settings.municipality,
         joined=due.joined,
+        addressee=telling.addressee.name if telling.addressee else None,
     )
     message = Message(
         case_id=telling.case.id,
@@ -281,6 +299,8 @@ async def _queue(
     if channel is MessageChannel.EMAIL:
         about = {due.event, *due.joined}
         payload |= {"html": said.html} | _enclosed(telling, about, cause)
+        if telling.email != telling.person.email:
+            payload["to"] = telling.email
         payload |= await _credit_notes(work, telling, about)
     if channel is MessageChannel.MBP:
         payload |= await _dosis_words(work, telling, due)
@@ -407,6 +427,7 @@ async def _values(
     values["refund"] = await _refund(work, case, events)
     values |= deposits.said(events)
     values |= renewals.said(work, case, events)
+    values |= await co_applicants.said_of(work, events)
     values |= _motivation(work, case, definition, person.language, data, values)
     return {name: value for name, value in values.items() if value is not None}
 

@@ -21,6 +21,7 @@ _GF32 = 0b100101
 """x⁵ + x² + 1, primitive: the first 31 powers of x are all different."""
 _CASE = re.compile(rf"([A-Z]{{2,4}})-([0-9]{{4}})-([{_BASE32}]{{6}})-([{_BASE32}])")
 _CENT = Decimal("0.01")
+_BETWEEN_DIGITS = re.compile(r"[ .\-]")
 _IN_TEXT = re.compile(r"(?<!\d)[0-9]{3}[/ .]?[0-9]{4}[/ .]?[0-9]{5}(?!\d)")
 
 
@@ -55,6 +56,25 @@ def find_references(text: str) -> list[str]:
     """The valid structured references in free text, 12 bare digits each, in order."""
     found = (re.sub(r"\D", "", match.group()) for match in _IN_TEXT.finditer(text))
     return [digits for digits in found if valid_structured_reference(digits)]
+
+
+def is_national_number(digits: str) -> bool:
+    """Of the National Register or of the Crossroads Bank, born before or from 2000 on (KB 3 april 1984)."""
+    if re.fullmatch("[0-9]{11}", digits) is None:
+        return False
+    first, check = int(digits[:9]), int(digits[9:])
+    return check in (97 - first % 97, 97 - (2_000_000_000 + first) % 97)
+
+
+def national_number(text: str) -> str | None:
+    """Eleven bare digits, of what may be written with points; None for what is no such number."""
+    digits = _BETWEEN_DIGITS.sub("", text.strip())
+    return digits if is_national_number(digits) else None
+
+
+def masked_national_number(digits: str) -> str:
+    """What one knows one's own by: 84.**.**-***.23."""
+    return f"{digits[:2]}.**.**-***.{digits[-2:]}"
 
 
 def case_reference(prefix: str, year: int, number: int, key: bytes) -> str:

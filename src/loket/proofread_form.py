@@ -1,13 +1,16 @@
 """Is the form of a procedure one that people can fill in? Its schema, what fills itself, its translations."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
 from loket.definition import PREFILL_SOURCES, Definition
 from loket.findings import Checklist, Found, Place, unique
-from loket.forms import FORMATS, matches
+from loket.formfields import conditional, field, fields_of, follow, resolved
+from loket.forms import FORMATS, NATIONAL_NUMBER, matches
+
+__all__ = ["FORM", "field"]
 
 FORM = Checklist()
 
@@ -58,15 +61,17 @@ KEYWORDS = _LISTED | _NAMED | _SINGLE | _OTHER
 """Keywords that a form may use; `patternProperties` is not among them: a form knows its fields."""
 
 
+def no_schema(definition: Definition) -> Found:
+    """Where the form is not JSON Schema at all: then nothing else of it can be read."""
+    for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(
+        definition.form.json_schema
+    ):
+        yield ("form", "schema", *error.absolute_path), f"not JSON Schema: {error.message[:200]}"
+
+
 @FORM.reads("form")
 def _form(definition: Definition) -> Found:
     schema, base = definition.form.json_schema, ("form", "schema")
-    broken = False
-    for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema):
-        broken = True
-        yield (*base, *error.absolute_path), f"not JSON Schema: {error.message[:200]}"
-    if broken:
-        return
     if schema.get("type") != "object" or "properties" not in schema:
         yield base, "a form is an object with properties"
     fields = {name for _, one in _subschemas(schema, base) for name in one.get("properties", {})}
@@ -86,11 +91,35 @@ def _subschema(schema: Mapping[str, Any], place: Place, root: Mapping[str, Any],
             matches("", schema["pattern"])
         except ValueError as fault:
             yield (*place, "pattern"), f"not a pattern: {' '.join(str(fault).split())[:160]}"
-    if "$ref" in schema and not isinstance(_follow(root, str(schema["$ref"])), Mapping):
+    if "$ref" in schema and not isinstance(follow(root, str(schema["$ref"])), Mapping):
         yield (*place, "$ref"), f"'{schema['$ref']}' leads nowhere in this form"
     for name in schema.get("required", ()):
         if name not in fields:
             yield (*place, "required"), f"'{name}' is required but is not a field of the form"
+    if schema.get("format") == NATIONAL_NUMBER and "items" in place:
+        yield (*place, "format"), "a national number is kept sealed, which it is not in a list"
+    yield from _sometimes(schema, place, root)
+
+
+def _sometimes(schema: Mapping[str, Any], place: Place, root: Mapping[str, Any]) -> Found:
+    """Parts that are asked by what was answered: two things about them are easily forgotten."""
+    own = schema.get("properties", {})
+    if schema.get("additionalProperties") is False and conditional(schema):
+        there = [name for name in fields_of(root, schema) if name not in own]
+        if there:
+            yield (
+                (*place, "additionalProperties"),
+                f"this never takes {', '.join(there)}, which is asked only sometimes:"
+                " write unevaluatedProperties: false",
+            )
+    condition = schema.get("if")
+    if isinstance(condition, Mapping):
+        for name in condition.get("properties", {}):
+            if name not in condition.get("required", ()):
+                yield (
+                    (*place, "if"),
+                    f"this holds also where '{name}' is not answered: add required: [{name}]",
+                )
 
 
 def _subschemas(schema: object, place: Place) -> Iterator[tuple[Place, Mapping[str, Any]]]:
@@ -108,24 +137,6 @@ def _subschemas(schema: object, place: Place) -> Iterator[tuple[Place, Mapping[s
                 yield from _subschemas(one, (*place, word, name))
 
 
-def _follow(root: object, pointer: str) -> object:
-    """What a local reference or JSON pointer leads to; None where it leads nowhere."""
-    here = root
-    for step in pointer.removeprefix("#").strip("/").split("/"):
-        if isinstance(here, Mapping) and step in here:
-            here = here[step]
-        elif (
-            isinstance(here, Sequence)
-            and not isinstance(here, str)
-            and step.isdigit()
-            and int(step) < len(here)
-        ):
-            here = here[int(step)]
-        else:
-            return None
-    return here if pointer.startswith(("#/", "/")) else None
-
-
 @FORM.reads("form")
 def _prefill(definition: Definition) -> Found:
     form = definition.form
@@ -141,31 +152,18 @@ def _prefill(definition: Definition) -> Found:
     yield from _ui(form.ui, form.json_schema, ("form", "ui"), form.json_schema)
     for language, texts in form.translations.items():
         for pointer in texts:
-            if not isinstance(_follow(form.json_schema, pointer), str):
+            if not isinstance(follow(form.json_schema, pointer), str):
                 yield ("form", "translations", language, pointer), f"no text stands at {pointer} in the form"
 
 
-def field(schema: Mapping[str, Any], pointer: str) -> Mapping[str, Any] | None:
-    """The schema of the answer at `pointer`; None where the form has no such field."""
-    here: object = schema
-    for step in pointer.strip("/").split("/"):
-        here = _resolved(schema, here)
-        here = here.get("properties", {}).get(step) if isinstance(here, Mapping) else None
-    return here if isinstance(here, Mapping) else None
-
-
-def _resolved(root: Mapping[str, Any], schema: object) -> object:
-    reference = schema.get("$ref") if isinstance(schema, Mapping) else None
-    return _follow(root, reference) if isinstance(reference, str) else schema
-
-
 def _ui(ui: Mapping[str, Any], schema: object, place: Place, root: Mapping[str, Any]) -> Found:
-    here = _resolved(root, schema)
-    properties = here.get("properties", {}) if isinstance(here, Mapping) else {}
+    known = fields_of(root, schema)
     for name, one in ui.items():
         if name.startswith("ui:"):
             continue
-        if name not in properties:
+        if name == "items" and isinstance(schema, Mapping) and "items" in schema:
+            yield from _ui(one, resolved(root, schema["items"]), (*place, name), root)
+        elif name not in known:
             yield (*place, name), f"the form has no field '{name}' here"
         elif isinstance(one, Mapping):
-            yield from _ui(one, properties[name], (*place, name), root)
+            yield from _ui(one, {"allOf": known[name]}, (*place, name), root)

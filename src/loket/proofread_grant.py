@@ -277,7 +277,7 @@ ONLY_WITH: Mapping[str, frozenset[EventType]] = {
     "deposit": frozenset({E.DEPOSIT_RETURNED}),
     "kept": frozenset({E.DEPOSIT_RETURNED}),
     "question": _ASKING,
-    "answer_by": _ASKING | {E.ACCOUNT_NEEDED},
+    "answer_by": _ASKING | {E.ACCOUNT_NEEDED, E.CO_APPLICANT_ASKED, E.CO_APPLICANT_REMINDED},
     "adviser": frozenset({E.ADVICE_REQUESTED, E.ADVICE_REMINDED, E.ADVICE_GIVEN, E.ADVICE_LAPSED}),
 }
 """Placeholders that have a value with some events alone."""

@@ -19,8 +19,9 @@ from loket.findings import Checklist, Found, Place, listed, must_name, placehold
 from loket.lifecycle import FINAL, EventType, Stage
 from loket.proofread_after import AFTER, GOES_ON
 from loket.proofread_events import EVENTS
-from loket.proofread_form import FORM
+from loket.proofread_form import FORM, no_schema
 from loket.proofread_grant import GRANT, names_of
+from loket.proofread_people import PEOPLE
 from loket.proofread_sale import SALE
 from loket.proofread_stages import STAGES
 
@@ -29,7 +30,11 @@ _MAIN = Checklist()
 
 def proofread(definition: Definition, sections: frozenset[str]) -> Found:
     """Everything that is wrong in the parts named in `sections`."""
-    for checklist in (STAGES, SALE, _MAIN, FORM, GRANT, AFTER, EVENTS):
+    unreadable = list(no_schema(definition)) if "form" in sections else []
+    yield from unreadable
+    if unreadable:
+        sections -= {"form"}
+    for checklist in (STAGES, SALE, _MAIN, FORM, GRANT, PEOPLE, AFTER, EVENTS):
         for needs, check in checklist.checks:
             if needs <= sections:
                 yield from check(definition)

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, entitlements, orders
+from loket import cases, co_applicants, duplicates, entitlements, orders
+from loket.co_applicants import Asked
 from loket.definition import Definition, Rule
 from loket.facts import facts_of as facts_of
 from loket.lifecycle import CHECK, Action, CheckStatus, PartAction
@@ -20,11 +21,19 @@ SOURCES = "SOURCES"
 
 
 async def screen(work: Work, case: Case) -> None:
-    """Let the rules speak, once the sources have; a reopened case is a person's from the start."""
+    """Let the rules speak, once the sources have, and who must confirm; a reopened case is a person's from
+    then on.
+    """
+    asked = await co_applicants.ask(work, case)
+    if asked is Asked.WAITS:
+        return
     if case.round > 1:
         await _refer(work, case, [], "reopened")
         return
     if not await sources_complete(work, case):
+        return
+    if asked is Asked.UNKNOWN:
+        await _refer(work, case, [], "it is not known who must confirm")
         return
     definition = work.definition(case)
     verdicts = evaluate_all(definition.rules.screening, await facts_of(work, case))
@@ -75,6 +84,7 @@ async def sources_answered(work: Work, case: Case, complete: bool, code: str, re
     await cases.complete_tasks(work, case, "SOURCES_UNKNOWN")
     await orders.place(work, case, application.cart)
     await entitlements.claim(work, case)
+    await duplicates.note(work, case)
     if cases.machine(work.definition(case)).find((case.stage, case.status), Action.DECLARE_ADMISSIBLE):
         await screen(work, case)
 
@@ -126,8 +136,11 @@ def _met(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 async def _refer(work: Work, case: Case, verdicts: Sequence[Verdict], why: str) -> None:
     doubts = {verdict.rule_key: verdict.why for verdict in verdicts if verdict.outcome is Outcome.REFER}
     proposal = {str(Outcome.MET): "ADMISSIBLE", str(Outcome.NOT_MET): "INADMISSIBLE"}.get(conclude(verdicts))
-    told = {"proposal": proposal} | motivation(verdicts) if verdicts and proposal else {}
+    told: dict[str, Any] = {"proposal": proposal} | motivation(verdicts) if verdicts and proposal else {}
     await cases.advance(work, case, Action.REFER, data={"why": why, "rules": list(doubts)})
+    like = await duplicates.like(work, case)
+    if like:  # a handler looks at them side by side
+        told["duplicates"] = {key: [one.reference for one in others] for key, others in like.items()}
     await cases.open_task(work, case, "REFERRED", {"why": why, "doubts": doubts} | told)
 
 

@@ -14,6 +14,7 @@ from loket import (
     applications,
     batches,
     cases,
+    co_applicants,
     consultation,
     deliveries,
     deposits,
@@ -158,12 +159,20 @@ async def fire_in(work: Work, timer_id: UUID, heard: consultation.Consultation |
 
 
 async def _answer(work: Work, case: Case, _: Timer) -> None:
-    if case.status is Status.AWAITING_APPLICANT:
+    if case.status is Status.AWAITING_APPLICANT and not await information.is_of_another(work, case):
         await information.lapsed(work, case)
 
 
 async def _answer_reminder(work: Work, case: Case, timer: Timer) -> None:
     await information.remind(work, case, timer.number)
+
+
+async def _co_applicant_reminder(work: Work, case: Case, timer: Timer) -> None:
+    await co_applicants.remind(work, case, timer.number)
+
+
+async def _co_applicant_end(work: Work, case: Case, _: Timer) -> None:
+    await co_applicants.lapse(work, case)
 
 
 async def _term(work: Work, case: Case, timer: Timer) -> None:
@@ -284,6 +293,8 @@ async def _apart(_work: Work, _case: Case, _timer: Timer) -> None:
 ON_TIME: dict[TimerKind, Callable[[Work, Case, Timer], Awaitable[None]]] = {
     TimerKind.ANSWER: _answer,
     TimerKind.ANSWER_REMINDER: _answer_reminder,
+    TimerKind.CO_APPLICANT_REMINDER: _co_applicant_reminder,
+    TimerKind.CO_APPLICANT_END: _co_applicant_end,
     TimerKind.TERM: _term,
     TimerKind.TERM_ALARM: _term_alarm,
     TimerKind.ADVICE_REMINDER: _advice_reminder,

@@ -89,8 +89,11 @@ def render(
     *,
     municipality: Municipality,
     joined: Sequence[EventType] = (),
+    addressee: str | None = None,
 ) -> Wording:
     """The message for `event` and what happened with it.
+
+    `addressee` is greeted where the message goes to somebody else than the applicant.
 
     `values` has what `definition.PLACEHOLDERS` lists, as far as it is there; what the definition and the
     municipality know themselves (`own_values`) is filled in here.
@@ -114,7 +117,8 @@ def render(
     text = _body(messages, untold)
     if over is MessageChannel.MBP:
         return Wording(subject, plain(text) or subject, None, spoken, link)
-    salutation = _blocks(definition.texts.salutation.get(spoken), voice)
+    greeted = voice if addressee is None else _Voice(spoken, {**known, "applicant": addressee})
+    salutation = _blocks(definition.texts.salutation.get(spoken), greeted)
     closing = _blocks(definition.texts.closing.get(spoken), voice)
     html = None
     if over is MessageChannel.EMAIL:

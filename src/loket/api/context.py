@@ -173,6 +173,12 @@ class Caller:
         """The answers of an application as they were given."""
         return accounts.opened_in(definition, self.loket.vault, kept)
 
+    def answers_shown(self, definition: Definition, kept: Json, *, draft: bool) -> Json:
+        """The answers as this viewer may read them: a national number whole in one's own draft alone."""
+        given = self.answers_of(definition, kept)
+        own = draft and self.scope.is_citizen
+        return given if own else accounts.masked_in(definition, given)
+
     def faults_of(self, definition: Definition, answers: Json, cart: list[Json]) -> list[FieldFault]:
         """What still stands in the way of handing an application in."""
         return applications.faults_in(definition, answers, cart, self.today, self.language)

@@ -55,6 +55,8 @@ NEEDS: dict[str, str] = {
     "tasks": "(SELECT json_agg(k.kind) FROM task k WHERE k.case_id = {t}.id AND k.status = 'OPEN')",
     "has_message": "EXISTS (SELECT FROM message m WHERE m.case_id = {t}.id AND m.status <> 'QUEUED'"
     " AND m.effect_id IS NOT NULL)",
+    "co_application": "EXISTS (SELECT FROM coapplication q WHERE q.case_id = {t}.id"
+    " AND q.status = 'ASKED')",
 }
 """What must be known of a case beside its own columns, as templates of SQL."""
 
@@ -133,6 +135,8 @@ def _steps(seen: _Seen) -> Iterator[Offer]:
 def _why_not_after_all(seen: _Seen, action: CaseAction) -> Why | None:
     """What stands in the way of a step that the table has: a fact that is no status."""
     match action:
+        case CaseAction.CASE_SUPPLY_INFORMATION if seen.row["co_application"]:
+            return Why.AWAITS_ANOTHER
         case CaseAction.CASE_RELEASE if seen.row["handler_id"] is None:
             return Why.NOBODYS
         case CaseAction.CASE_WITHDRAW | CaseAction.CASE_CANCEL if _is_money_away(seen):
@@ -171,7 +175,7 @@ def _why_no_step(seen: _Seen, table: CaseMachine, action: CaseAction, moves: tup
         return Why.NOT_PLANNED
     in_this_stage = {step.action for step in table.steps if step.state[0] is seen.stage}
     if seen.status is Status.AWAITING_APPLICANT and in_this_stage & set(moves):
-        return Why.AWAITS_ANSWER
+        return Why.AWAITS_ANOTHER if seen.row["co_application"] else Why.AWAITS_ANSWER
     return Why.NO_TURN
 
 

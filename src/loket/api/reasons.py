@@ -13,6 +13,10 @@ class Why(Enum):
         "Wij wachten op een antwoord van de aanvrager.",
         "The applicant was asked for more; an answer is awaited.",
     )
+    AWAITS_ANOTHER = (
+        "Wij wachten op de bevestiging van een medeaanvrager.",
+        "A co-applicant was asked to confirm; their answer is awaited.",
+    )
     NOT_ASKED = ("Er is niets gevraagd.", "Nothing was asked.")
     NO_TURN = (
         "Deze stap is voorbij, of nog niet aan de beurt.",

@@ -98,6 +98,13 @@ def of_person(column: str = "person_id") -> Any:  # noqa: ANN401  # a row policy
     return policy
 
 
+def of_message(scope: Scope) -> str:
+    """What was said to somebody: about a case of theirs. Who must confirm another's sees what is asked."""
+    if scope.is_citizen:
+        return f"{{t}}.person_id = {{viewer.person_id}} AND {of_case(scope)}"
+    return staff_only(scope)
+
+
 def of_case(scope: Scope) -> str:
     """Rows that hang on a case: who sees the case sees these."""
     if scope.is_citizen:

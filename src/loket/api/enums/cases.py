@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from loket.api.naming import enumeration
-from loket.lifecycle import ApplicationStatus, Role, Stage, Status, TaskStatus, TimerKind
+from loket.lifecycle import ApplicationStatus, CoApplicationStatus, Role, Stage, Status, TaskStatus, TimerKind
 from loket.records import ActorKind, Channel
 
 
@@ -24,7 +24,7 @@ enumeration(
     {
         "RECEIVED": "Handed in.",
         "SCREENING": "Being looked at: may it be handled at all?",
-        "AWAITING_APPLICANT": "The applicant was asked for more.",
+        "AWAITING_APPLICANT": "The applicant was asked for more, or a co-applicant to confirm.",
         "INADMISSIBLE": "May not be handled. Final.",
         "ASSESSMENT": "Being judged on its merits.",
         "AWAITING_ADVICE": "Others were asked for advice.",
@@ -64,6 +64,17 @@ enumeration(
         "DISCARDED": "Thrown away by the citizen.",
     },
     description="Where an application stands.",
+)
+enumeration(
+    CoApplicationStatus,
+    {
+        "ASKED": "An answer is awaited.",
+        "CONFIRMED": "They agree.",
+        "REFUSED": "They do not agree.",
+        "LAPSED": "They did not answer in time.",
+        "WITHDRAWN": "Needed no more: the case ended.",
+    },
+    description="What a co-applicant said.",
 )
 enumeration(
     Channel,

@@ -8,6 +8,7 @@ from loket.api.mutations.assessment import Assessment
 from loket.api.mutations.bank import Bank
 from loket.api.mutations.books import Books
 from loket.api.mutations.casework import Casework
+from loket.api.mutations.co_applicants import CoApplicants
 from loket.api.mutations.counter import Counter
 from loket.api.mutations.decisions import Decisions
 from loket.api.mutations.deliveries import Deliveries
@@ -22,6 +23,7 @@ class Mutation(
     Applications,
     Counter,
     Casework,
+    CoApplicants,
     Advising,
     Assessment,
     Decisions,

@@ -8,6 +8,7 @@ from strawberry.scalars import JSON
 from loket import records
 from loket.api.carts import ORDERED, SENT_IN, SETTLED, Allowance, Cart, allowances_of, cart_of
 from loket.api.context import Caller
+from loket.api.drafts import OWN_NUMBERS, RequiredDocument, facts_of, others_in, required_in
 from loket.api.naming import described, input_type, output
 from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
@@ -16,6 +17,7 @@ from loket.api.objects.people import StaffMember
 from loket.api.procedures import Procedure, Row, definition_of, present
 from loket.api.reads import Node, column, computed, entity, listed, newest, one, orders, parts
 from loket.api.visibility import of_application
+from loket.enclosures import missing
 from loket.lifecycle import ApplicationStatus
 from loket.records import Channel
 
@@ -35,7 +37,7 @@ class PrefilledField:
 class Issue:
     """What still stands in the way of handing an application in."""
 
-    path: list[str] = described("Where, from the application on: answers or cart.")
+    path: list[str] = described("Where, from the application on: answers, cart or documents.")
     code: str = described("For programs.")
     message: str = described("For people, in your language.")
 
@@ -70,10 +72,11 @@ class Application(Node):
         "The case that it became.", where="{t}.application_id = {parent}.id", order="{t}.id"
     )
 
-    @computed("procedure_key", "procedure_version", "answers")
+    @computed("procedure_key", "procedure_version", "answers", "status")
     def answers(row: Row, viewer: Caller) -> JSON:  # noqa: N805  # no self
-        """What was filled in, in the shape of the form."""
-        return cast("JSON", viewer.answers_of(definition_of(row, viewer), row["answers"]))
+        """What was filled in, in the shape of the form; a national number masked, but in your own draft."""
+        draft = row["status"] == ApplicationStatus.DRAFT
+        return cast("JSON", viewer.answers_shown(definition_of(row, viewer), row["answers"], draft=draft))
 
     @computed("procedure_key", "procedure_version")
     def procedure(row: Row, viewer: Caller) -> Procedure:  # noqa: N805  # no self
@@ -101,13 +104,30 @@ class Application(Node):
         """How many of each product your household may still order, what is in the cart not counted."""
         return allowances_of(definition_of(row, viewer), row, viewer)
 
-    @computed("procedure_key", "procedure_version", "answers", "cart", "status")
+    @computed(
+        "procedure_key", "procedure_version", "answers", "cart", "facts", "channel", "status", sent_in=SENT_IN
+    )
+    def required_documents(row: Row, viewer: Caller) -> list[RequiredDocument]:  # noqa: N805  # no self
+        """The papers without which a draft is not taken, by what it says now; none once it is handed in."""
+        if row["status"] != ApplicationStatus.DRAFT:
+            return []
+        definition = definition_of(row, viewer)
+        return required_in(definition, facts_of(definition, row, viewer), viewer.language)
+
+    @computed(
+        *("procedure_key", "procedure_version", "answers", "cart", "facts", "channel", "status"),
+        sent_in=SENT_IN,
+        own_numbers=OWN_NUMBERS,
+    )
     def issues(row: Row, viewer: Caller) -> list[Issue]:  # noqa: N805  # no self
         """All that still stands in the way of handing it in; empty when nothing does."""
         if row["status"] != ApplicationStatus.DRAFT:
             return []
         definition = definition_of(row, viewer)
         faults = viewer.faults_of(definition, viewer.answers_of(definition, row["answers"]), row["cart"])
+        known = facts_of(definition, row, viewer)
+        faults += missing(definition, known, viewer.language)
+        faults += others_in(definition, known, row, viewer)
         return [Issue(path=fault.path, code=fault.code, message=fault.message) for fault in faults]
 
 

@@ -13,11 +13,13 @@ from loket.api.objects.advice import Advice
 from loket.api.objects.applications import Application
 from loket.api.objects.casework import Note, Task
 from loket.api.objects.checks import Check
+from loket.api.objects.co_applications import CoApplication
 from loket.api.objects.conditions import among, equal
 from loket.api.objects.decisions import Decision
 from loket.api.objects.deliveries import Delivery
 from loket.api.objects.documents import Document
 from loket.api.objects.events import EVENTS_OF_THE_CASE, HERE_AND_NOW, TIMELINE_ORDER, CaseEvent, Effect
+from loket.api.objects.likenesses import LIKE, CaseDuplicate, duplicates_of
 from loket.api.objects.messages import Message, MessageFilter
 from loket.api.objects.money import Invoice, Payout, Refund
 from loket.api.objects.people import Person, StaffMember
@@ -186,7 +188,19 @@ class Case(Node):
         "Its files.", where="{t}.case_id = {parent}.id AND {t}.stored_at IS NOT NULL", order="{t}.id"
     )
     messages: Connection[Message] = many(
-        "What was said about it.", on="case_id", filter=MessageFilter, with_parent=True, policy=signed_in
+        "What was said about it; to its applicant, and for staff also to who else must confirm.",
+        where="{t}.case_id = {parent}.id"
+        " AND ({t}.person_id = {parent}.person_id OR {viewer.kind}::text = 'STAFF')",
+        filter=MessageFilter,
+        with_parent=True,
+        policy=signed_in,
+    )
+    co_application: CoApplication | None = one(
+        "Whether somebody else confirmed it; the last question.",
+        where="{t}.case_id = {parent}.id",
+        order="{t}.round DESC",
+        with_parent=True,
+        policy=signed_in,
     )
     notes: list[Note] = listed(
         "Handlers' notes.", where="{t}.case_id = {parent}.id", order="{t}.id", policy=staff
@@ -221,7 +235,17 @@ class Case(Node):
         return present(definition_of(row, viewer), viewer.language, viewer.today)
 
     @computed(
+        *("id", "procedure_key", "procedure_version", "submitted_at", "stage", "status", "valid_until"),
+        like=LIKE,
+        allowed=staff,
+    )
+    def duplicates(row: Row, viewer: Caller) -> list[CaseDuplicate] | None:  # noqa: N805  # no self
+        """Other cases of this procedure that count as the same, of the departments that you may see."""
+        return duplicates_of(row, viewer)
+
+    @computed(
         "status",
+        other=NEEDS["co_application"],
         asked="(SELECT json_build_object('question', e.data ->> 'question', 'asked_at', e.occurred_at,"
         " 'answer_by', e.data ->> 'answer_by') FROM event e WHERE e.case_id = {t}.id"
         " AND e.type = 'INFORMATION_REQUESTED' ORDER BY e.seq DESC LIMIT 1)",
@@ -235,7 +259,7 @@ class Case(Node):
             question=asked["question"],
             asked_at=datetime.fromisoformat(asked["asked_at"]),
             answer_by=date.fromisoformat(asked["answer_by"]),
-            awaited=row["status"] == Status.AWAITING_APPLICANT,
+            awaited=row["status"] == Status.AWAITING_APPLICANT and not row["other"],
         )
 
     @computed("procedure_key", "procedure_version", "stage", "status")
@@ -264,6 +288,7 @@ class Case(Node):
         payout=NEEDS["payout"],
         tasks=NEEDS["tasks"],
         has_message=NEEDS["has_message"],
+        co_application=NEEDS["co_application"],
     )
     def viewer_available_actions(row: Row, viewer: Caller) -> list[AvailableAction]:  # noqa: N805  # no self
         """What you may do with it, as the published tables say; never a list of your own."""

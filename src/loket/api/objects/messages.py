@@ -8,12 +8,12 @@ from loket.api.naming import input_type
 from loket.api.objects.conditions import equal
 from loket.api.objects.links import ItsCase
 from loket.api.reads import Node, column, entity, expression, newest, one, orders
-from loket.api.visibility import of_person
+from loket.api.visibility import of_message
 from loket.lifecycle import MessageStatus
 from loket.records import MessageChannel
 
 
-@entity(records.Message, policy=of_person())
+@entity(records.Message, policy=of_message)
 class Message(Node):
     """One message to one person over one channel (bericht)."""
 

@@ -9,6 +9,7 @@ from loket.api.procedures import Row
 from loket.api.reads import Node, column, computed, entity, expression, part
 from loket.api.scalars import EmailAddress, PhoneNumber
 from loket.api.visibility import of_person
+from loket.numbers import masked_national_number
 from loket.records import ActorKind
 
 
@@ -29,8 +30,7 @@ class Person(Node):
         """The national number, masked."""
         if row["insz_sealed"] is None:
             return None
-        number = viewer.loket.vault.open(bytes.fromhex(row["insz_sealed"]))
-        return f"{number[:2]}.**.**-***.{number[-2:]}"
+        return masked_national_number(viewer.loket.vault.open(bytes.fromhex(row["insz_sealed"])))
 
 
 @entity(records.Staff, policy=lambda scope: "TRUE" if reader(scope) else "FALSE")

@@ -5,11 +5,12 @@ from loket.api.context import Caller
 from loket.api.naming import described, output
 from loket.api.objects.applications import Application
 from loket.api.objects.cases import CASE_ORDER, Case, CaseFilter
+from loket.api.objects.co_applications import CoApplication
 from loket.api.objects.events import HERE_AND_NOW
 from loket.api.objects.messages import Message
 from loket.api.objects.people import Access, Person, StaffMember
 from loket.api.procedures import Row
-from loket.api.reads import Connection, computed, entity, expression, many, newest, one, orders
+from loket.api.reads import Connection, computed, entity, expression, listed, many, newest, one, orders
 from loket.api.scalars import Cursor, EmailAddress, PhoneNumber
 from loket.records import ActorKind
 
@@ -65,6 +66,11 @@ class Viewer:
         where="({t}.person_id = {viewer.person_id} OR {t}.handler_id = {viewer.staff_id})",
         filter=CaseFilter,
         orders=CASE_ORDER,
+    )
+    co_applications: list[CoApplication] = listed(
+        "What you are asked to confirm, together with somebody who applied; the last hundred.",
+        where="{t}.person_id = {viewer.person_id}",
+        order="{t}.id DESC",
     )
     messages: Connection[Message] = many("What was said to you.", where="{t}.person_id = {viewer.person_id}")
     access_log: Connection[Access] = many(
