@@ -26,6 +26,7 @@ from starlette.routing import Route
 from loket.sandbox.acmidm_clients import Client, Clients, OAuthError
 from loket.sandbox.page import button, join, page, table
 from loket.sandbox.personas import Citizen, Worker, citizens, everyone, person, workers
+from loket.sandbox.staffing import WORD
 from loket.sandbox.state import State
 from loket.sandbox.system import Config, System
 
@@ -103,7 +104,7 @@ class Provider:
             "vo_doelgroepnaam": "Lokale besturen",
             "vo_orgcode": self.config.municipality.kbo,
             "vo_orgnaam": self.config.municipality.name,
-            "vo_email": f"{holder.key}@lindebeke.example",
+            "vo_email": f"{holder.mailbox}@lindebeke.example",
         }
 
     def id_token(self, code: Mapping[str, Any], access_token: str) -> str:
@@ -345,10 +346,14 @@ def _chooser(asked: Mapping[str, str], *, unknown: str | None) -> Response:
         "Hier kiest u wie u bent.</p>"
         '{}<form method="post" action="/op/v1/auth" class="people">{}{}</form>'
         '<form method="post" action="/op/v1/auth" class="inline">{}<label>Een ander: '
-        '<input name="persona" placeholder="burger-1 tot burger-99999" required></label>'
+        '<input name="persona" placeholder="{}" value="{}" size="40" required></label>'
         '<button>Aanmelden</button></form><form method="post" action="/op/v1/auth" class="inline">{}'
         '<button name="cancel" value="1" class="quiet">Annuleren</button></form></main>'
-    ).format("Wie bent u?" if not staff else "Als wie werkt u?", wrong, hidden, choices, hidden, hidden)
+    ).format(
+        "Als wie werkt u?" if staff else "Wie bent u?", wrong, hidden, choices, hidden,
+        f"{WORD}:LoketAdviseur:Technische dienst" if staff else "burger-1 tot burger-99999",
+        hinted if hinted and all(one.key != hinted for one in people) else "", hidden,
+    )  # fmt: skip
     return page("Aanmelden", body, kind="card")
 
 

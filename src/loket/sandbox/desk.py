@@ -6,6 +6,7 @@ requests and the switches that make it fail. Everything shown is escaped; forms 
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from loket.sandbox.faults import MODES, Fault, Faults, Mode, sim_routes
 from loket.sandbox.orders import Wrong, refused
 from loket.sandbox.page import button, fold, join, moment, page, table, tag
 from loket.sandbox.personas import Citizen, Worker, citizens, person, workers
+from loket.sandbox.staffing import ROLES, WORD
 from loket.sandbox.state import State
 from loket.sandbox.system import Config, System
 
@@ -73,6 +75,15 @@ def _app(config: Config, systems: tuple[System, ...]) -> Starlette:
     async def find(request: Request) -> Response:
         return RedirectResponse(f"/burger/{request.query_params.get('wie', '').strip() or '-'}", 303)
 
+    async def one_worker(request: Request) -> Response:
+        role, department = (request.query_params.get(name, "").strip() for name in ("rol", "dienst"))
+        worker = person(":".join(filter(None, (WORD, role, department))))
+        if not isinstance(worker, Worker):
+            return _nothing(config, systems, "Zo iemand werkt hier niet.", request)
+        body = Markup('<div class="cards">{}</div><dl><dt>Sleutel</dt><dd>{}</dd></dl>')
+        shown = body.format(_card(config, worker), worker.key)
+        return _page(config, systems, worker.name, shown, request)
+
     async def one_system(request: Request) -> Response:
         system = known.get(request.path_params["name"])
         if system is None:
@@ -102,6 +113,7 @@ def _app(config: Config, systems: tuple[System, ...]) -> Starlette:
             Route("/advies", advice, methods=["GET", "POST"]),
             Route("/burger", find),
             Route("/burger/{key}", one_citizen),
+            Route("/medewerker", one_worker),
             Route("/systeem/{name}", one_system),
             Route("/systeem/{name}/storing", break_it, methods=["POST"]),
             *[Mount(f"/systeem/{system.name}", routes=_sim(config, system)) for system in systems],
@@ -171,14 +183,25 @@ def _front(config: Config, systems: tuple[System, ...]) -> Markup:
         '<form action="/burger" class="inline"><label>Een ander <input name="wie" '
         'placeholder="burger-1 tot burger-99999" required></label>'
         '<button class="quiet">Bekijk</button></form>'
-        "<h2>Medewerkers</h2><div class='cards'>{}</div>"
+        "<h2>Medewerkers</h2><div class='cards'>{}</div>{}"
         "<h2>Systemen</h2>{}<h2>Wat er net binnenkwam</h2>{}"
     ).format(
         join(_card(config, one) for one in citizens()),
         join(_card(config, one) for one in workers()),
+        _another_worker(),
         _overview(config, systems),
         _latest(config, systems),
     )
+
+
+def _another_worker() -> Markup:
+    """Whoever a procedure of one's own needs: a role, and a department as the procedure names it."""
+    roles = join(Markup('<option value="{}">{}</option>').format(role, told) for role, told in ROLES.items())
+    return Markup(
+        '<form action="/medewerker" class="inline"><label>Een ander <select name="rol">{}</select></label>'
+        '<label>van <input name="dienst" placeholder="Technische dienst, of leeg: alle diensten"></label>'
+        '<button class="quiet">Bekijk</button></form>'
+    ).format(roles)
 
 
 def _card(config: Config, one: Citizen | Worker) -> Markup:
@@ -194,7 +217,8 @@ def _card(config: Config, one: Citizen | Worker) -> Markup:
 
 def _sign_in(config: Config, one: Citizen | Worker, kind: str) -> Markup:
     token = token_for(config, config.states["acmidm"], one)
-    link = f"{config.loket_url}/auth/login?audience={kind}&return=/graphql&login_hint={one.key}"
+    hint = quote(one.key, safe="")
+    link = f"{config.loket_url}/auth/login?audience={kind}&return=/graphql&login_hint={hint}"
     return Markup(
         '<p><a class="button" href="{}">Aanmelden</a></p>'
         "<details><summary>Token</summary><code class='copy'>Bearer {}</code></details>"

@@ -34,6 +34,7 @@ class Secretariat:
         section = config.section("minutes")
         self.desk = config.desk_url("minutes")
         self.agenda = package.agenda
+        self.lists = package.lists
         self._writer = package.writer
         self._hook_url: str = section.get("hook_url", "")
         self.callbacks = Callbacks(
@@ -202,6 +203,24 @@ def _sim_routes(secretariat: Secretariat) -> list[Route]:
     async def present(request: Request) -> Response:
         return carried_out(request, secretariat.desk, _bare(agenda.present(item_of(request))))
 
+    async def organisations(request: Request) -> Response:
+        if request.method == "POST":
+            return carried_out(request, secretariat.desk, await _added(request, "organisation"))
+        known = secretariat.lists.organisations()
+        return JSONResponse(
+            [{"id": name, "UID": uid, "title": title} for name, (uid, title) in known.items()]
+        )
+
+    async def categories(request: Request) -> Response:
+        if request.method == "POST":
+            return carried_out(request, secretariat.desk, await _added(request, "category"))
+        known = secretariat.lists.categories()
+        return JSONResponse([{"id": name, "title": title} for name, title in known.items()])
+
+    async def _added(request: Request, kind: str) -> dict[str, str]:
+        order = await told(request)
+        return secretariat.lists.add(kind, str(order.get("id") or "").strip(), str(order.get("title") or ""))
+
     async def tell(request: Request) -> Response:
         return carried_out(request, secretariat.desk, {"callback": secretariat.tell(item_of(request))})
 
@@ -213,6 +232,8 @@ def _sim_routes(secretariat: Secretariat) -> list[Route]:
         Route("/sim/items/{uid}/sign", sign, methods=["POST"]),
         Route("/sim/items/{uid}/present", present, methods=["POST"]),
         Route("/sim/items/{uid}/tell", tell, methods=["POST"]),
+        Route("/sim/organisations", organisations, methods=["GET", "POST"]),
+        Route("/sim/categories", categories, methods=["GET", "POST"]),
     ]
 
 

@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from loket.sandbox.minutes_agenda import BODIES, Agenda, Json
+from loket.sandbox.minutes_lists import Lists
 from loket.sandbox.minutes_wire import (
     ACTIVE,
-    GROUPS,
     Refusal,
     Writer,
     bad_request,
@@ -38,7 +38,8 @@ class Package:
         section = config.section("minutes")
         self.url = config.url("minutes")
         self.agenda = Agenda(state)
-        self.writer = Writer(self.agenda, self.url)
+        self.lists = Lists(section, state)
+        self.writer = Writer(self.agenda, self.lists, self.url)
         self._user: str = section.get("user", "")
         self._password: str = section.get("password", "")
         self._inactive: list[str] = section.get("inactive_fields", [])
@@ -92,7 +93,8 @@ class Package:
         if "configs" in extra:
             found["extra_include_configs"] = [{"id": one.config_id, "title": one.title} for one in BODIES]
         if "groups" in extra:
-            groups = [{"id": name, "UID": uid, "title": title} for name, (uid, title) in GROUPS.items()]
+            known = self.lists.organisations()
+            groups = [{"id": name, "UID": uid, "title": title} for name, (uid, title) in known.items()]
             found["extra_include_groups"] = groups
         return JSONResponse(found)
 
@@ -152,7 +154,7 @@ class Package:
         raise Refusal(404, "NotFound", f'No element found with UID "{uid or named}"!', nested=True)
 
     async def add(self, request: Request) -> Response:
-        new = new_item(await _json(request), self._inactive)
+        new = new_item(await _json(request), self._inactive, self.lists)
         item, warnings = self.agenda.add(new.fields), list(new.warnings)
         for name in new.transitions:
             if name in self.agenda.offered(item):

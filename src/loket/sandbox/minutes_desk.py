@@ -12,6 +12,7 @@ from loket.sandbox.minutes_agenda import (
     Body,
     Json,
 )
+from loket.sandbox.minutes_lists import Lists
 from loket.sandbox.minutes_wire import spoken
 from loket.sandbox.page import button, fold, join, table, tag
 from loket.sandbox.state import State
@@ -43,9 +44,32 @@ def section(config: Config, state: State) -> Markup:
             *parts,
             Markup("<h3>Op geen agenda</h3>"),
             table(["Zaak", "Titel", "Stand", ""], rows),
+            fold("Organisaties en categorieën", _lists(url, Lists(config.section("minutes"), state))),
             fold("Meldingen aan Loket", callbacks_table(state, url)),
         ]
     )
+
+
+def _lists(url: str, lists: Lists) -> Markup:
+    """What the administrator keeps; a procedure names one of each."""
+    organisations = [(name, title) for name, (_, title) in lists.organisations().items()]
+    return join(
+        [
+            table(["Organisatie", "Titel"], organisations),
+            _adding(f"{url}/sim/organisations", "Organisatie toevoegen"),
+            table(["Categorie", "Titel"], list(lists.categories().items())),
+            _adding(f"{url}/sim/categories", "Categorie toevoegen"),
+        ]
+    )
+
+
+def _adding(action: str, label: str) -> Markup:
+    return Markup(
+        '<form method="post" action="{}" class="inline"><label>Id <input name="id" required '
+        'pattern="[a-z][a-z0-9]*(-[a-z0-9]+)*" placeholder="jeugddienst"></label>'
+        '<label>Titel <input name="title" placeholder="Jeugddienst"></label>'
+        '<button class="quiet">{}</button></form>'
+    ).format(action, label)
 
 
 def _body(url: str, agenda: Agenda, body: Body) -> Markup:

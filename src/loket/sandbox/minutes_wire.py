@@ -12,14 +12,8 @@ from starlette.responses import JSONResponse, Response
 
 from loket.sandbox.belgian_days import BRUSSELS
 from loket.sandbox.minutes_agenda import Agenda, Body, Json, body_of
+from loket.sandbox.minutes_lists import Lists
 
-GROUPS = {
-    "sociale-dienst": ("5f0c1d6e8a6b4c0e9d2f7a1b3c4d5e6f", "Sociale dienst"),
-    "secretariaat": ("0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d", "Secretariaat"),
-    "financien": ("1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f", "Financiën"),
-}
-"""Organisations: id → UID, title."""
-CATEGORIES = ("premies", "retributies", "sociale-zaken", "algemeen")
 ANNEX_CATEGORIES = {"annex": ("item-annex", "advies"), "annexDecision": ("decision-annex",)}
 OPTIONAL = (
     *("description", "detailedDescription", "motivation", "category", "privacy", "optionalAdvisers", "notes"),
@@ -72,7 +66,7 @@ class NewItem:
 # --- what comes in -----------------------------------------------------------------------------------------
 
 
-def new_item(told: Json, inactive: Iterable[str]) -> NewItem:
+def new_item(told: Json, inactive: Iterable[str], lists: Lists) -> NewItem:
     """The item that a POST describes. `inactive`: fields that are switched off besides. Raises `Refusal`."""
     body = config_of(told.get("config_id"))
     told, warnings = _used(told, set(OPTIONAL) - set(ACTIVE) | set(inactive))
@@ -91,10 +85,10 @@ def new_item(told: Json, inactive: Iterable[str]) -> NewItem:
         warnings.append(f"Validation was ignored for following fields: {', '.join(skipped)}.")
     fields = {name: told[name] for name in FIELDS if name in told}
     if fields.get("proposingGroup"):
-        fields["proposingGroup"] = _group(str(fields["proposingGroup"]))
+        fields["proposingGroup"] = _group(str(fields["proposingGroup"]), lists)
     if "externalIdentifier" in fields:
         fields["externalIdentifier"] = str(fields["externalIdentifier"] or "")
-    _check(fields)
+    _check(fields, lists)
     unknown = sorted(set(told) - FIELDS - ORDERS)
     if unknown:
         warnings.append(f"Following field names were ignored: {', '.join(unknown)}.")
@@ -170,14 +164,14 @@ def _used(told: Json, inactive: set[str]) -> tuple[Json, list[str]]:
     return {name: value for name, value in told.items() if name not in left_out}, [warning]
 
 
-def _check(fields: Json) -> None:
+def _check(fields: Json, lists: Lists) -> None:
     """Python's own writing of a list is what the real one answers. Raises `Refusal`."""
     faults = [
         {"field": name, "message": f"{name} is required, please correct.", "error": "ValidationError"}
         for name in REQUIRED
         if not fields.get(name)
     ]
-    for name, allowed in (("category", CATEGORIES), ("privacy", ("public", "secret"))):
+    for name, allowed in (("category", lists.categories()), ("privacy", ("public", "secret"))):
         if fields.get(name) and fields[name] not in allowed:
             told = f"Value {fields[name]} is not allowed for vocabulary of element {name}."
             faults.append({"field": name, "message": told, "error": "ValidationError"})
@@ -185,14 +179,14 @@ def _check(fields: Json) -> None:
         raise bad_request(str(faults))
 
 
-def _group(value: str) -> str:
-    uids = {uid for uid, _ in GROUPS.values()}
-    if value not in GROUPS and value not in uids:
+def _group(value: str, lists: Lists) -> str:
+    known = lists.organisations()
+    if value not in known and value not in {uid for uid, _ in known.values()}:
         raise bad_request(
             f'Error with value "{value}" defined for field "proposingGroup"!'
             " Enter a valid organization id or UID."
         )
-    return GROUPS[value][0] if value in GROUPS else value
+    return known[value][0] if value in known else value
 
 
 def _guessed(filename: str) -> str:
@@ -207,6 +201,7 @@ class Writer:
     """Writes what the agenda holds as PloneMeeting does. `query` says how much of it."""
 
     agenda: Agenda
+    lists: Lists
     url: str
 
     def item(self, item: Json, query: QueryParams) -> Json:
@@ -290,7 +285,8 @@ class Writer:
         }
 
     def _fields(self, item: Json) -> Json:
-        group = next(title for uid, title in GROUPS.values() if uid == item["proposingGroup"])
+        groups = dict(self.lists.organisations().values())
+        group = groups.get(item["proposingGroup"], item["proposingGroup"])
         privacy = {"secret": "Besloten zitting", "public": "Openbare zitting"}[item["privacy"]]
         return {
             "externalIdentifier": item["externalIdentifier"],

@@ -1,10 +1,12 @@
 """The people of the sandbox: citizens with TST national numbers, and the municipality's staff."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 
 from loket.sandbox.beneficiaries import BENEFICIARIES, Beneficiary
+from loket.sandbox.staffing import posting
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Worker:
     def name(self) -> str:
         return f"{self.given_name} {self.family_name}"
 
+    @property
+    def mailbox(self) -> str:
+        """What stands before the @ of their address at work."""
+        return re.sub(r"\W+", "-", self.key).strip("-").lower()
+
 
 def insz(born_on: date, serial: int, *, test: bool = True) -> str:
     """A national number: yymmdd, serial (odd for men, even for women), 97 minus the rest by 97.
@@ -92,8 +99,8 @@ def everyone() -> tuple[Citizen | Worker, ...]:
 
 
 def person(key: str) -> Citizen | Worker | None:
-    """Who has this key: one of the named citizens, a worker, or `burger-1` to `burger-99999`."""
-    return _named().get(key) or _workers().get(key) or _numbered(key)
+    """Who has this key: a named citizen or worker, `burger-1` to `burger-99999`, or a worker on demand."""
+    return _named().get(key) or _workers().get(key) or _numbered(key) or _posted(key)
 
 
 def citizen_of(number: str) -> Citizen | None:
@@ -324,6 +331,15 @@ def _workers() -> dict[str, Worker]:
         ),
     )
     return {one.key: one for one in everyone}
+
+
+def _posted(key: str) -> Worker | None:
+    """`medewerker:LoketAdviseur:Technische dienst`: see `staffing`."""
+    found = posting(key)
+    if found is None:
+        return None
+    number = insz(found.born_on, found.serial)
+    return Worker(key, number, found.given_name, found.family_name, (found.role,), found.note)
 
 
 _FIRST_DAY = date(1945, 1, 1)

@@ -1,10 +1,11 @@
 """The municipality's planning tool in small: keeps the published contract, drives the van, tells Loket.
 
-Its own calendar: every Friday morning two slots, never on a public holiday. `/sim/slots` and `/sim/bookings`
-are the planner's and the driver's work: change a slot, move it, cancel it or its day; deliver or miss.
+Its own calendar: every Friday morning two slots, or on the `weekdays` of the configuration; never on a public
+holiday. `/sim/slots` and `/sim/bookings` are the planner's and the driver's work: add a slot, change it, move
+it, cancel it or its day; deliver or miss.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -24,12 +25,12 @@ from loket.sandbox.system import Config, System
 
 WEEKS = 10
 """How far ahead the calendar is filled."""
-FRIDAY = 4
 HOURS = ((time(8), time(10)), (time(10), time(12)))
 CAPACITY = 10
 """Addresses per slot."""
 MOST_DAYS = 62
 """A question about more days than this is refused."""
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 WEEKDAYS = ("maandag", "dinsdag", "woensdag", "donderdag", "vrijdag", "zaterdag", "zondag")
 
 
@@ -40,6 +41,7 @@ class Calendar:
         self.config = config
         self.state = state
         section = config.section("planning")
+        self._weekdays = {DAYS.index(day) for day in section.get("weekdays", ("friday",))}
         self._hook_url: str = section.get("hook_url", "")
         self.callbacks = Callbacks(
             config.desk_url("planning"),
@@ -193,7 +195,7 @@ class Calendar:
         today = now().astimezone(BRUSSELS).date()
         if self.state.get("filled", today.isoformat()) is not None:
             return
-        for day in _fridays(today):
+        for day in _driving(today, self._weekdays):
             for begin, end in HOURS:
                 slot = self._made(at(day, begin), at(day, end), CAPACITY)
                 self.state.add("slot", slot["id"], slot)
@@ -343,13 +345,25 @@ def section(config: Config, state: State) -> Markup:
             _spoken(slot), tag(slot["status"], colour), len(bookings), slot["capacity"]
         )
         parts.append(_unfolded(heading, join([_slot_orders(url, slot), _van(url, bookings)]), bookings))
-    return join([*parts, fold("Meldingen aan Loket", callbacks_table(state, url))])
+    more = fold("Slot toevoegen", _new_slot(url))
+    return join([*parts, more, fold("Meldingen aan Loket", callbacks_table(state, url))])
 
 
 def _unfolded(heading: Markup, body: Markup, bookings: list[Json]) -> Markup:
     """Open where there is work."""
     opened = Markup(" open") if any(one["status"] == "BOOKED" for one in bookings) else Markup("")
     return Markup("<details{}><summary>{}</summary>{}</details>").format(opened, heading, body)
+
+
+def _new_slot(url: str) -> Markup:
+    """The van can drive on any day, for who wants it on another one."""
+    return Markup(
+        '<form method="post" action="{}/sim/slots" class="inline">'
+        '<label>Van <input type="datetime-local" name="startsAt" required></label>'
+        '<label>tot <input type="datetime-local" name="endsAt" required></label>'
+        '<label>adressen <input type="number" name="capacity" min="1" value="{}"></label>'
+        '<button class="quiet">Voeg toe</button></form>'
+    ).format(url, CAPACITY)
 
 
 def _slot_orders(url: str, slot: Json) -> Markup:
@@ -398,11 +412,11 @@ def _spoken(slot: Json) -> str:
     return f"{WEEKDAYS[begin.weekday()]} {begin:%d/%m/%Y %H:%M}–{end:%H:%M}"
 
 
-def _fridays(today: date) -> Iterator[date]:
+def _driving(today: date, weekdays: Collection[int]) -> Iterator[date]:
     """Of the coming weeks, from today on, without the holidays."""
     for days in range(WEEKS * 7 + 1):
         day = today + timedelta(days=days)
-        if day.weekday() == FRIDAY and not is_holiday(day):
+        if day.weekday() in weekdays and not is_holiday(day):
             yield day
 
 
