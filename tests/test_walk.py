@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -15,13 +13,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from loket.supervisor import StartError
 from loket.walk import arrivals, browser, queries
 from loket.walk.citizen import Place
 from loket.walk.client import Client
-from loket.walk.command import find_place, numbers, walk
+from loket.walk.command import find_place, numbers, variants_of, walk
 from loket.walk.crowd import crowd
 from loket.walk.expectations import delivered
-from loket.walk.form import missing_answers
+from loket.walk.form import Memory, missing_answers
 from loket.walk.outside import Outside, Received
 from loket.walk.story import percentile
 from town import Dossier, Town, opened
@@ -92,11 +91,10 @@ async def test_a_crowd_says_how_many_went_well_and_how_fast(
     assert "Nothing was said or done twice." in told
 
 
-def test_a_walk_needs_a_procedure_and_a_variant_that_exist() -> None:
-    asked = [sys.executable, "-m", "loket", "walk", PROCEDURE, "--variant", "sideways"]
-    done = subprocess.run(asked, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "invalid choice: 'sideways'" in done.stderr
+async def test_a_walk_needs_a_variant_that_exists_and_says_which_there_are(place: Place) -> None:
+    assert variants_of(place, "all")[:2] == ["straight", "refused"]
+    with pytest.raises(StartError, match="no variant sideways: straight, refused, transfer"):
+        variants_of(place, "sideways")
 
 
 def test_the_walk_is_a_client_and_nothing_more() -> None:
@@ -340,7 +338,7 @@ def test_a_form_is_filled_in_from_its_schema_alone() -> None:
         },
         "$defs": {"address": address},
     }
-    by_heart = {"name": "An Peeters", "street": "Kerkstraat"}
+    by_heart = Memory({"name": "An Peeters", "street": "Kerkstraat"})
     assert missing_answers(schema, {"applicant": {"name": "Bert Maes"}}, by_heart) == {
         "applicant": {"address": {"street": "Kerkstraat"}},
         "delivery": {"place": "home"},
@@ -351,7 +349,7 @@ def test_a_form_is_filled_in_from_its_schema_alone() -> None:
         "delivery": {"place": "other"},
         "declaration": True,
     }
-    assert missing_answers(schema, whole, {}) == {}
+    assert missing_answers(schema, whole, Memory()) == {}
 
 
 def test_no_citizen_is_given_out_twice_however_many_ask(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from loket.walk import arrivals, buying, owing, premium
+from loket.walk import arrivals, buying, owing
 from loket.walk.citizen import Place
 from loket.walk.command import find_place, numbers, walk
 from loket.walk.expectations import Expected, promised
 from loket.walk.outside import Outside, Received
-from loket.walk.promises import Promises
+from loket.walk.promises import NotThere, Promises
 from loket.walk.scripts import scripts_for
 from town import Town, opened
 
@@ -61,16 +61,24 @@ async def test_who_has_only_an_address_hears_all_by_post(
 # ── which scripts fit ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_procedure_is_walked_by_its_stages() -> None:
-    assert scripts_for({"key": "anything", "stages": list(buying.STAGES)}) == buying.VARIANTS | owing.VARIANTS
-    assert scripts_for({"key": "anything", "stages": ["SCREENING"]}) == {}
-    assert scripts_for({"key": "unheard-of", "stages": list(premium.STAGES)}) == {}
+def test_a_procedure_is_walked_by_the_scripts_that_were_written_for_it(place: Place) -> None:
+    assert scripts_for(_at(place, "compost-bin")) == buying.VARIANTS | owing.VARIANTS
+    assert "partly" in scripts_for(_at(place, "social-premium"))
+    assert "partly" not in scripts_for(_at(place, "energy-premium"))
 
 
-def test_what_cannot_happen_with_a_premium_is_not_walked() -> None:
-    stages = list(premium.STAGES)
-    assert "partly" in scripts_for({"key": "social-premium", "stages": stages})
-    assert "partly" not in scripts_for({"key": "energy-premium", "stages": stages})
+def test_any_procedure_is_walked_in_the_ways_that_its_definition_has(place: Place) -> None:
+    by_definition = replace(_at(place, "compost-bin"), by_definition=True)
+    assert list(scripts_for(by_definition)) == ["straight", "withdrawn", "unpaid", "inadmissible", "missed"]
+    assert list(scripts_for(replace(place, by_definition=True))) == [
+        "straight", "refused", "withdrawn", "inadmissible", "no-advice",
+    ]  # fmt: skip
+    with pytest.raises(NotThere, match="has unheard-of version 1"):
+        scripts_for(_at(place, "unheard-of"))
+
+
+def _at(place: Place, key: str) -> Place:
+    return replace(place, procedure={"key": key, "version": 1})
 
 
 # ── what a definition promises ────────────────────────────────────────────────────────────────────────

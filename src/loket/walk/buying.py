@@ -1,7 +1,6 @@
 """The ways that buying something can go: each a script for citizens, civil servants and the outside world."""
 
 import asyncio
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +9,7 @@ from loket.walk.citizen import Citizen, WalkFailed, day_and_hour
 from loket.walk.expectations import TO_DOOR, TO_PAY, TO_SLOT, Expected, delivered
 from loket.walk.outside import SYSTEMS_THAT_FALL
 from loket.walk.scene import LONG_SECONDS, Ending, Scene, Script
+from loket.walk.van import agreed_slot, drive
 
 Json = dict[str, Any]
 
@@ -59,7 +59,7 @@ async def slot_moved(scene: Scene) -> list[Ending]:
     day, slot = await _quiet_slot(citizen)
     await citizen.choose(slot)
     await citizen.happens("PLANNED")
-    tool_slot = await _slot_in_tool(citizen)
+    tool_slot = await agreed_slot(citizen)
     moved_to = await citizen.place.outside.move_slot(tool_slot, hours=5)
     scene.story.tell("planner", f"moves the van of {day} to {moved_to:%H:%M}")
     await citizen.happens("SLOT_MOVED")
@@ -79,7 +79,7 @@ async def slot_cancelled(scene: Scene) -> list[Ending]:
     day, slot = await _quiet_slot(citizen)
     await citizen.choose(slot)
     await citizen.happens("PLANNED")
-    await _slot_in_tool(citizen)
+    await agreed_slot(citizen)
     await citizen.place.outside.cancel_day(day, "IJzel")
     scene.story.tell("planner", f"calls off all of {day}: black ice")
     await citizen.happens("SLOT_LOST")
@@ -100,7 +100,7 @@ async def missed(scene: Scene) -> list[Ending]:
     await citizen.happens("SLOT_NEEDED")
     await citizen.choose()
     await citizen.happens("PLANNED")
-    await _slot_in_tool(citizen)
+    await agreed_slot(citizen)
     await citizen.place.outside.miss(citizen.reference)
     scene.story.tell("driver", "finds nobody, and says so at the desk")
     await citizen.happens("MISSED")
@@ -357,33 +357,9 @@ async def from_choice_to_door(citizen: Citizen) -> None:
 
 
 async def _drive(citizen: Citizen) -> None:
-    """Deliver what is booked."""
-    await _slot_in_tool(citizen)
-    async with citizen.story.step("deliver"):
-        await citizen.place.outside.deliver(citizen.reference)
-    citizen.story.tell("driver", "delivers, and presses ‘Geleverd’ at the desk")
+    """Deliver what is booked, to the end."""
+    await drive(citizen)
     await citizen.happens("COMPLETED")
-
-
-async def _slot_in_tool(citizen: Citizen) -> str:
-    """The slot that the planning tool has for this case, once it knows what the citizen chose."""
-    delivery = (await citizen.look())["delivery"]
-    agreed_on = {
-        one["id"]
-        for one in await citizen.place.outside.read("planning", "/sim/slots")
-        if _same_instant(one["startsAt"], delivery["startsAt"])
-    }
-
-    async def agreed() -> str | None:
-        for booking in await citizen.place.outside.bookings(citizen.reference):
-            if booking["status"] == "BOOKED" and booking["slotId"] in agreed_on:
-                return str(booking["slotId"])
-        return None
-
-    async with citizen.story.step("until planned in the tool"):
-        return str(
-            await citizen.until(agreed, "the planning tool to hear of the booking", seconds=LONG_SECONDS)
-        )
 
 
 async def _quiet_slot(citizen: Citizen) -> tuple[str, Json]:
@@ -398,10 +374,6 @@ async def _quiet_slot(citizen: Citizen) -> tuple[str, Json]:
 def _day(slot: Json) -> str:
     """In Belgium the van drives by day, so that the day in UTC is the same."""
     return day_and_hour(slot)[:10]
-
-
-def _same_instant(one: str, other: str | None) -> bool:
-    return other is not None and datetime.fromisoformat(one) == datetime.fromisoformat(other)
 
 
 async def booked(citizen: Citizen) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain, repeat
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,8 @@ import httpx2
 
 from loket.walk import browser, premium_queries, queries
 from loket.walk.client import NO_ANSWER, Client, Refused
-from loket.walk.form import missing_answers
+from loket.walk.form import Memory, merged, missing_answers
+from loket.walk.known import SHIPPED
 from loket.walk.outside import Outside
 from loket.walk.story import Story
 
@@ -44,6 +46,10 @@ class Place:
     """For everybody who needs no cookies of their own."""
     procedure: Json
     seconds: float = 30.0
+    folders: tuple[Path, ...] = (SHIPPED,)
+    """Where the files of definitions lie."""
+    by_definition: bool = False
+    """Whether it is walked by its definition alone, also where scripts were written for it."""
 
 
 @dataclass
@@ -60,6 +66,8 @@ class Citizen:
     insz: str = ""
     email: str = ""
     phone: str = ""
+    companion: str = ""
+    """National number of somebody who applies with them."""
     strict: bool = True
     """Whether MAGDA must answer while the form opens; it may be too slow in a crowd."""
     by_hand: bool = False
@@ -208,8 +216,8 @@ class Citizen:
     async def fill_in(self, answers: Json) -> None:
         """Save a draft that holds all that the form asks for."""
         schema = self.place.procedure["form"]["schema"]
-        given = _merged(self.draft["answers"], answers)
-        patch = _merged(missing_answers(schema, given, self._by_heart()), answers)
+        given = merged(self.draft["answers"], answers)
+        patch = merged(missing_answers(schema, given, self._memory()), answers)
         async with self.story.step("save draft"):
             await self.client.do("applicationSetAnswers", queries.ANSWER, id=self.draft["id"], input=patch)
         self.story.tell(self.label, f"fills in {', '.join(sorted(patch))} and saves the draft")
@@ -255,9 +263,10 @@ class Citizen:
         document: Json = payload["document"]
         return document
 
-    async def attach(self, filename: str, content: bytes) -> None:
+    async def attach(self, filename: str, content: bytes, kind: str = "ATTACHMENT") -> None:
+        """Add a paper to the draft; `kind` is one of the procedure's documents."""
         async with self.story.step("upload"):
-            document = (await self._upload(filename, content))["id"]
+            document = (await self._upload(filename, content, {"kind": kind}))["id"]
             attached = await self.client.do(
                 "applicationAttachDocument", queries.ATTACH, id=self.draft["id"], documentId=document
             )
@@ -385,11 +394,15 @@ class Citizen:
 
     # ------------------------------------------------------------------ choosing a day
 
-    async def slots(self) -> list[Json]:
+    async def offered(self) -> list[Json]:
+        """The slots that can be chosen, none perhaps."""
         async with self.story.step("slots"):
-            found: list[Json] = (await self.client.ask(queries.SLOTS, caseId=self.case["id"]))[
-                "deliverySlots"
-            ]
+            found = await self.client.ask(queries.SLOTS, caseId=self.case["id"])
+        slots: list[Json] = found["deliverySlots"]
+        return slots
+
+    async def slots(self) -> list[Json]:
+        found = await self.offered()
         if not found:
             raise WalkFailed("no slot can be chosen: the planning tool offers none")
         return found
@@ -457,11 +470,26 @@ class Citizen:
         )
         self.story.tell(self.label, f"gives another account: {iban}")
 
-    def _by_heart(self) -> Json:
-        return {
+    def _memory(self) -> Memory:
+        by_name = {
             "name": self.name, "street": "Kerkstraat", "number": "1",
             "postal_code": "2999", "city": "Lindebeke",
         }  # fmt: skip
+        by_format = {
+            "email": lambda: self.email or "iemand@voorbeeld.example",
+            "phone": lambda: self.phone or "+32470123456",
+            "iban": lambda: iban(int(self.insz[:9] or 1)),
+            "enterprise-number": lambda: "0207500123",
+            "national-number": lambda: self.companion or self.insz,
+        }
+        return Memory(by_name, by_format)
+
+
+def iban(number: int) -> str:
+    """A Belgian account that is right in form; each number has its own."""
+    account = f"979{number % 10**7:07}"
+    account += f"{int(account) % 97 or 97:02}"
+    return f"BE{98 - int(account + '111400') % 97:02}{account}"
 
 
 def day_and_hour(slot: Json) -> str:
@@ -493,10 +521,3 @@ async def _last_code(found: Any, part: str) -> str | None:  # noqa: ANN401  # an
     """The six digits of the last message that holds such."""
     codes = [match[0] for one in await found if (match := re.search(r"\b[0-9]{6}\b", one[part]))]
     return codes[-1] if codes else None
-
-
-def _merged(target: object, patch: Json) -> Json:
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        merged[name] = _merged(merged.get(name), value) if isinstance(value, dict) else value
-    return merged

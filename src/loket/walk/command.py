@@ -6,6 +6,7 @@ import fcntl
 import random
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -17,15 +18,18 @@ from loket.walk.browser import LostError
 from loket.walk.citizen import Place, WalkFailed
 from loket.walk.client import Broken, Client, Refused
 from loket.walk.crowd import crowd
+from loket.walk.form import Unfillable
+from loket.walk.known import SHIPPED
 from loket.walk.outside import Outside
+from loket.walk.promises import NotThere
 from loket.walk.scene import Scene
-from loket.walk.scripts import NAMES, scripts_for
+from loket.walk.scripts import scripts_for
 from loket.walk.staff import at_work
 from loket.walk.story import Story, say
 
 CITIZENS = 99_999
 """burger-1 to burger-99999 live in the sandbox."""
-TROUBLE = (WalkFailed, Refused, Broken, LostError, httpx2.HTTPError, TimeoutError)
+TROUBLE = (WalkFailed, Unfillable, Refused, Broken, LostError, httpx2.HTTPError, TimeoutError)
 
 
 def main(arguments: Sequence[str], installation: Installation) -> int:
@@ -38,19 +42,24 @@ def main(arguments: Sequence[str], installation: Installation) -> int:
     with supervisor.started(installation) as running:
         if running.desk is None:
             raise supervisor.SandboxError("a walk needs the sandbox: this Loket runs without it")
-        return asyncio.run(_walk(asked, running.url, running.desk, installation.home))
+        folder = installation.settings.procedures
+        folders = (SHIPPED, Path(folder)) if folder else (SHIPPED,)
+        return asyncio.run(_walk(asked, running.url, running.desk, installation.home, folders))
 
 
-async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path) -> int:
+async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path, folders: tuple[Path, ...]) -> int:
     number = numbers(home / "walk.number")
     limits = httpx2.Limits(max_connections=200, max_keepalive_connections=100)
     async with httpx2.AsyncClient(trust_env=False, timeout=30.0, limits=limits) as http:
         place = await find_place(asked.name, url, Outside.behind(desk, http), http, asked.seconds)
+        place = replace(place, folders=folders, by_definition=asked.by_definition)
         say(f"Walking ‘{place.procedure['title']}’ at {url}; the outside world is at {desk}")
+        names = variants_of(place, asked.variant)
         if asked.count > 1:
             parallel = min(asked.parallel, asked.count)
-            return await crowd(place, number, count=asked.count, parallel=parallel, money=asked.money)
-        names = _variants(place, asked.variant)
+            return await crowd(
+                place, number, count=asked.count, parallel=parallel, money=asked.money, variant=names[0]
+            )
         wrong = [name for name in names if not await walk(place, name, number)]
     if len(names) > 1:
         say(f"\n{len(names) - len(wrong)} of {len(names)} variants ended well.")
@@ -59,9 +68,12 @@ async def _walk(asked: argparse.Namespace, url: str, desk: str, home: Path) -> i
     return 1 if wrong else 0
 
 
-def _variants(place: Place, wished: str | None) -> list[str]:
+def variants_of(place: Place, wished: str | None) -> list[str]:
     """Raises `StartError` when this procedure is not walked so."""
-    known = list(scripts_for(place.procedure))
+    try:
+        known = list(scripts_for(place))
+    except NotThere as fault:
+        raise supervisor.StartError(f"{fault}: name their folder with LOKET_PROCEDURES") from fault
     if wished == "all":
         return known
     if wished is not None and wished not in known:
@@ -71,7 +83,7 @@ def _variants(place: Place, wished: str | None) -> list[str]:
 
 async def walk(place: Place, name: str, number: Callable[[], int]) -> bool:
     """Walk one variant in full view; whether all of it was well."""
-    script, story = scripts_for(place.procedure)[name], Story()
+    script, story = scripts_for(place)[name], Story()
     say(f"\n== {name}: {(script.__doc__ or '').strip()}")
     staff = await at_work(place, story)
     faults: list[str] = []
@@ -114,12 +126,10 @@ async def _why(scene: Scene, reference: str) -> str:
 async def find_place(
     procedure: str, url: str, outside: Outside, http: httpx2.AsyncClient, seconds: float
 ) -> Place:
-    """Raises `StartError` when there is no such procedure, or no script fits it."""
+    """Raises `StartError` when there is no such procedure."""
     found = (await Client(url, http=http).ask(queries.PROCEDURE, key=procedure))["procedure"]
     if found is None:
         raise supervisor.StartError(f"this Loket offers no procedure {procedure!r}")
-    if not scripts_for(found):
-        raise supervisor.StartError(f"no script walks through {', '.join(found['stages'])}")
     return Place(url, outside, http, found, seconds)
 
 
@@ -148,9 +158,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", metavar="NAME", help="the key of a procedure")
     parser.add_argument(
         "--variant",
-        choices=[*NAMES, "all"],
         metavar="V",
-        help=f"how it goes: {', '.join(NAMES)}, as far as the procedure knows them, or all of them",
+        help="how it goes, in one of the ways that this procedure can go (another word tells which), or all",
+    )
+    parser.add_argument(
+        "--by-definition",
+        action="store_true",
+        help="walk as through any procedure, also where scripts were written for this one",
     )
     parser.add_argument(
         "--count", type=int, default=1, metavar="N", help="walk N times, without a word on each"

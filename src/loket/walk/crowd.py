@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loket.walk import arrivals, books
 from loket.walk.citizen import Place
-from loket.walk.scene import Scene
+from loket.walk.scene import Scene, Script
 from loket.walk.scripts import scripts_for
 from loket.walk.staff import Servant, at_work
 from loket.walk.story import Story, percentile, say, table_of_steps
@@ -53,24 +53,30 @@ class _Walked:
 
 
 async def crowd(
-    place: Place, number: Callable[[], int], *, count: int, parallel: int, money: bool = False
+    place: Place,
+    number: Callable[[], int],
+    *,
+    count: int,
+    parallel: int,
+    money: bool = False,
+    variant: str | None = None,
 ) -> int:
-    """Walk `count` times, at most `parallel` at once; the exit code.
+    """Walk `count` times, at most `parallel` at once, in one way (else straight on); the exit code.
 
     `money`: with trouble at the payment module and accounting meanwhile, and all books compared afterwards.
     """
-    patient = Place(
-        place.url, place.outside, place.http, place.procedure, max(place.seconds, PATIENCE_SECONDS)
-    )
+    patient = replace(place, seconds=max(place.seconds, PATIENCE_SECONDS))
     if "PLANNING" in place.procedure["stages"] and await place.outside.make_room(2 * count):
         say("The planner puts in more vans: there was not enough room for so many.")
+    scripts = scripts_for(place)
+    script = scripts[variant or next(iter(scripts))]
     tally, gate = _Tally(count), asyncio.Semaphore(parallel)
     staff = await at_work(patient, Story(silent=True))
 
     async def one() -> None:
         async with gate:
             story = Story(silent=True)
-            tally.done(story, await _walk(patient, story, number, staff))
+            tally.done(story, await _walk(patient, story, number, staff, script))
 
     async with AsyncExitStack() as stack:
         if money:
@@ -88,13 +94,12 @@ async def crowd(
 
 
 async def _walk(
-    place: Place, story: Story, number: Callable[[], int], staff: dict[str, Servant]
+    place: Place, story: Story, number: Callable[[], int], staff: dict[str, Servant], script: Script
 ) -> "_Walked":
     async with AsyncExitStack() as stack:
         scene = Scene(place, story, number, staff, leaving=stack, careful=False)
         try:
-            straight = next(iter(scripts_for(place.procedure).values()))
-            [(citizen, expected)] = await straight(scene)
+            [(citizen, expected)] = await script(scene)
             await arrivals.settle(citizen, scene.operator, seconds=place.seconds)
             found = await arrivals.look_everywhere(citizen, scene.operator)
             faults = arrivals.differences(found, expected, citizen.events)

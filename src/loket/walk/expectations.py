@@ -56,12 +56,12 @@ class Expected:
     """How the planning tool must see the delivery; None: it knows of none."""
     open_tasks: Sequence[str] = ()
     """What waits for a person at the end."""
-    calendar: Sequence[int] = ()
-    """The sequence numbers of the appointment in the mailbox, in order."""
+    calendar: Sequence[int] | None = ()
+    """The sequence numbers of the appointment in the mailbox, in order; None: any, as long as they rise."""
     promises: Promises | None = None
     """What its definition says; None: what is said above."""
-    happened: Sequence[str] = ()
-    """All events of which somebody outside hears, in order."""
+    happened: Sequence[str] | None = ()
+    """All events of which somebody outside hears, in order; None: looked at already."""
     channels: Sequence[str] = ("MBP", "EMAIL", "SMS")
     """Over which the citizen hears."""
     payouts: Sequence[tuple[str, Decimal]] = ()
@@ -70,6 +70,18 @@ class Expected:
     """How the decisions were delivered, in order: EBOX, REGISTERED or NORMAL."""
     agenda: Sequence[str] = ()
     """What the body made of its item, in order: the states of the minutes system."""
+
+    invoice: Sequence[str] = ("PAID", "CREDITED")
+    """How an ended case may leave its invoice."""
+    registered: bool = False
+    """Whether MAGDA still keeps the citizen registered: something else of theirs is open."""
+
+    def due_over(self, channel: str) -> list[str]:
+        """What they must have been told over one channel, in order."""
+        if channel not in self.channels:
+            return []
+        promises = self.promises
+        return [one for one in self.messages if promises is None or promises.goes_over(one, channel)]
 
     @property
     def dosis(self) -> list[str]:

@@ -33,6 +33,11 @@ async def make_room(outside: Outside, body: str) -> None:
             return
 
 
+async def enlist(outside: Outside, kind: str, name: str) -> None:
+    """The administrator of the minutes package knows an organisation or a category, now or already."""
+    await outside.order("minutes", f"/sim/{kind}", {"id": name, "title": name.replace("-", " ").capitalize()})
+
+
 async def items(outside: Outside, identifier: str) -> list[Json]:
     """What the minutes system has under our name, and the items in which it came back; oldest first."""
     found: list[Json] = await outside.read("minutes", "/sim/items", externalIdentifier=identifier)
@@ -61,9 +66,9 @@ async def bring_back(outside: Outside, item: Json) -> None:
 # --- advisers elsewhere ------------------------------------------------------------------------
 
 
-async def advice_link(outside: Outside, reference: str) -> str | None:
+async def advice_link(outside: Outside, reference: str, mailbox: str = WELFARE_PARTNER) -> str | None:
     """The token in the last letter that asked the external adviser about this case."""
-    found = [one for one in await outside.mails(WELFARE_PARTNER) if reference in one["subject"]]
+    found = [one for one in await outside.mails(mailbox) if reference in one["subject"]]
     tokens = [match[1] for one in found if (match := _LINK.search(one["text"] or ""))]
     return unquote(tokens[-1]) if tokens else None
 
@@ -90,13 +95,6 @@ async def give_back(outside: Outside, payout: Json, code: str) -> None:
     """The bank of whoever was paid sends the money back."""
     order = {"reasonCode": code, "by": "json"}
     await outside.order("accounting", f"/sim/payouts/{payout['order']['id']}/return", order)
-
-
-def iban(number: int) -> str:
-    """A Belgian account that is right in form; each number has its own."""
-    account = f"979{number % 10**7:07}"
-    account += f"{int(account) % 97 or 97:02}"
-    return f"BE{98 - int(account + '111400') % 97:02}{account}"
 
 
 # --- post --------------------------------------------------------------------------------------

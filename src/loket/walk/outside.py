@@ -5,7 +5,7 @@ Everything here is read from the sandbox's own records or done at its own doors;
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,6 +25,7 @@ OFFSETS = {
 }
 # fmt: on
 """Where each system of the sandbox listens, counted from the desk's port; mail is read at the desk."""
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DOWN = {"mode": "error"}
 """Answers each request with an error that says: try again later."""
 SYSTEMS_THAT_FALL = (
@@ -214,6 +215,18 @@ class Outside:
             added += await self.order("planning", "/sim/slots", {**slot, "capacity": 10}) == 200
             if added == 2:
                 return
+
+    async def send_out_van(self, weekdays: Sequence[str], lead_days: int) -> str | None:
+        """The planner lets the van drive on the first day that is allowed; that day."""
+        for ahead in range(lead_days + 2, lead_days + 30):
+            day = datetime.now(BRUSSELS).replace(hour=9, minute=0, second=0, microsecond=0)
+            day += timedelta(days=ahead)
+            if weekdays and DAYS[day.weekday()] not in weekdays:
+                continue
+            slot = {"startsAt": day.isoformat(), "endsAt": (day + timedelta(hours=3)).isoformat()}
+            if await self.order("planning", "/sim/slots", {**slot, "capacity": 25}) == 200:
+                return f"{day:%Y-%m-%d}"
+        return None
 
     async def days_with_visits(self) -> set[str]:
         """The days on which the van still has to be somewhere."""

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from loket.walk import offices
-from loket.walk.citizen import WalkFailed
+from loket.walk.citizen import WalkFailed, iban
 from loket.walk.road import Road, known_premium, post_letters, premium_of
 from loket.walk.scene import LONG_SECONDS, Ending, Scene, Script
 
@@ -222,7 +222,7 @@ async def at_the_counter(scene: Scene) -> list[Ending]:
     await citizen.start_at_the_counter(
         {"givenName": given, "familyName": family, "birthDate": "1948-05-17", "address": home}
     )
-    account = {"payout": {"iban": offices.iban(scene.number()), "holder": citizen.name}}
+    account = {"payout": {"iban": iban(scene.number()), "holder": citizen.name}}
     await citizen.fill_in(road.premium.answers | account)
     await citizen.submit()
     await road.happens("SUBMITTED")
@@ -259,7 +259,7 @@ async def rejected_iban(scene: Scene) -> list[Ending]:
     scene.story.tell("bank", "refuses in a pain.002: the account is closed (AC04)")
     road.payouts.append(("REJECTED", road.amount))
     await road.happens("ACCOUNT_NEEDED")
-    await road.citizen.correct_account(offices.iban(scene.number()))
+    await road.citizen.correct_account(iban(scene.number()))
     await road.happens("ACCOUNT_CORRECTED")
     await road.pay(road.amount)
     return [road.ending("COMPLETED")]
@@ -280,7 +280,7 @@ async def returned(scene: Scene) -> list[Ending]:
     )
     await handler.reopen(road.case_id, "PAYOUT", "De bank stuurde het geld terug.")
     await road.happen_together("REOPENED", "ACCOUNT_NEEDED")
-    await road.citizen.correct_account(offices.iban(scene.number()))
+    await road.citizen.correct_account(iban(scene.number()))
     await road.happens("ACCOUNT_CORRECTED")
     await road.pay(road.amount)
     return [road.ending("COMPLETED")]

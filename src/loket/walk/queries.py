@@ -5,7 +5,7 @@ ERRORS = "errors { code message path }"
 PROCEDURE = """
 query Procedure($key: String!) {
   procedure(key: $key) {
-    key title stages term { suspendable }
+    key version title stages term { suspendable }
     form { schema }
     catalogue {
       key title maximumPerHousehold

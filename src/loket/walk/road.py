@@ -10,30 +10,14 @@ from uuid import uuid4
 from pydantic import TypeAdapter
 
 from loket.walk import offices, premium_queries
-from loket.walk.citizen import PDF, Citizen, WalkFailed
+from loket.walk.citizen import PDF, Citizen, WalkFailed, iban
 from loket.walk.client import Client, Refused
 from loket.walk.expectations import promised
-from loket.walk.promises import FOLDER, Moment, Promises
+from loket.walk.known import Numbers, find_notes, known_of
+from loket.walk.promises import Moment, Promises
 from loket.walk.scene import LONG_SECONDS, Ending, Scene
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """Which citizens of the sandbox: those whose number, `times` so much, leaves such a rest when divided."""
-
-    of: int
-    times: int = 1
-    among: tuple[int, ...] | None = None
-    above: int = -1
-    up_to: int | None = None
-
-    def __call__(self, number: int) -> bool:
-        rest = number * self.times % self.of
-        if self.among is not None:
-            return rest in self.among
-        return self.above < rest and (self.up_to is None or rest <= self.up_to)
 
 
 @dataclass(frozen=True)
@@ -62,9 +46,11 @@ class Premium:
 
 
 def known_premium(procedure: str) -> Premium | None:
-    """What is known of a procedure, by its key."""
-    path = WALKS / f"{procedure}.json"
-    return _PREMIUM.validate_json(path.read_bytes()) if path.is_file() else None
+    """What is known of a procedure, by its key; None where these scripts were not written for it."""
+    path = find_notes(procedure)
+    if path is None or known_of(procedure).scripts != "premium":
+        return None
+    return _PREMIUM.validate_json(path.read_bytes())
 
 
 def premium_of(scene: Scene) -> Premium:
@@ -73,7 +59,6 @@ def premium_of(scene: Scene) -> Premium:
     return found
 
 
-WALKS = FOLDER / "walks"
 _PREMIUM = TypeAdapter(Premium)
 
 
@@ -161,7 +146,7 @@ class Road:
 
     async def apply(self, number: int = 0) -> None:
         """Fills in and hands in; the rules propose, a handler finds the task."""
-        account = offices.iban(number or int(self.citizen.insz[:9]))
+        account = iban(number or int(self.citizen.insz[:9]))
         answers = self.premium.answers | {"payout": {"iban": account}}
         await self.citizen.apply(answers=answers, paper=True)
         await self.happens("SUBMITTED", "REFERRED")
@@ -243,7 +228,8 @@ class Road:
             if one["adviser"] == silent:
                 await self._lapse()
             elif one["kind"] == "EXTERNAL":
-                await self._by_link()
+                await by_link(self.scene, self.citizen, offices.WELFARE_PARTNER)
+                await self.happens("ADVICE_GIVEN")
             else:
                 await self.scene.adviser.advise(
                     one, "POSITIVE", "Wij kennen dit gezin: het advies is gunstig."
@@ -258,37 +244,6 @@ class Road:
             await self.happens("ADVICE_REQUESTED")
             if asked["kind"] == "MACHINE" and asked["status"] != "REQUESTED":
                 await self.happens("ADVICE_GIVEN")
-
-    async def _by_link(self) -> None:
-        """The external adviser follows the link of the e-mail: it serves once, and shows nothing else."""
-        outside = self.scene.place.outside
-        token = await self.citizen.until(
-            lambda: offices.advice_link(outside, self.citizen.reference), "the letter to the external adviser"
-        )
-        nobody = Client(self.scene.place.url, http=self.scene.place.http)
-        wish = {"name": "Mia Verlinden", "opinion": "POSITIVE", "text": "Geen bezwaar."}
-
-        async def answer() -> Json:
-            return await nobody.do(
-                "adviceGiveByToken",
-                premium_queries.ADVICE_GIVE_BY_TOKEN,
-                token=token,
-                input=wish,
-                idempotencyKey=uuid4().hex,
-            )
-
-        asked = (await nobody.ask(premium_queries.ASKED_ELSEWHERE, token=token))["adviceByToken"]
-        if asked is None or asked["reference"] != self.citizen.reference:
-            raise WalkFailed(f"the link of the adviser opens {asked}")
-        await answer()
-        self.scene.story.tell("adviser", "elsewhere follows the link of the e-mail, and answers: positive")
-        await self.happens("ADVICE_GIVEN")
-        try:
-            await answer()
-        except Refused as refused:
-            self.scene.story.tell("adviser", f"the link serves once: {refused.code}")
-        else:
-            raise WalkFailed("the link of an adviser served twice")
 
     async def _lapse(self) -> None:
         await self.scene.operator.fire(self.case_id, "ADVICE_REMINDER", "five days before the deadline")
@@ -377,6 +332,39 @@ class Road:
         self.payouts.append(("EXECUTED", amount))
         await self.happen_together("PAID_OUT", "COMPLETED")
         return order
+
+
+async def by_link(scene: Scene, citizen: Citizen, mailbox: str) -> None:
+    """The external adviser follows the link of the e-mail: it serves once, and shows nothing else."""
+    outside = scene.place.outside
+    token = await citizen.until(
+        lambda: offices.advice_link(outside, citizen.reference, mailbox),
+        "the letter to the external adviser",
+        seconds=LONG_SECONDS,
+    )
+    nobody = Client(scene.place.url, http=scene.place.http)
+    wish = {"name": "Mia Verlinden", "opinion": "POSITIVE", "text": "Geen bezwaar."}
+
+    async def answer() -> Json:
+        return await nobody.do(
+            "adviceGiveByToken",
+            premium_queries.ADVICE_GIVE_BY_TOKEN,
+            token=token,
+            input=wish,
+            idempotencyKey=uuid4().hex,
+        )
+
+    asked = (await nobody.ask(premium_queries.ASKED_ELSEWHERE, token=token))["adviceByToken"]
+    if asked is None or asked["reference"] != citizen.reference:
+        raise WalkFailed(f"the link of the adviser opens {asked}")
+    await answer()
+    scene.story.tell("adviser", "elsewhere follows the link of the e-mail, and answers: positive")
+    try:
+        await answer()
+    except Refused as refused:
+        scene.story.tell("adviser", f"the link serves once: {refused.code}")
+    else:
+        raise WalkFailed("the link of an adviser served twice")
 
 
 async def post_letters(scene: Scene, citizen: Citizen, count: int = 1) -> None:

@@ -8,11 +8,15 @@ from typing import Any
 
 from loket.walk.citizen import Cart, Citizen, Place, expected_amount
 from loket.walk.expectations import Expected
+from loket.walk.known import Known, known_of
+from loket.walk.promises import Promises
 from loket.walk.staff import Servant
 from loket.walk.story import Story
 
 Json = dict[str, Any]
 
+ON_DEMAND = "medewerker"
+"""How the sandbox's keys begin of workers with any role of any department."""
 LONG_SECONDS = 120.0
 """How long a step may take after an outage: a system that was down is asked less and less often."""
 
@@ -48,6 +52,23 @@ class Scene:
         email, phone = NAMED.get(key) or (f"{key}@voorbeeld.example", f"+324710{number:05}")
         await citizen.prefer(email, phone, prove=self.careful)
         return citizen
+
+    async def worker(self, role: str, department: str = "") -> Servant:
+        """Somebody with a role of ACM/IDM, of a department; the same one for all walks."""
+        key = f"{ON_DEMAND}:{role}:{department}" if department else f"{ON_DEMAND}:{role}"
+        if key not in self.staff:
+            self.staff[key] = await Servant.at_work(self.place, key, self.story)
+        return self.staff[key]
+
+    @property
+    def promises(self) -> Promises:
+        """What the definition of the procedure says."""
+        procedure = self.place.procedure
+        return Promises.of(procedure["key"], procedure.get("version"), self.place.folders)
+
+    @property
+    def known(self) -> Known:
+        return known_of(self.place.procedure["key"], self.place.folders)
 
     @property
     def handler(self) -> Servant:
