@@ -1,10 +1,13 @@
 """Procedure files: what is published, what is refused, and that the refusal says where."""
 
+import random
 import re
 from itertools import permutations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from loket import publishing
 from loket.definition import Definition
@@ -423,3 +426,212 @@ def test_a_published_definition_cannot_be_changed(definition: Definition) -> Non
 
 def test_every_end_of_a_case_says_how_long_it_is_kept(definition: Definition) -> None:
     assert definition.retention[Status.COMPLETED].years == 10
+
+
+# --- many faults in one file ------------------------------------------------------------------
+
+PLANTED: dict[str, tuple[str, str, str, str]] = {
+    # kind: what stands there, what is planted, where the finding points, what it names
+    "a word for a number": ("version: 1\n", "version: one\n", "version: one", "version: input should be"),
+    "a missing key": ('ipdc_product_id: "1446"\n', "", "key: compost-bin", "'ipdc_product_id' is missing"),
+    "an unknown key": ("reference_prefix: CB", "reference_prefix: CB\ncolour: blue", "colour:", "'colour'"),
+    "a part for no stage": (
+        "screening: {by: rule}\n",
+        "screening: {by: rule}\nassessment: {by: rule}\n",
+        "assessment: {by: rule}",
+        "nothing reads 'assessment': there is no stage 'assessment'",
+    ),
+    "a reminder too late": (
+        "reminder_days: 7\n  hold",
+        "reminder_days: 70\n  hold",
+        "reminder_days: 70",
+        "the reminder comes too late to choose",
+    ),
+    "a phase with a stage too many": (
+        "stages: [payment]",
+        "stages: [payment, payout]",
+        "payout]",
+        "the procedure has no stage 'payout'",
+    ),
+    "a phase with an event that never happens": (
+        "events: [COMPLETED]",
+        "events: [COMPLETED, PAID_OUT]",
+        "PAID_OUT]",
+        "PAID_OUT never happens in this procedure: it needs the stage 'payout'",
+    ),
+    "a keyword": ("maxLength: 140", "maxLenght: 140", "maxLenght: 140", "'maxLenght' is not a keyword"),
+    "a prefilled field": (
+        "field: /contact/phone",
+        "field: /contact/telephone",
+        "field: /contact/telephone",
+        "no field /contact/telephone",
+    ),
+    "a source": (
+        "source: magda.person.address.box",
+        "source: magda.person.address.bus",
+        "source: magda.person.address.bus",
+        "unknown source 'magda.person.address.bus'",
+    ),
+    "days without a price": (
+        "- {from: 2026-01-01, amount: 40.00}",
+        "- {from: 2026-01-01, to: 2026-05-30, amount: 40.00}\n        - {from: 2026-07-01, amount: 45.00}",
+        "from: 2026-07-01, amount: 45.00",
+        "no price from 2026-05-31 until 2026-06-30",
+    ),
+    "a fact": ("when: quota.within_maximum", "when: qota.within_maximum", "when: qota", "fact 'qota'"),
+    "a number for a text": (
+        "when: applicant.address.nis == municipality.nis",
+        "when: applicant.address.nis == 13999",
+        "when: applicant.address.nis == 13999",
+        "'applicant.address.nis' (text) is never equal to 13999 (a whole number)",
+    ),
+    "an answer that nobody can give": (
+        "application.delivery.place == 'home'",
+        "application.delivery.place == 'huis'",
+        "when: >-\n        application.delivery.place",
+        "'application.delivery.place' is never 'huis'; it is one of: home, other",
+    ),
+    "a refusal without its law": (
+        "Waarop wij ons baseren:\n\n          - {legal}\n",
+        "Waarop wij ons baseren:\n\n          - Het reglement.\n",
+        "body:\n        nl: |\n          Op {submitted_on} vroeg u een compostbak of compostvat aan. Uw",
+        "the text (nl) must name {legal}",
+    ),
+    "a placeholder": (
+        "Uw factuur staat klaar.",
+        "Uw factuur {number} staat klaar.",
+        "body:\n        nl: |\n          Uw factuur {number}",
+        "the placeholder '{number}' is not known here (nl)",
+    ),
+    "an event without its text": (
+        "    SLOT_NEEDED:\n      joins",
+        "    DELIVERY_PENDING:\n      joins",
+        "messages:\n    SUBMITTED",
+        "SLOT_NEEDED has no message: the applicant must be told",
+    ),
+    "an event that never happens": (
+        "  PAID: {code: Betaald, phase: Uitvoering}",
+        "  PAID: {code: Betaald, phase: Uitvoering}\n  PAYOUT_DUE: {code: Betaald, phase: Uitvoering}",
+        "PAYOUT_DUE:",
+        "PAYOUT_DUE never happens in this procedure: it needs the stage 'payout'",
+    ),
+    "a code": ("code: Ontvankelijk,", "code: Toegelaten,", "code: Toegelaten", "no code 'Toegelaten'"),
+    "an end that is kept for no time": (
+        "  WITHDRAWN: {years: 2}\n",
+        "",
+        "retention:\n",
+        "how long is a case kept that ended as WITHDRAWN?",
+    ),
+}
+
+
+def place_of(marker: str, text: str) -> tuple[int, int]:
+    """Line and column, from 1, of what stands in `text` once."""
+    assert text.count(marker) == 1, (marker, text.count(marker))
+    before = text[: text.index(marker)]
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def test_twenty_planted_faults_are_twenty_findings_each_in_its_place() -> None:
+    text = changed(*((old, new) for old, new, _, _ in PLANTED.values()))
+    with pytest.raises(DefinitionError) as refused:
+        publishing.parse(text, "file.yaml")
+    found = refused.value.faults
+    expected = {
+        (*place_of(marker, text), next((one.reason for one in found if named in one.reason), named))
+        for _, _, marker, named in PLANTED.values()
+    }
+    assert {(one.line, one.column, one.reason) for one in found} == expected
+    assert len(found) == len(PLANTED) == 20
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_fault_that_is_planted_alone_is_the_only_finding(kind: str) -> None:
+    old, new, marker, named = PLANTED[kind]
+    one = fault((old, new))
+    assert named in one.reason
+    assert (one.line, one.column) == place_of(marker, changed((old, new)))
+
+
+# --- any key, wrong or missing ----------------------------------------------------------------
+
+
+def keys_of(text: str) -> list[tuple[int, int, int]]:
+    """Of each key in a YAML text: where it begins and ends, and where its value ends."""
+    found: list[tuple[int, int, int]] = []
+
+    def walk(node: Node) -> None:
+        if isinstance(node, MappingNode):
+            for key, value in node.value:
+                found.append((key.start_mark.index, key.end_mark.index, value.end_mark.index))
+                walk(value)
+        elif isinstance(node, SequenceNode):
+            for one in node.value:
+                walk(one)
+
+    walk(YAML(typ="safe", pure=True).compose(text))
+    return found
+
+
+def published_or_refused(text: str) -> None:
+    """Never anything else than a procedure, or findings that lie within the file."""
+    try:
+        publishing.parse(text, "file.yaml")
+    except DefinitionError as refused:
+        lines = text.split("\n")
+        for one in refused.faults:
+            assert 1 <= one.line <= len(lines), one
+            assert 1 <= one.column <= len(lines[one.line - 1]) + 1, one
+            assert one.reason, one
+
+
+SMALLEST = re.findall(
+    r"^```yaml\n(key: .*?)^```$",
+    (SOURCE.parents[1] / "README.md").read_text("utf-8"),
+    re.DOTALL | re.MULTILINE,
+)[0]
+
+
+def some_keys(text: str, number: int) -> list[tuple[int, int, int]]:
+    """The same ones each time, from all over the file."""
+    return random.Random(len(text)).sample(keys_of(text), number)
+
+
+def test_no_key_of_a_procedure_can_be_renamed_without_an_answer() -> None:
+    for begin, _, _ in some_keys(SMALLEST, 30):
+        published_or_refused(f"{SMALLEST[:begin]}x{SMALLEST[begin:]}")
+
+
+def test_no_key_of_a_procedure_can_be_left_out_without_an_answer() -> None:
+    for begin, _, end in some_keys(SMALLEST, 30):
+        published_or_refused(f"{SMALLEST[:begin]}{SMALLEST[end:].lstrip(', ')}")
+
+
+def test_no_value_of_a_procedure_can_be_emptied_without_an_answer() -> None:
+    for _, end, last in some_keys(SMALLEST, 15):
+        for value in (": null\n", ": [3]\n", ": {x: 3}\n"):
+            published_or_refused(f"{SMALLEST[:end]}{value}{SMALLEST[last:]}")
+
+
+@pytest.mark.parametrize("path", sorted(FILE.parent.glob("*.yaml")), ids=lambda path: str(path.stem))
+def test_of_what_is_shipped_any_key_can_be_wrong(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for begin, _, end in some_keys(text, 3):
+        published_or_refused(f"{text[:begin]}x{text[begin:]}")
+        published_or_refused(f"{text[:begin]}{text[end:].lstrip(', ')}")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{properties: {name: 3}}",
+        "{type: object, properties: null}",
+        "{type: object, properties: {name: [1]}}",
+        "{type: object, required: name, properties: {}}",
+    ],
+)
+def test_a_form_that_is_no_schema_is_refused_and_no_more_is_said_of_it(form: str) -> None:
+    start, end = SMALLEST.index("  schema:\n"), SMALLEST.index("  prefill:")
+    with pytest.raises(DefinitionError) as refused:
+        publishing.parse(f"{SMALLEST[:start]}  schema: {form}\n{SMALLEST[end:]}", "file.yaml")
+    assert all(one.reason.startswith("not JSON Schema") for one in refused.value.faults)
