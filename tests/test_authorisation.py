@@ -94,6 +94,7 @@ MAY = {
     "deliveryConfirm":             {HANDLER, DRIVER, OPERATOR},
     "deliveryReportMissed":        {HANDLER, DRIVER, OPERATOR},
     "deliveryCancel":              {HANDLER, OPERATOR},
+    "experienceRate":              set(),  # of the applicant alone
     "messageResend":               {HANDLER, OPERATOR},
     "effectRetry":                 {OPERATOR},
     "effectSkip":                  {OPERATOR},
@@ -531,6 +532,7 @@ def _missing(given: Json, field: GraphQLField) -> Json:
 async def fingerprint(town: Town) -> dict[str, str]:
     """Of every table that holds somebody's affairs."""
     resting = {"lane", "systemstate", "staff", "websession", "signinattempt", "slot", "alembic_version"}
+    resting |= {"follower", "figure", "leadtime", "phasevisit"}  # counted when the worker comes to it
     tables = await town.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
     return {name: (await town.sql(SUM.format(table=name)))[0][0] for (name,) in tables if name not in resting}
 

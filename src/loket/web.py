@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
-from loket import files, hooks, logs, migrations, signin
+from loket import blueprint_page, files, hooks, logs, migrations, signin
 from loket.api import schema
 from loket.app import Loket
 from loket.errors import Failed
@@ -76,6 +76,7 @@ def assemble(loket: Loket, api: Sequence[BaseRoute]) -> Starlette:
             *signin.routes(loket),
             *hooks.routes(loket),
             *files.routes(loket),
+            *blueprint_page.routes(loket),
             *_probes(loket),
         ],
         middleware=[

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from loket import cases, journal_files, lanes, logs, messages, reconciliation, statement_files
+from loket import cases, figures, journal_files, lanes, logs, messages, reconciliation, statement_files
 from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.effects import GIVEN_UP, carry_out
@@ -83,6 +83,7 @@ class Worker:
                 self._watch(Deadlines(self._loket, asking=True)),
                 self._sweep(),
                 self._read_statements(),
+                figures.Follower(self._loket.database, self._loket.procedures).run(),
             )
         ]
         try:

@@ -57,6 +57,7 @@ class CaseAction(StrEnum):
     PAYOUT_CANCEL = "PAYOUT_CANCEL"
     PAYOUT_CORRECT_ACCOUNT = "PAYOUT_CORRECT_ACCOUNT"
     PAYOUT_RECORD = "PAYOUT_RECORD"
+    EXPERIENCE_RATE = "EXPERIENCE_RATE"
 
 
 def _field(action: CaseAction) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from loket.api.actions import STEPS, CaseAction
@@ -9,6 +10,7 @@ from loket.api.context import Caller
 from loket.api.reasons import Why
 from loket.api.visibility import ASKED_OF_ME
 from loket.definition import Definition
+from loket.experiences import rateable
 from loket.handling import WITH_TERM, may_settle
 from loket.lifecycle import (
     ADVICE,
@@ -25,6 +27,7 @@ from loket.lifecycle import (
     CheckStatus,
     DecisionStatus,
     DeliveryStatus,
+    EventType,
     InvoiceStatus,
     PartAction,
     PayoutStatus,
@@ -34,6 +37,7 @@ from loket.lifecycle import (
     Status,
     case_machine,
 )
+from loket.phases import Course, Happened, course_of
 from loket.records import AdviserKind
 
 NEEDS: dict[str, str] = {
@@ -55,8 +59,13 @@ NEEDS: dict[str, str] = {
     "tasks": "(SELECT json_agg(k.kind) FROM task k WHERE k.case_id = {t}.id AND k.status = 'OPEN')",
     "has_message": "EXISTS (SELECT FROM message m WHERE m.case_id = {t}.id AND m.status <> 'QUEUED'"
     " AND m.effect_id IS NOT NULL)",
+    "history": "(SELECT json_build_object('started_at', (SELECT a.started_at FROM application a"
+    " WHERE a.id = {t}.application_id), 'events', json_agg(json_build_array("
+    "e.type, e.stage, e.status, e.previous_status, e.occurred_at) ORDER BY e.case_version))"
+    " FROM event e WHERE e.case_id = {t}.id AND e.case_version IS NOT NULL)",
     "co_application": "EXISTS (SELECT FROM coapplication q WHERE q.case_id = {t}.id"
     " AND q.status = 'ASKED')",
+    "rated": "(SELECT json_object_agg(x.phase, x.feeling) FROM experience x WHERE x.case_id = {t}.id)",
 }
 """What must be known of a case beside its own columns, as templates of SQL."""
 
@@ -109,6 +118,22 @@ def offers(definition: Definition, row: dict[str, Any], viewer: Caller) -> list[
         *_of_delivery(seen),
         *_of_the_rest(seen),
     ]
+
+
+def course_in(definition: Definition, row: dict[str, Any]) -> Course:
+    """The phases that a case went through, as its row tells it in `history`."""
+    history = row["history"]
+    events = (
+        Happened(
+            EventType(type),
+            Stage(stage),
+            Status(status),
+            previous and Status(previous),
+            datetime.fromisoformat(at),
+        )
+        for type, stage, status, previous, at in history["events"] or ()
+    )
+    return course_of(definition, datetime.fromisoformat(history["started_at"]), events)
 
 
 def _roles(row: dict[str, Any], viewer: Caller) -> frozenset[Role]:
@@ -371,6 +396,8 @@ def _of_the_rest(seen: _Seen) -> Iterator[Offer]:
     if Role.APPLICANT in seen.roles:
         refused = seen.status in (Status.INADMISSIBLE, Status.REJECTED)
         yield Offer(CaseAction.CASE_REQUEST_REVIEW, None if refused else Why.NOT_REFUSED)
+        left = rateable(course_in(seen.definition, seen.row), seen.row["rated"] or ())
+        yield Offer(CaseAction.EXPERIENCE_RATE, None if left else Why.NOTHING_TO_RATE)
         return
     if seen.roles - {Role.ADVISER}:
         mine = any(may_settle(kind, seen.roles) for kind in seen.row["tasks"] or ())

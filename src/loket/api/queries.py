@@ -6,6 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
+from loket import blueprint as blueprints
 from loket import cases, ledger, places, timetable
 from loket.advice_links import get_by_token
 from loket.api.context import (
@@ -32,6 +33,7 @@ from loket.api.objects.bank import (
     BankEntryFilter,
     BankStatement,
 )
+from loket.api.objects.blueprint import Blueprint, shown
 from loket.api.objects.books import (
     DIFFERENCE_ORDER,
     JOURNAL_ORDER,
@@ -251,6 +253,28 @@ class Query:
             Meeting(uid=one.uid, title=one.title, starts_at=one.at, accepts_until=one.accepts_until)
             for one in found
         ]
+
+    @root(policy=staff)
+    async def blueprint(
+        self,
+        info: strawberry.Info,
+        procedure: Annotated[str, described_argument("The key of the procedure.")],
+        first: Annotated[
+            date | None, described_argument("The first day; since the beginning without it.", name="from")
+        ] = None,
+        last: Annotated[
+            date | None, described_argument("The last day; until now without it.", name="to")
+        ] = None,
+    ) -> Blueprint | None:
+        """A procedure's blueprint with what really happened, for staff of the department that handles it."""
+        viewer = info.context.viewer
+        definition = blueprints.holding(viewer.loket.procedures, procedure, viewer.today)
+        if definition is None or not blueprints.may_read(viewer.actor, definition):
+            return None
+        if first is not None and last is not None and last < first:
+            raise Refused(ErrorCode.VALIDATION, path=["to"], reason="the last day is before the first")
+        found = await blueprints.read(viewer.loket.database, definition, first, last, today=viewer.today)
+        return shown(found, viewer.language)
 
     @root(policy=anyone)
     async def advice_by_token(

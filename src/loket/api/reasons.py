@@ -72,6 +72,10 @@ class Why(Enum):
     YOURS = ("Iemand anders moet dit goedkeuren.", "Somebody else must approve this.")
     MONEY_SENT = ("Het geld is al onderweg.", "The money is on its way already.")
     NO_TASK = ("Er staat geen taak open.", "No task is open.")
+    NOTHING_TO_RATE = (
+        "Er is nog geen fase voorbij, of u hebt er al iets over gezegd.",
+        "No phase is over yet, or you said already how you found it.",
+    )
     NO_MESSAGE = ("Er is geen bericht dat opnieuw kan.", "There is no message to send again.")
 
     def said(self, language: str) -> str:

@@ -6,6 +6,7 @@ from loket.api.enums import (  # noqa: F401  # each describes its own when it is
     cases,
     deliveries,
     events,
+    experiences,
     judgement,
     messages,
     money,

@@ -12,6 +12,7 @@ from loket.api.mutations.co_applicants import CoApplicants
 from loket.api.mutations.counter import Counter
 from loket.api.mutations.decisions import Decisions
 from loket.api.mutations.deliveries import Deliveries
+from loket.api.mutations.experiences import Experiences
 from loket.api.mutations.letters import Letters
 from loket.api.mutations.money import Money
 from loket.api.mutations.payouts import Payouts
@@ -33,6 +34,7 @@ class Mutation(
     Payouts,
     Bank,
     Deliveries,
+    Experiences,
     Upkeep,
 ):
     pass

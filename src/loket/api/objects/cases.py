@@ -23,7 +23,7 @@ from loket.api.objects.likenesses import LIKE, CaseDuplicate, duplicates_of
 from loket.api.objects.messages import Message, MessageFilter
 from loket.api.objects.money import Invoice, Payout, Refund
 from loket.api.objects.people import Person, StaffMember
-from loket.api.offers import NEEDS, offers
+from loket.api.offers import NEEDS, course_in, offers
 from loket.api.procedures import Procedure, Row, definition_of, present
 from loket.api.reads import (
     Connection,
@@ -44,8 +44,10 @@ from loket.api.reads import (
 from loket.api.scalars import Cursor
 from loket.api.visibility import of_cases
 from loket.definition import Definition
+from loket.experiences import rateable
 from loket.lifecycle import Stage, Status
-from loket.records import Channel
+from loket.phases import last_place
+from loket.records import Channel, Feeling
 from loket.records.people import NAMES, folded
 
 
@@ -66,6 +68,8 @@ class CasePhase:
     key: str = described("Its key.")
     title: str = described("Its title, in your language.")
     state: PhaseState = described("Behind it, in it, or ahead of it.")
+    can_rate: bool = described("Whether you can say now how you found it: `experienceRate`.")
+    feeling: Feeling | None = described("How you found it; null for who did not apply.")
 
 
 @output
@@ -262,12 +266,17 @@ class Case(Node):
             awaited=row["status"] == Status.AWAITING_APPLICANT and not row["other"],
         )
 
-    @computed("procedure_key", "procedure_version", "stage", "status")
+    @computed(
+        "procedure_key",
+        "procedure_version",
+        "status",
+        "person_id",
+        history=NEEDS["history"],
+        rated=NEEDS["rated"],
+    )
     def phases(row: Row, viewer: Caller) -> list[CasePhase]:  # noqa: N805  # no self
         """The phases of the blueprint, and how far the case is."""
-        return _phases(
-            definition_of(row, viewer), Stage(row["stage"]), Status(row["status"]), viewer.language
-        )
+        return _phases(definition_of(row, viewer), row, viewer)
 
     @computed(
         "procedure_key",
@@ -289,6 +298,8 @@ class Case(Node):
         tasks=NEEDS["tasks"],
         has_message=NEEDS["has_message"],
         co_application=NEEDS["co_application"],
+        history=NEEDS["history"],
+        rated=NEEDS["rated"],
     )
     def viewer_available_actions(row: Row, viewer: Caller) -> list[AvailableAction]:  # noqa: N805  # no self
         """What you may do with it, as the published tables say; never a list of your own."""
@@ -300,18 +311,30 @@ class Case(Node):
         ]
 
 
-def _phases(definition: Definition, stage: Stage, status: Status, language: str) -> list[CasePhase]:
-    current = definition.phase_of(stage)
-    done = status is Status.COMPLETED
-    shown: list[CasePhase] = []
-    state = PhaseState.PAST
-    for phase in definition.phases:
-        if phase.key == current.key and not done:
-            state = PhaseState.CURRENT
-        shown.append(CasePhase(key=phase.key, title=phase.title.get(language), state=state))
-        if state is PhaseState.CURRENT:
-            state = PhaseState.AHEAD
-    return shown
+def _phases(definition: Definition, row: Row, viewer: Caller) -> list[CasePhase]:
+    course = course_in(definition, row)
+    here, done = last_place(course), row["status"] == Status.COMPLETED
+    mine = str(viewer.person_id) == row["person_id"]
+    rated = (row["rated"] or {}) if mine else {}
+    open_to_me = rateable(course, rated) if mine else []
+    order = [phase.key for phase in definition.phases]
+    at = len(order) if done or here is None else order.index(here)
+    return [
+        CasePhase(
+            key=phase.key,
+            title=phase.title.get(viewer.language),
+            state=_state(number, at),
+            can_rate=phase.key in open_to_me,
+            feeling=Feeling(rated[phase.key]) if phase.key in rated else None,
+        )
+        for number, phase in enumerate(definition.phases)
+    ]
+
+
+def _state(number: int, at: int) -> PhaseState:
+    if number == at:
+        return PhaseState.CURRENT
+    return PhaseState.PAST if number < at else PhaseState.AHEAD
 
 
 _BEGINNINGS = f"replace(nullif(btrim({folded('{value}::text')}), ''), ' ', ':* & ') || ':*'"
