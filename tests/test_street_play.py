@@ -23,7 +23,10 @@ from town import OPERATOR, Dossier, Json, Town, nothing_stays_open, opened, unti
 FILE = Path(__file__).parents[1] / "src" / "loket" / "procedures" / "street-play.yaml"
 PERMIT = publishing.load(FILE)
 E = EventType
-ADVISER = "astrid"
+ADVISERS = {
+    "police": "medewerker:LoketAdviseur:Politie",
+    "technical_department": "medewerker:LoketAdviseur:Technische dienst",
+}
 DAY = date(2027, 3, 1)
 HOME = {"street": "Molenweg", "number": "2", "postal_code": "2999", "city": "Lindebeke"}
 _minutes_from_now = itertools.count(1)
@@ -220,16 +223,24 @@ async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactor
         yield found
 
 
-async def applied(town: Town, who: str, **changed: Json) -> Dossier:
-    """The case of somebody who asks for the own street."""
+async def drafted(town: Town, who: str, **changed: Json) -> str:
+    """Somebody asks for the own street; the id of the draft."""
     citizen = personas.person(who)
     assert isinstance(citizen, personas.Citizen)
     payload = await town.does(who, "applicationStart", "application { id }", procedure=PERMIT.key)
-    draft = payload["application"]["id"]
+    draft: str = payload["application"]["id"]
     filled_in = answers(citizen.street, **changed) | {"contact": {"email": citizen.email}}
     await town.does(who, "applicationSetAnswers", id=draft, input=filled_in)
+    return draft
+
+
+async def handed_in(town: Town, who: str, draft: str) -> Dossier:
     payload = await town.does(who, "applicationSubmit", "case { id reference }", id=draft)
     return Dossier(town, who, payload["case"]["id"], payload["case"]["reference"])
+
+
+async def applied(town: Town, who: str, **changed: Json) -> Dossier:
+    return await handed_in(town, who, await drafted(town, who, **changed))
 
 
 async def advised(town: Town, dossier: Dossier, **police: str) -> None:
@@ -239,7 +250,7 @@ async def advised(town: Town, dossier: Dossier, **police: str) -> None:
     for one in asked:
         opinion = {"opinion": "POSITIVE", "text": "Geen bezwaar."}
         given = opinion | police if one["adviser"] == "police" else opinion
-        await town.does(ADVISER, "adviceGive", id=one["id"], input=given)
+        await town.does(ADVISERS[one["adviser"]], "adviceGive", id=one["id"], input=given)
 
 
 async def decided(town: Town, dossier: Dossier, result: str = "accepted", **proposed: str) -> None:
@@ -387,3 +398,35 @@ async def test_a_street_with_a_bus_is_refused_at_once_with_the_reason(town: Town
     await dossier.until("INADMISSIBLE")
     (told,) = [one for one in await dossier.letters() if "niet behandelen" in one["subject"]]
     assert "artikel 9.2bis" in str(told)
+
+
+async def test_a_part_of_a_street_needs_a_plan(town: Town) -> None:
+    who, part = "burger-5", {"part": "part", "from_number": "1", "to_number": "9"}
+    draft = await drafted(town, who, street=part)
+    refusal = await town.refused(who, "applicationSubmit", id=draft)
+    assert (refusal["code"], refusal["path"]) == ("REQUIRED", ["documents", "street-plan"])
+    plan = b"%PDF-1.7 de straat"
+    announced = {
+        "filename": "plan.pdf",
+        "mediaType": "application/pdf",
+        "size": len(plan),
+        "kind": "street-plan",
+    }
+    upload = await town.does(who, "documentUploadStart", "uploadUrl document { id }", input=announced)
+    assert (await town.served.client.put(upload["uploadUrl"], content=plan)).is_success
+    await town.does(who, "applicationAttachDocument", id=draft, documentId=upload["document"]["id"])
+    await (await handed_in(town, who, draft)).until("AWAITING_ADVICE")
+
+
+async def test_the_same_street_in_the_same_holidays_is_a_persons_to_look_at(town: Town) -> None:
+    first = await applied(town, "burger-6")
+    await first.until("AWAITING_ADVICE")
+    second = await applied(town, "burger-13")
+
+    async def referred() -> bool:
+        return "REFERRED" in await second.tasks()
+
+    await until(referred)
+    assert (await second.read(fields="status"))["status"] == "SCREENING"
+    easter = {"holiday": "easter", "first_day": "2027-03-31", "last_day": "2027-04-07"}
+    await (await applied(town, "burger-20", period=easter)).until("AWAITING_ADVICE")
