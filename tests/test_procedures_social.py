@@ -28,7 +28,8 @@ from loket.rules import (
     weigh,
 )
 from loket.settings import Municipality as Settings
-from loket.wording import messages_due, segments
+from loket.segments import segments
+from loket.wording import messages_due
 from served import served
 
 FOLDER = Path(__file__).parents[1] / "src" / "loket" / "procedures"

@@ -15,7 +15,8 @@ from loket.letterhead import Picture
 from loket.lifecycle import EventType
 from loket.rules import Applicant, Facts, Municipality, Quota, evaluate_all
 from loket.settings import Municipality as Settings
-from loket.wording import DueMessage, Window, Wording, amount, day, messages_due, segments, window
+from loket.segments import Segments, segments
+from loket.wording import DueMessage, Window, Wording, amount, day, messages_due, window
 
 FILE = Path(__file__).parents[1] / "src" / "loket" / "procedures" / "compost-bin.yaml"
 HALL = Settings()
@@ -420,4 +421,4 @@ def test_an_amount_with_parts_of_a_cent_is_refused() -> None:
 def test_text_messages_are_counted_as_they_are_billed(
     text: str, encoding: str, units: int, count: int
 ) -> None:
-    assert segments(text) == wording.Segments(encoding, units, count)
+    assert segments(text) == Segments(encoding, units, count)

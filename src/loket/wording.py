@@ -413,32 +413,3 @@ def amount(value: Decimal, language: str) -> str:
     number = number.translate(str.maketrans(",.", ".,"))
     space = "\N{NO-BREAK SPACE}"
     return f"{sign}{number}{space}€" if language in {"fr", "de"} else f"{sign}€{space}{number}"
-
-
-# --- text messages ----------------------------------------------------------------------------
-
-_GSM7 = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
-    "abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-_GSM7_EXTENSION = frozenset("^{}\\[~]|€\f")
-"""GSM 03.38: these take two places."""
-
-
-@dataclass(frozen=True)
-class Segments:
-    """How a text message is carried, and billed."""
-
-    encoding: str
-    """GSM-7, or UCS-2 as soon as one character is outside it."""
-    units: int
-    count: int
-
-
-def segments(text: str) -> Segments:
-    """In how many parts an SMS goes out: 160 (153 when split) places of GSM-7, 70 (67) of UCS-2."""
-    if all(one in _GSM7 or one in _GSM7_EXTENSION for one in text):
-        units, whole, part, encoding = sum(1 + (one in _GSM7_EXTENSION) for one in text), 160, 153, "GSM-7"
-    else:
-        units, whole, part, encoding = len(text.encode("utf-16-be")) // 2, 70, 67, "UCS-2"
-    return Segments(encoding, units, 1 if units <= whole else -(-units // part))
