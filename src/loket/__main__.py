@@ -4,6 +4,8 @@ loket run         everything on one machine: PostgreSQL, migrations, sandbox, AP
 loket serve       one API process            loket work       one worker process
 loket migrate     bring the database up to this Loket
 loket sandbox     the outside world in small, alone
+loket simulate FILE            let cases walk a procedure dry
+loket preview FILE             all that a procedure says, with sample values
 loket import-statement FILE…   take in the bank's statements now
 loket journal     write the journal of a period as CSV
 loket token       a Bearer token of a persona of the sandbox
@@ -169,6 +171,28 @@ def reference(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def simulate(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when a file is wrong, or a case comes to something else than it expects."""
+    try:
+        url: str | None = _database_url()
+    except InstallationError:
+        url = None
+    if url is not None and migrations.pending(url):
+        raise InstallationError("the database is behind: run `loket migrate`")
+    code: int = _part("loket.trials:simulate")(
+        _own_settings(), url, arguments.file, arguments.case, brief=arguments.expect, texts=arguments.texts
+    )
+    return code
+
+
+def preview(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when a file is wrong, or has no such message."""
+    code: int = _part("loket.trials:preview")(
+        _own_settings(), arguments.file, arguments.event, arguments.language, arguments.html
+    )
+    return code
+
+
 def import_statement(arguments: argparse.Namespace) -> int:
     """Exit code 1 when a file is refused."""
     settings = replace(_installation(sandbox=None).settings, database_url=_database_url())
@@ -242,6 +266,12 @@ def _wrong_with_procedures() -> str:
 
 def _settings() -> Settings:
     return Settings.from_environment()
+
+
+def _own_settings() -> Settings:
+    """Those of this place where Loket was started here before; else of the environment: nothing is made."""
+    settings = _settings()
+    return _installation(sandbox=None).settings if (Path(settings.home) / "loket.env").exists() else settings
 
 
 def _installation(sandbox: bool | None) -> Installation:
@@ -320,6 +350,20 @@ def _parser() -> argparse.ArgumentParser:
     either.add_argument("--check", action="store_true", help="compare with the page and the schema")
     either.add_argument("--write", action="store_true", help="write the page's tables and the schema")
     either.add_argument("--schema", action="store_true", help="print the JSON Schema for editors")
+    one = add(simulate, "let cases walk a procedure dry: the same as `procedureSimulate`")
+    one.add_argument("file", metavar="FILE", help="a procedure file, or the key of a procedure")
+    one.add_argument(
+        "--case", nargs="+", action="extend", default=[], metavar="CASE", help="case files; without: a sample"
+    )
+    one.add_argument(
+        "--expect", action="store_true", help="one line per case, each of which must say what is expected"
+    )
+    one.add_argument("--texts", action="store_true", help="messages in full")
+    one = add(preview, "all that a procedure says, with sample values")
+    one.add_argument("file", metavar="FILE", help="a procedure file, or the key of a procedure")
+    one.add_argument("--event", help="about this alone: APPROVED")
+    one.add_argument("--language", help="nl, fr, en or de; default: each that there is")
+    one.add_argument("--html", metavar="FOLDER", help="write the e-mails there, to look at")
     one = add(import_statement, "take in statements of the bank: CODA or camt.053")
     one.add_argument("files", nargs="+", metavar="FILE")
     one = add(journal, "the journal of a period as CSV")
