@@ -251,6 +251,8 @@ CASES = {
         "neither more nor less than '0' (text)",
     ),
     "rule result": (("when: cart.size() > 0", "when: cart.size()"), "not true, false or 'REFER'"),
+    "rule for nobody": (("when: quota.within_maximum", "when: 1 > 2"), "nobody ever meets it"),
+    "rule without a question": (("when: quota.within_maximum", "when: true || false"), "asks nothing"),
     "rule twice": (("key: within-maximum", "key: resident"), "stands 2 times"),
     "price overlap": (
         (

@@ -131,6 +131,13 @@ def faults_in(
     return []
 
 
+def constant(expression: str) -> bool | None:
+    """What a condition without faults always answers, where it reads no fact; None where it reads one."""
+    program = compiled(expression)
+    said = None if program.variables() else program.execute({})
+    return said if isinstance(said, bool) else None
+
+
 def _brief(fault: Exception) -> str:
     return " ".join(str(fault).split())[:240]
 

@@ -5,6 +5,7 @@ is wrong and why. No I/O.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 
 from loket.definition import (
     ALWAYS,
@@ -13,8 +14,9 @@ from loket.definition import (
     PLACEHOLDERS,
     Definition,
     Message,
+    Rule,
 )
-from loket.factcheck import faults_of
+from loket.factcheck import constant, faults_of
 from loket.findings import Checklist, Found, Place, listed, must_name, placeholders
 from loket.lifecycle import FINAL, EventType, Stage
 from loket.proofread_after import AFTER, GOES_ON
@@ -56,10 +58,20 @@ def _rules(definition: Definition) -> Found:
             place: Place = ("rules", group, index)
             if keys[rule.key] > 1:
                 yield (*place, "key"), f"the rule '{rule.key}' stands {keys[rule.key]} times"
-            for reason in faults_of(rule, definition.form.json_schema, names):
+            faults = faults_of(rule, definition.form.json_schema, names)
+            for reason in faults or _asks_nothing(rule, alone=len(rules) == 1):
                 yield (*place, "when"), reason
             for word in ("message", "fact", "legal"):
                 yield from placeholders(getattr(rule, word), (*place, word), ALWAYS)
+
+
+def _asks_nothing(rule: Rule, *, alone: bool) -> Iterator[str]:
+    """A rule alone may let everybody through: some rule there must be."""
+    said = constant(rule.when)
+    if said is False:
+        yield "reads no fact: nobody ever meets it"
+    elif said is True and not alone:
+        yield "reads no fact: everybody meets it, so it asks nothing"
 
 
 # --- texts ------------------------------------------------------------------------------------
