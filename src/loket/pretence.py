@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from loket import (
     checks,
+    deeds,
     effects,
     letters,
     payout_facts,
@@ -38,7 +39,7 @@ from loket.records import (
 )
 from loket.rules import Outcome
 from loket.systems.payments import RefundState, RefundStatus
-from loket.townspeople import Act, Silence, Townspeople, put_on_agenda
+from loket.townspeople import Act, Silence, Townspeople
 from loket.work import Work, the_system
 
 MOST_ACTS = 200
@@ -220,7 +221,7 @@ class Pretence:
         await letters.arrived_in_ebox(work, letter_id, work.now)
 
     async def _on_agenda(self, work: Work, effect: Effect) -> None:
-        await put_on_agenda(work, UUID(effect.payload["item_id"]))
+        await deeds.put_on_agenda(work, UUID(effect.payload["item_id"]))
 
     async def _ordered(self, work: Work, effect: Effect) -> None:
         await payout_facts.heard(work, UUID(effect.payload["payout_id"]), Fact(PartAction.SEND))

@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from uuid_utils.compat import uuid7
 
 from loket import applications, orders
-from loket.casefile import CaseFile, completed, merged, sample_answers
+from loket.casefile import CaseFile, merged
 from loket.definition import Definition
 from loket.lifecycle import Role
 from loket.records import (
@@ -25,6 +25,7 @@ from loket.records import (
     Person,
     Quota,
 )
+from loket.samples import completed, sample_answers
 from loket.settings import Municipality
 from loket.sources import CHILD, Answers
 from loket.systems.magda import Address, FamilyFacts, Member, PersonFacts

@@ -3,67 +3,52 @@
 What each says stands in the facts of the case file; every word goes through the verb that a door would call.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from uuid import UUID
 
 from sqlalchemy import select
 from sqlmodel import col
-from uuid_utils.compat import uuid7
 
 from loket import (
     advice,
-    agenda,
     co_applicants,
     decisions,
+    deeds,
     deliveries,
-    handovers,
     invoices,
-    payments,
     payout_book,
-    payout_facts,
     payouts,
-    places,
     proposals,
     screening,
     sittings,
 )
-from loket.advice import Opinion, Words
+from loket.advice import Opinion
 from loket.assessment import AWAITED
 from loket.casefile import CaseFile
-from loket.definition import Benefit
+from loket.deeds import FACT, Verb
 from loket.errors import Refused
 from loket.facts import facts_of
 from loket.hearsay import Heard, Signatory
 from loket.lifecycle import DecisionStatus, PartAction, PayoutStatus, Status, TaskStatus
-from loket.payout_facts import Fact
 from loket.proposals import GRANTING, Doubt, Wish
 from loket.records import (
     ActorKind,
-    Advice,
     AdviserKind,
     AgendaItem,
     Case,
     Decision,
-    PaymentMethod,
     Task,
 )
 from loket.strawman import Straw
 from loket.systems.minutes_item import Outcome as Result
-from loket.systems.payments import CheckoutState, CheckoutStatus
-from loket.terms import BRUSSELS, is_working_day, morning_of
+from loket.terms import morning_of
 from loket.work import Actor, Work, the_system
 
 _SOON = timedelta(days=1)
 _LATER = timedelta(days=2)
-_SITTING_DAYS = 7
-_FACT = "Proefdossier: dit werd nagekeken."
 _WORDS = "Proefdossier: het orgaan oordeelt anders."
 _SIGNING = (("De voorzitter (proef)", "voorzitter"), ("De directeur (proef)", "algemeen directeur"))
-
-Verb = Callable[[Work, Case], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -109,7 +94,7 @@ class Townspeople:
             case Status.AWAITING_PAYMENT:
                 return await self._paid(case)
             case Status.AWAITING_SLOT if facts.slot == "CHOSEN":
-                return Act(self.straw.citizen, _choose)
+                return Act(self.straw.citizen, deeds.choose)
             case Status.AWAITING_SLOT:
                 return Silence(facts.slot == "NOT_CHOSEN")
             case Status.AWAITING_DELIVERY:
@@ -132,7 +117,7 @@ class Townspeople:
             case "YES":
                 return Act(self.straw.handler, screening.declare_admissible)
             case "NO":
-                return Act(self.straw.handler, _inadmissible)
+                return Act(self.straw.handler, deeds.inadmissible)
             case "WAIT":
                 return Silence()
 
@@ -142,7 +127,7 @@ class Townspeople:
         if asked is None or word in ("LAPSED", "WAIT"):
             return Silence(asked is not None and word == "LAPSED")
         them = Actor(ActorKind.CITIZEN, "Medeaanvrager (proef)", self.straw.citizen.roles, id=asked.person_id)
-        return Act(them, _confirming(asked.id) if word == "CONFIRMED" else _refusing(asked.id))
+        return Act(them, deeds.confirming(asked.id) if word == "CONFIRMED" else deeds.refusing(asked.id))
 
     async def _advised(self, case: Case) -> Act | Silence:
         asked = [one for one in await advice.of(self.work, case) if one.status in AWAITED]
@@ -150,7 +135,7 @@ class Townspeople:
         for one in asked:
             word = said.get(one.adviser, "POSITIVE")
             if one.kind is not AdviserKind.MACHINE and word != "NO_REACTION":
-                return Act(self.straw.adviser, _advising(one, Opinion(word)), _LATER)
+                return Act(self.straw.adviser, deeds.advising(one, Opinion(word)), _LATER)
         return Silence(by_fact=any(said.get(one.adviser) == "NO_REACTION" for one in asked))
 
     # --- deciding -----------------------------------------------------------------------------
@@ -168,7 +153,7 @@ class Townspeople:
             case DecisionStatus.DRAFT if not body:
                 return Act(self.straw.handler, self._take, timedelta(0))
             case DecisionStatus.DRAFT if not decisions.is_away(decision):
-                return Act(self.straw.handler, _send, timedelta(0))
+                return Act(self.straw.handler, deeds.send, timedelta(0))
             case DecisionStatus.DRAFT | DecisionStatus.ON_AGENDA:
                 item = await self.work.session.get_one(AgendaItem, decision.agenda_item_id)
                 sits_at = morning_of(item.meeting_on or self.work.today) + timedelta(hours=6)
@@ -206,17 +191,17 @@ class Townspeople:
     def _wish(self, work: Work, case: Case, goal: DecisionStatus) -> Wish:
         legal = "; ".join(one.nl for one in work.definition(case).legal_basis)
         if goal is not DecisionStatus.PARTLY_GRANTED:
-            return Wish(outcome=goal, legal=legal, fact=_FACT)
-        asked = [one for one in work.definition(case).benefits if _claimed(case, one.key)]
+            return Wish(outcome=goal, legal=legal, fact=FACT)
+        asked = [one for one in work.definition(case).benefits if deeds.claimed(case, one.key)]
         if len(asked) < 2:
-            return Wish(goal, amount=_worth(work, case, asked, Decimal(2)), legal=legal, fact=_FACT)
+            return Wish(goal, amount=deeds.worth(work, case, asked, Decimal(2)), legal=legal, fact=FACT)
         kept, last = asked[:-1], {asked[-1].key: False}
         return Wish(
             goal,
-            amount=_worth(work, case, kept),
+            amount=deeds.worth(work, case, kept),
             benefits={one.key: True for one in kept} | last,
             legal=legal,
-            fact=_FACT,
+            fact=FACT,
         )
 
     async def _take(self, work: Work, case: Case) -> None:
@@ -231,7 +216,7 @@ class Townspeople:
         assert decision is not None
         assert decision.agenda_item_id is not None
         item = await work.session.get_one(AgendaItem, decision.agenda_item_id)
-        await put_on_agenda(work, item.id, successor_of=item.item_uid or "")
+        await deeds.put_on_agenda(work, item.id, successor_of=item.item_uid or "")
 
     async def _sit(self, work: Work, case: Case) -> None:
         """The body sits, and decides; two sign."""
@@ -273,11 +258,11 @@ class Townspeople:
         invoice_id, amount = invoice.id, invoices.outstanding(invoice)
         match self.case_file.facts.payment:
             case "PAID":
-                return Act(the_system("Betaalmodule"), _paying_online(invoice_id, amount))
+                return Act(the_system("Betaalmodule"), deeds.paying_online(invoice_id, amount))
             case "PART" if "part" not in self._done:
                 self._done.add("part")
                 half = (amount / 2).quantize(Decimal("0.01"))
-                return Act(the_system("Boekhouding"), _transferring(invoice_id, half))
+                return Act(the_system("Boekhouding"), deeds.transferring(invoice_id, half))
             case word:
                 return Silence(word != "WAIT")
 
@@ -290,7 +275,7 @@ class Townspeople:
         self._done.add("missed")
         return Act(
             the_system("Planning"),
-            _missing(delivery.id) if missed else _handing(delivery.id),
+            deeds.missing(delivery.id) if missed else deeds.handing(delivery.id),
             at=delivery.ends_at,
         )
 
@@ -305,10 +290,10 @@ class Townspeople:
         match payout.status:
             case PayoutStatus.ORDERED:
                 by = self.straw.director if needs_visum else self.straw.approver
-                return Act(by, _approving(payout.id))
+                return Act(by, deeds.approving(payout.id))
             case PayoutStatus.SENT:
                 action = PartAction.REJECT if word == "REJECTED" else PartAction.EXECUTE
-                return Act(the_system("Boekhouding"), _banking(payout.id, action), _LATER)
+                return Act(the_system("Boekhouding"), deeds.banking(payout.id, action), _LATER)
             case _:
                 return Silence()
 
@@ -320,131 +305,4 @@ class Townspeople:
         payout = await payout_book.live(self.work, case)
         if payout is None or payout.status is not PayoutStatus.EXECUTED:
             return None
-        return Act(the_system("Boekhouding"), _banking(payout.id, PartAction.RETURN), _LATER)
-
-
-# --- words ------------------------------------------------------------------------------------
-
-
-async def put_on_agenda(work: Work, item_id: UUID, *, successor_of: str = "") -> None:
-    """The minutes system puts an item on the agenda of a meeting in a week."""
-    day = work.today + timedelta(days=_SITTING_DAYS)
-    while not is_working_day(day):
-        day += timedelta(days=1)
-    facts = Heard(
-        Result.OPEN,
-        meeting_on=day,
-        meeting_uid=f"proef-{day}",
-        item_uid=f"proef-{item_id}{'-bis' if successor_of else ''}",
-        successor_of=(successor_of,) if successor_of else (),
-        state="itemfrozen",
-    )
-    await sittings.heard(work, item_id, facts)
-
-
-async def _inadmissible(work: Work, case: Case) -> None:
-    legal = "; ".join(one.nl for one in work.definition(case).legal_basis)
-    await screening.declare_inadmissible(work, case, legal=legal, fact=_FACT, message=_FACT)
-
-
-def _confirming(asked_id: UUID) -> Verb:
-    async def do(work: Work, _: Case) -> None:
-        await co_applicants.confirm(work, asked_id)
-
-    return do
-
-
-def _refusing(asked_id: UUID) -> Verb:
-    async def do(work: Work, _: Case) -> None:
-        await co_applicants.refuse(work, asked_id, _FACT)
-
-    return do
-
-
-def _advising(asked: Advice, opinion: Opinion) -> Verb:
-    advice_id = asked.id
-
-    async def do(work: Work, case: Case) -> None:
-        one = await advice.behind(work, case, advice_id)
-        words = Words(opinion, _FACT, _FACT if opinion is Opinion.CONDITIONAL else "", name=work.actor.name)
-        await advice.give(work, case, one, words)
-
-    return do
-
-
-async def _send(work: Work, case: Case) -> None:
-    await agenda.send(work, [(case, await agenda.ready(work, case))])
-
-
-def _claimed(case: Case, benefit: str) -> bool:
-    return benefit in (case.facts.get("claims") or {})
-
-
-def _worth(
-    work: Work, case: Case, benefits: Sequence[Benefit], shared_by: Decimal = Decimal(1)
-) -> Decimal | None:
-    """What these benefits are by the definition, in EUR; None where there are none."""
-    day = work.definition(case).reference_day(case.submitted_at.astimezone(BRUSSELS).date())
-    amounts = [found for one in benefits if (found := proposals.amount_on(one, day)) is not None]
-    return (sum(amounts, Decimal(0)) / shared_by).quantize(Decimal("0.01")) if amounts else None
-
-
-def _paying_online(invoice_id: UUID, amount: Decimal) -> Verb:
-    async def do(work: Work, _: Case) -> None:
-        order = await payments.start(work, invoice_id)
-        state = CheckoutState(CheckoutStatus.CAPTURED, f"proef-{uuid7()}", amount, "CAPTURED")
-        await payments.heard(work, order.payment_id, state)
-
-    return do
-
-
-def _transferring(invoice_id: UUID, amount: Decimal) -> Verb:
-    async def do(work: Work, _: Case) -> None:
-        invoice = await invoices.get_locked(work, invoice_id)
-        name = f"proef-{uuid7()}"
-        received = payments.Received(
-            payments.ACCOUNTING, name, amount, PaymentMethod.TRANSFER, work.today, work.actor.name
-        )
-        await payments.register(work, invoice, received)
-
-    return do
-
-
-async def _choose(work: Work, case: Case) -> None:
-    slots = await places.free_slots(work, case, 1)
-    if slots:
-        await deliveries.book(work, case, slots[0].id)
-    else:
-        await deliveries.plan_by_itself(work.as_actor(the_system()), case)
-
-
-def _handing(delivery_id: UUID) -> Verb:
-    async def do(work: Work, _: Case) -> None:
-        await handovers.delivered(work, delivery_id, work.now, "Chauffeur (proef)")
-
-    return do
-
-
-def _missing(delivery_id: UUID) -> Verb:
-    async def do(work: Work, _: Case) -> None:
-        await handovers.missed(work, delivery_id, "Er was niemand thuis (proef).")
-
-    return do
-
-
-def _approving(payout_id: UUID) -> Verb:
-    async def do(work: Work, _: Case) -> None:
-        case, payout = await payout_book.get_locked(work, payout_id)
-        await payouts.approve(work, case, payout)
-
-    return do
-
-
-def _banking(payout_id: UUID, action: PartAction) -> Verb:
-    failed = action in (PartAction.REJECT, PartAction.RETURN)
-
-    async def do(work: Work, _: Case) -> None:
-        fact = Fact(action, on=work.today, code="AC04" if failed else "", reason="proef" if failed else "")
-        await payout_facts.heard(work, payout_id, fact)
-
-    return do
+        return Act(the_system("Boekhouding"), deeds.banking(payout.id, PartAction.RETURN), _LATER)
