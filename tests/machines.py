@@ -94,6 +94,8 @@ class Spot:
     applicant: str | None = None
     known: dict[str, Any] = field(default_factory=dict)
     """What its doors must know beside it."""
+    confirms: str | None = None
+    """Who is asked to confirm it."""
 
     @property
     def town(self) -> Town:
@@ -120,6 +122,8 @@ class Spot:
             return frozenset({Role.APPLICANT}) if self.applicant else frozenset()
         if who == SYSTEM:
             return frozenset({Role.SYSTEM})
+        if who is not None and who == self.confirms:
+            return frozenset({Role.CO_APPLICANT})
         return STAFF.get(who or "", frozenset())
 
 

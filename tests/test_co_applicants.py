@@ -29,7 +29,7 @@ FORM: Json = {
     },
     "unevaluatedProperties": False,
 }
-QUESTION = {
+QUESTION: Json = {
     "subject": "Wilt u een aanvraag bevestigen?",
     "body": "Dag {co_applicant}.\n\n{applicant} vroeg dit aan, ook voor u. Antwoord tegen {answer_by}.",
     "sms": "{applicant} vraagt u om te bevestigen.",

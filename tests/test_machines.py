@@ -28,6 +28,7 @@ from loket.sandbox.callbacks import loket_signature
 from machines import (
     APPLICANT,
     OPERATOR_ALONE,
+    STRANGER,
     Bench,
     Door,
     Opens,
@@ -42,6 +43,7 @@ from machines import (
 )
 from premiums import Json, check, written
 from served import BOOKS, MINUTES, VANS, WORLDLINE
+from test_co_applicants import asks, together
 from test_hooks import _twilio_signature, paid, transfer, worldline_signature
 from test_payouts import GRANTED, plain
 from town import FINANCE, HANDLER, Dossier, Town, copied, until
@@ -117,6 +119,8 @@ class Cases:
     bought: Dossier
     planned: Dossier
     taken_back: Dossier
+    unconfirmed: Dossier
+    """Of which a stranger must confirm."""
     drafter: str
     draft: str
     counter_draft: str
@@ -132,6 +136,7 @@ async def there(module_database_url: str, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("procedures")
     written(folder, "premium", plain)
     written(folder, "college", _of_the_college)
+    written(folder, "samen", together)
     copied(folder, "on-credit", "screening, decision, payment, planning, delivery", unpaid="hand_over")
     home = tmp_path_factory.mktemp("town")
     async with bench(module_database_url, home, procedures=str(folder)) as found:
@@ -172,10 +177,11 @@ async def _made(bench: Bench) -> Cases:
     asked = await _parts_of(weighed) | {
         f"{key} of another": id for key, id in (await _parts_of(unentitled)).items()
     }
+    unconfirmed = await asks(town, STRANGER)
     payout = decode_id(ordered["payout"]["id"], "Payout")
     return Cases(
         bench, weighed, asked, unentitled, certificate, decided, to_decide, payable, payout, bought, planned,
-        taken_back, who, draft, await _at_the_desk(town), await _movement(town),
+        taken_back, unconfirmed, who, draft, await _at_the_desk(town), await _movement(town),
     )  # fmt: skip
 
 
@@ -343,6 +349,37 @@ def _of_an_application(by: frozenset[Role]) -> list[Door]:
         Door("applicationDiscard", by, always(P.DISCARD), _wish("applicationDiscard")),
         Door("the draft's deadline", BY_ITSELF, always(P.EXPIRE), _deadline(TimerKind.DRAFT_END)),
     ]
+
+
+# ── who must confirm ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def _question_spot(there: Cases) -> Spot:
+    async def put(state: str) -> None:
+        waits, over = state == "ASKED", state == "WITHDRAWN"
+        status = "AWAITING_APPLICANT" if waits else "WITHDRAWN" if over else "SCREENING"
+        await _stands(there.unconfirmed, "screening", status)
+
+    row = await _one(there.town, "coapplication", there.unconfirmed)
+    spot = _spot(there, there.unconfirmed, "coapplication", row, put)
+    spot.confirms = STRANGER
+    return spot
+
+
+def _answers(action: str, **more: object) -> Opens:
+    async def opens(spot: Spot, who: str | None) -> Iterable[str]:
+        return await spot.wishes(who, action, id=spot.node("CoApplication"), **more)
+
+    return opens
+
+
+BY_OTHER = frozenset({Role.CO_APPLICANT})
+QUESTION_DOORS = [
+    Door("coApplicationConfirm", BY_OTHER, always(P.CONFIRM), _answers("coApplicationConfirm")),
+    Door("coApplicationRefuse", BY_OTHER, always(P.REFUSE), _answers("coApplicationRefuse", input=WHY)),
+    Door("nobody answers", BY_ITSELF, always(P.LAPSE), _deadline(TimerKind.CO_APPLICANT_END)),
+    Door("caseWithdraw", BY_ITSELF, always(P.WITHDRAW), _as(APPLICANT, _case_wish("caseWithdraw"))),
+]
 
 
 # ── checks and advice ─────────────────────────────────────────────────────────────────────────────────
@@ -1087,6 +1124,8 @@ async def _all_spots(there: Cases, machine: str) -> list[tuple[Spot, list[Door]]
     match machine:
         case "application":
             return [(spot, _of_an_application(by)) for spot, by in _drafts(there)]
+        case "co-application":
+            return [(await _question_spot(there), QUESTION_DOORS)]
         case "check":
             yes, no = _check_spot(there), _check_spot(there, "increased of another")
             yes.known["certificate"] = there.certificate
@@ -1136,6 +1175,7 @@ async def _decision_spots(there: Cases) -> list[tuple[Spot, list[Door]]]:
 
 DOORS: dict[str, list[Door]] = {
     "application": _of_an_application(BY_APPLICANT) + _of_an_application(BY_HANDLER),
+    "co-application": QUESTION_DOORS,
     "check": CHECK_DOORS + REFUSED_CHECK_DOORS,
     "advice": ADVICE_DOORS + LINK_DOORS + FOLLOWING_DOORS + OTHER_FOLLOWING_DOORS,
     "decision": TO_HANDLE + [door for one in OUTCOMES for door in _of_a_body(one) + _by_a_handler(one)],
@@ -1192,6 +1232,7 @@ def test_every_step_is_tried_or_it_is_said_why_it_cannot_be(name: str) -> None:
 # fmt: off
 NO_DOOR: dict[tuple[str, PartAction, Role], str] = {
     ("check", P.REPEAT, Role.SYSTEM): "an old answer is asked anew before a decision: test_assessment.py",
+    ("co-application", P.LAPSE, Role.HANDLER): "a deadline does",
     ("delivery", P.CANCEL, Role.SYSTEM): "its case ends unpaid: test_orders_of_stages.py",
     ("message", P.SKIP, Role.SYSTEM): "of a letter whose decision is withdrawn before it leaves",
     ("payout", P.DOUBT, Role.SYSTEM): "of what was sent: a repeated order gets no answer",

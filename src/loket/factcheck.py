@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from loket.definition import Rule
+from loket.formfields import fields_of
 from loket.rules import (
     ANSWERS,
     CO_APPLICANT,
@@ -262,16 +263,28 @@ class _Kinds:
         return kind
 
     def _properties(self, schema: Mapping[str, Any]) -> dict[str, Kind] | None:
-        """Also those that only an alternative has; None for a schema that says nothing about them."""
-        found: dict[str, Kind] = dict(schema.get("properties", {}))
-        for word in ("allOf", "anyOf", "oneOf"):
-            for branch in schema.get(word, ()):
-                found |= self.members(branch) or {}
-        for word in ("if", "then", "else"):
-            found = {**(self.members(schema[word]) or {}), **found} if word in schema else found
+        """Also those that are asked only sometimes; None for a schema that says nothing about them."""
+        found = fields_of(self.form, schema)
         if found:
-            return found
+            return {name: _together(several) for name, several in found.items()}
         return {} if schema.get("type") not in {None, "object"} or "enum" in schema else None
+
+
+def _together(several: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """One field of what its declarations say: it may be what any of them lets it be."""
+    if len(several) == 1:
+        return several[0]
+    whole = {word: value for one in reversed(several) for word, value in one.items()}
+    whole.pop("const", None)
+    choices = whole.pop("enum", None)
+    consts = [one["const"] for one in several if "const" in one]
+    if choices is not None:
+        whole["enum"] = choices
+    elif len(consts) == len(several):
+        whole["enum"] = consts
+    if "properties" in whole:
+        whole["allOf"] = list(several)
+    return whole
 
 
 class _Walk:
@@ -447,7 +460,7 @@ def _filled_in(form: Mapping[str, Any], *, yes: bool) -> Mapping[str, Any]:
 
 
 def _answers(schema: Mapping[str, Any], root: Mapping[str, Any], *, yes: bool, depth: int = 0) -> object:
-    """Something that fits `schema`: every property filled in, booleans `yes`."""
+    """Something of the types of `schema`: every field, also what is asked only sometimes; booleans `yes`."""
     if depth > 8:
         return {}
     if isinstance(schema.get("$ref"), str):
@@ -462,9 +475,12 @@ def _answers(schema: Mapping[str, Any], root: Mapping[str, Any], *, yes: bool, d
     for branch in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
         if "const" in branch:
             return branch["const"]
-    properties = schema.get("properties")
-    if isinstance(properties, Mapping):
-        return {name: _answers(one, root, yes=yes, depth=depth + 1) for name, one in properties.items()}
+    fields = fields_of(root, schema)
+    if fields:
+        return {
+            name: _answers(several[0 if yes else -1], root, yes=yes, depth=depth + 1)
+            for name, several in fields.items()
+        }
     match schema.get("type"):
         case "boolean":
             return yes

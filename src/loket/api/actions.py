@@ -85,14 +85,14 @@ STEPS: dict[CaseAction, tuple[Action, ...]] = {
     CaseAction.CASE_CANCEL: (Action.CANCEL,),
     CaseAction.CASE_REOPEN: (Action.REOPEN,),
     CaseAction.CASE_ADD_NOTE: (Action.ADD_NOTE,),
-    CaseAction.CO_APPLICATION_CONFIRM: (Action.CONFIRM_CO_APPLICATION,),
-    CaseAction.CO_APPLICATION_REFUSE: (Action.REFUSE_CO_APPLICATION,),
     CaseAction.DELIVERY_CONFIRM: (Action.CONFIRM_DELIVERY,),
     CaseAction.DELIVERY_REPORT_MISSED: (Action.REPORT_MISSED,),
 }
 """The mutations that are one step (or one of two) of the case's own table."""
 
 _OF_PARTS: dict[CaseAction, tuple[Action, ...]] = {
+    CaseAction.CO_APPLICATION_CONFIRM: (Action.CONFIRM_CO_APPLICATION,),
+    CaseAction.CO_APPLICATION_REFUSE: (Action.REFUSE_CO_APPLICATION,),
     CaseAction.ADVICE_REQUEST: (Action.REQUEST_ADVICE,),
     CaseAction.DECISION_PREPARE: (Action.PREPARE_DECISION,),
     CaseAction.DECISION_TAKE: (Action.GRANT, Action.REFUSE),
