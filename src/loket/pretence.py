@@ -42,6 +42,8 @@ from loket.systems.payments import RefundState, RefundStatus
 from loket.townspeople import Act, Silence, Townspeople
 from loket.work import Work, the_system
 
+_OFFERED_DAYS = 14
+"""After the first day on which a van may come: a good weekday is among them."""
 MOST_ACTS = 200
 """Things that happen in one trial; with more it goes in circles."""
 POLLS = frozenset(
@@ -163,9 +165,10 @@ class Pretence:
     async def _offer_slots(self) -> None:
         """What the planning tool has on offer, as it is asked before anybody chooses."""
         case = await self._case()
-        if case.status is Status.AWAITING_SLOT:
-            horizon = places.rules(self.work, case).horizon_days
-            await places.refresh(self.work, strawman.offers(self.work.today, horizon))
+        if case.status is Status.AWAITING_SLOT and not await places.free_slots(self.work, case, 1):
+            rules = places.rules(self.work, case)
+            days = min(rules.horizon_days, rules.lead_days + _OFFERED_DAYS)
+            await places.refresh(self.work, strawman.offers(self.work.today, days))
 
     # --- other systems ------------------------------------------------------------------------
 

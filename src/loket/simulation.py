@@ -36,9 +36,9 @@ from loket.work import Work, the_system
 
 AT_ONCE = 4
 """Trials of one process: each has a connection, and the feed of events waits for the oldest."""
-PATIENCE_SECONDS = 11.0
+PATIENCE_SECONDS = 7.0
 """How long one may wait for its turn: with its own time less than a request may take."""
-LONGEST_SECONDS = 8.0
+LONGEST_SECONDS = 12.0
 STATEMENT_SECONDS = 5.0
 LOCK_SECONDS = 1.0
 LAST_CASE = 2**30 - 1
