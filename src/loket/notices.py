@@ -559,6 +559,7 @@ _PAGES = {
     "link_answer": "/antwoord",
     "link_review": "/herziening",
     "link_account": "/rekening",
+    "link_experience": "/beleving",
 }
 
 
