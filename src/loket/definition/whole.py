@@ -37,7 +37,7 @@ class Retention(Shape):
     """How long a case is kept (bewaartermijn)."""
 
     years: Annotated[int, Field(ge=0, le=100)]
-    """After the case ended; then it is anonymised."""
+    """After the case ended, or after what was granted ended where that is later; then it is anonymised."""
 
 
 class Definition(Shape):
