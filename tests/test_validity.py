@@ -12,7 +12,6 @@ from loket import cases, publishing, renewals
 from loket.api.naming import decode_id
 from loket.definition import Definition, Validity
 from loket.publishing import DefinitionError
-from loket.records import Case
 from loket.sources import Answers
 from loket.systems.magda import PersonFacts
 from loket.terms import BRUSSELS
@@ -372,12 +371,27 @@ async def test_what_the_sources_say_now_counts(town: Town, died_on: date | None)
     assert ("RENEWAL_OFFERED" in await dossier.events()) is (died_on is None)
 
 
+async def test_what_is_not_offered_any_more_is_not_asked_again(town: Town) -> None:
+    dossier = await granted(town)
+    version = ("licence", 1)
+    ended = {"valid_to": datetime.now(BRUSSELS).date() - timedelta(days=1)}
+    async with town.served.loket.work(the_system("Timer")) as work:
+        work.procedures = {version: work.procedures[version].model_copy(update=ended)}
+        case = await cases.get(work, _key(dossier))
+        assert not await renewals.is_due(work, case)
+        await renewals.offer(work, case, None)
+        assert case.renewal_id is None
+
+
 async def _offer(town: Town, dossier: Dossier, heard: Answers | None = None) -> None:
+    async with town.served.loket.work(the_system("Timer")) as work:
+        await renewals.offer(work, await cases.get(work, _key(dossier)), heard)
+
+
+def _key(dossier: Dossier) -> UUID:
     key = decode_id(dossier.id, "Case")
     assert isinstance(key, UUID)
-    async with town.served.loket.work(the_system("Timer")) as work:
-        case: Case = await cases.get(work, key)
-        await renewals.offer(work, case, heard)
+    return key
 
 
 async def test_while_the_sources_are_silent_it_waits_some_days_then_asks(town: Town) -> None:
