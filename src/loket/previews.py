@@ -35,10 +35,9 @@ _PAGES = {
     "link_answer": "/antwoord",
     "link_review": "/herziening",
     "link_account": "/rekening",
-    "link_draft": "/opnieuw",
-    "link_confirm": "/bevestigen",
     "link_experience": "/beleving",
 }
+_DRAFT = "/opnieuw"
 
 
 @dataclass(frozen=True)
@@ -192,6 +191,8 @@ def sample_values(definition: Definition, settings: Settings, language: str) -> 
     titles = [one.title.get(language) for one in definition.benefits] or [definition.title.get(language)]
     values |= {"benefits": titles[:2], "refused_benefits": titles[-1:]}
     values |= {name: f"{page}{path}" for name, path in _PAGES.items()}
+    values["link_draft"] = f"{page}{_DRAFT}"
+    values["link_confirm"] = f"{settings.website_url}/medeaanvragen/{reference}"
     return values | wording.own_values(definition, settings.municipality, language)
 
 
