@@ -487,7 +487,8 @@ async def shown(town: Town, who: str | None = HANDLER, procedure: str = "compost
 
     async def all_counted() -> bool:
         return not await town.sql(
-            "SELECT FROM event, follower WHERE (event.xid, event.seq) > (follower.xid, follower.seq) LIMIT 1"
+            "SELECT FROM event LEFT JOIN follower ON (event.xid, event.seq) <= (follower.xid, follower.seq)"
+            " WHERE follower.name IS NULL LIMIT 1"
         )
 
     await until(all_counted)

@@ -5,6 +5,7 @@ Revision 0005, after 0004.
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0005"
 down_revision = "0004"
@@ -218,10 +219,8 @@ def upgrade() -> None:
         sa.Column("days", sa.Integer(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("phase", sa.String(), nullable=False),
-        sa.Column("bucket", sa.Integer(), nullable=False),
-        sa.Column("cases", sa.Integer(), nullable=False),
-        sa.CheckConstraint("cases >= 0", name="leadtime_cases"),
-        sa.PrimaryKeyConstraint("procedure_key", "days", "day", "phase", "bucket"),
+        sa.Column("cases", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("procedure_key", "days", "day", "phase"),
     )
     op.create_table(
         "coapplication",

@@ -2,6 +2,7 @@
 
 scripts/bench               four operations beside PostGraphile and beside the least that a server can do
 scripts/bench statements    how many SQL statements a page of 10 and of 100 cases takes
+scripts/bench figures       how long the live blueprint takes after a thousand events and after a million
 """
 
 import argparse
@@ -15,12 +16,14 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import load, processes, speed, statements
+from benchmark import figures, load, processes, speed, statements
 from benchmark.town import BUILD, ROOT, Town
 
 
 def main() -> int:
     arguments = _arguments()
+    if arguments.what == "figures":
+        return _figures()
     where = processes.cores()
     with contextlib.ExitStack() as stack:
         town = stack.enter_context(Town(cases=arguments.cases, citizens=arguments.citizens, where=where))
@@ -52,6 +55,13 @@ def _statements(_arguments: argparse.Namespace, town: Town, _stack: contextlib.E
     return 0 if statements.is_well(found) else 1
 
 
+def _figures() -> int:
+    found = figures.measure()
+    print(figures.table(found))
+    _write("figures", {"figures": figures.as_json(found)})
+    return 0
+
+
 def _write(name: str, found: dict[str, object]) -> None:
     commit = subprocess.run(
         ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
@@ -71,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=["speed", "statements"], default="speed")
+    parser.add_argument("what", nargs="?", choices=["speed", "statements", "figures"], default="speed")
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--citizens", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)

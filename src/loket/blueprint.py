@@ -142,9 +142,11 @@ async def remarks(
 
 
 def _figures(told: Any) -> dict[str, Figures]:  # noqa: ANN401  # JSON
-    histograms: defaultdict[str, dict[int, int]] = defaultdict(dict)
-    for phase, bucket, cases in told["lead_times"]:
-        histograms[phase][bucket] = cases
+    histograms: defaultdict[str, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for phase, cases in told["lead_times"]:
+        histogram = histograms[phase]
+        for bucket, number in cases.items():
+            histogram[int(bucket)] += number
     sums = {phase: dict(zip(COLUMNS, numbers, strict=True)) for phase, *numbers in told["figures"]}
     return {
         phase: Figures(
@@ -172,14 +174,13 @@ FIGURES = f"""
                FROM figure JOIN period USING (days, day) WHERE procedure_key = %(procedure)s GROUP BY phase),
     waiting AS (SELECT phase, sum(cases_in) - sum(cases_out) AS cases FROM figure
                  WHERE procedure_key = %(procedure)s AND days = %(longest)s GROUP BY phase),
-    took AS (SELECT phase, bucket, sum(cases) AS cases
-               FROM leadtime JOIN period USING (days, day) WHERE procedure_key = %(procedure)s
-              GROUP BY phase, bucket)
+    took AS (SELECT phase, cases
+               FROM leadtime JOIN period USING (days, day) WHERE procedure_key = %(procedure)s)
     SELECT json_build_object(
         'figures', (
             SELECT coalesce(json_agg(json_build_array(phase, {", ".join(COLUMNS)})), '[]') FROM told),
         'waiting', (SELECT coalesce(json_object_agg(phase, cases), '{{}}') FROM waiting),
-        'lead_times', (SELECT coalesce(json_agg(json_build_array(phase, bucket, cases)), '[]') FROM took),
+        'lead_times', (SELECT coalesce(json_agg(json_build_array(phase, cases)), '[]') FROM took),
         'as_of', coalesce(
             (SELECT event.occurred_at FROM event
               WHERE (event.xid, event.seq) > (

@@ -227,14 +227,15 @@ def _rated(figures: Figures, feeling: Feeling, language: str) -> str:
     number = _number(getattr(figures, feeling.lower()), language)
     return (
         f'<span class="share">{number} <small>({_percent(share)})</small></span>'
-        '<svg class="bar" aria-hidden="true"><rect class="all" width="100%" height="100%"/>'
+        '<svg class="bar" height="7" aria-hidden="true"><rect class="all" width="100%" height="100%"/>'
         f'<rect width="{share * 100:.1f}%" height="100%"/></svg>'
     )
 
 
 def _face(feeling: Feeling, say: dict[str, str]) -> str:
     return (
-        f'<svg class="feeling" viewBox="0 0 24 24" role="img" aria-label="{escape(say[feeling])}">'
+        '<svg class="feeling" width="24" height="24" viewBox="0 0 24 24" role="img"'
+        f' aria-label="{escape(say[feeling])}">'
         f"<title>{escape(say[feeling])}</title>"
         '<circle cx="12" cy="12" r="10.5"/><circle class="eye" cx="8.5" cy="9.5" r="1.4"/>'
         f'<circle class="eye" cx="15.5" cy="9.5" r="1.4"/><path d="{FACES[feeling]}"/></svg>'

@@ -94,7 +94,7 @@ class Read:
     on_paper: bool = True
     """Of a letter whose paper was made: that it goes by post, and not on to the eBox."""
     cause: tuple[EventType, Stage] | None = None
-    """Of an effect: the event that it follows from, and the stage after that."""
+    """Of an effect: the event that it follows from, and the stage in which that happened."""
 
 
 Key = tuple[str, str, date]
@@ -290,11 +290,19 @@ async def _write(session: AsyncSession, counted: Counted) -> None:
     ]
     await session.execute(text(VISITED), {"rows": orjson.dumps(visits).decode()})
     await add(session, counted.figures)
-    lead_times: Counter[tuple[str, int, date, str, int]] = Counter()
-    for (procedure, phase, day, bucket), cases in counted.lead_times.items():
+    await _add_lead_times(session, counted.lead_times)
+
+
+async def _add_lead_times(session: AsyncSession, took: Mapping[tuple[str, str, date, int], int]) -> None:
+    """Read, add and write: nobody but whoever has the turn writes these."""
+    sums: defaultdict[tuple[str, int, date, str], Counter[str]] = defaultdict(Counter)
+    for (procedure, phase, day, bucket), cases in took.items():
         for days, first in blocks_of(day):
-            lead_times[procedure, days, first, phase, bucket] += cases
-    rows = [[*key, cases] for key, cases in lead_times.items()]
+            sums[procedure, days, first, phase][str(bucket)] += cases
+    wanted = orjson.dumps([list(key) for key in sums]).decode()
+    for row in await session.execute(text(TOOK_BEFORE), {"rows": wanted}):
+        sums[row.procedure_key, row.days, row.day, row.phase].update(row.cases)
+    rows = [[*key, cases] for key, cases in sums.items()]
     await session.execute(text(TOOK), {"rows": orjson.dumps(rows).decode()})
 
 
@@ -338,7 +346,7 @@ EVENTS_AFTER = """
     SELECT event.xid::text::bigint AS xid, event.seq, event.case_id, event.type, event.stage, event.status,
            event.previous_status, event.occurred_at, event.actor_kind, "case".procedure_key,
            "case".procedure_version, application.started_at, effect.kind, letter.way,
-           cause.type AS cause, cause.stage AS cause_stage
+           cause.type AS cause, coalesce(earlier.stage, cause.stage) AS cause_stage
       FROM event
       JOIN "case" ON "case".id = event.case_id
       JOIN application ON application.id = "case".application_id
@@ -346,6 +354,8 @@ EVENTS_AFTER = """
         ON effect.id = CASE WHEN event.type LIKE 'EFFECT_%' THEN (event.data ->> 'effect')::uuid END
       LEFT JOIN letter ON effect.kind = 'LETTER_PDF' AND letter.id = (effect.payload ->> 'letter_id')::uuid
       LEFT JOIN event AS cause ON cause.seq = effect.event_seq
+      LEFT JOIN event AS earlier
+        ON earlier.case_id = cause.case_id AND earlier.case_version = cause.case_version - 1
      WHERE (event.xid, event.seq) > (CAST(:xid AS xid8), :seq)
        AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
      ORDER BY event.xid, event.seq
@@ -361,13 +371,18 @@ VISITED = """
         ON CONFLICT (case_id, phase)
         DO UPDATE SET entered_at = EXCLUDED.entered_at, left_at = EXCLUDED.left_at
 """
+TOOK_BEFORE = """
+    SELECT procedure_key, days, day, phase, cases
+      FROM leadtime JOIN jsonb_array_elements(CAST(:rows AS jsonb)) AS row
+        ON procedure_key = row ->> 0 AND days = (row ->> 1)::int AND day = (row ->> 2)::date
+       AND phase = row ->> 3
+"""
 TOOK = """
-    INSERT INTO leadtime (procedure_key, days, day, phase, bucket, cases)
-    SELECT row ->> 0, (row ->> 1)::int, (row ->> 2)::date, row ->> 3, (row ->> 4)::int, (row ->> 5)::int
+    INSERT INTO leadtime (procedure_key, days, day, phase, cases)
+    SELECT row ->> 0, (row ->> 1)::int, (row ->> 2)::date, row ->> 3, row -> 4
       FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row
-     ORDER BY 1, 2, 3, 4, 5
-        ON CONFLICT (procedure_key, days, day, phase, bucket)
-        DO UPDATE SET cases = leadtime.cases + EXCLUDED.cases
+     ORDER BY 1, 2, 3, 4
+        ON CONFLICT (procedure_key, days, day, phase) DO UPDATE SET cases = EXCLUDED.cases
 """
 ADD = f"""
     INSERT INTO figure (procedure_key, days, day, phase, {", ".join(COLUMNS)})

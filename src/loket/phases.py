@@ -130,7 +130,10 @@ def drafts_of(definition: Definition) -> str | None:
 
 
 def belonging(definition: Definition, type: EventType, stage: Stage) -> str:
-    """The phase to which what follows from an event belongs, wherever the case is meanwhile."""
+    """The phase to which what follows from an event belongs, wherever the case is meanwhile.
+
+    `stage`: the one in which it happened.
+    """
     drafts = drafts_of(definition) if type is EventType.SUBMITTED else None
     return drafts or listing(definition, type) or definition.phase_of(stage).key
 

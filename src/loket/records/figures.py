@@ -8,10 +8,11 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, PrimaryKeyConstraint, text
+from sqlalchemy import BigInteger, Column, Index, PrimaryKeyConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from loket.records.kinds import Instant, Xid8, one_of
+from loket.records.kinds import Instant, Json, Xid8, one_of
 
 
 class Feeling(StrEnum):
@@ -78,10 +79,7 @@ class Figure(SQLModel, table=True):
 class LeadTime(SQLModel, table=True):
     """How many cases left a phase in a block of days after about so long: a logarithmic histogram."""
 
-    __table_args__ = (
-        PrimaryKeyConstraint("procedure_key", "days", "day", "phase", "bucket"),
-        CheckConstraint("cases >= 0", name="leadtime_cases"),
-    )
+    __table_args__ = (PrimaryKeyConstraint("procedure_key", "days", "day", "phase"),)
 
     procedure_key: str
     days: int
@@ -90,9 +88,8 @@ class LeadTime(SQLModel, table=True):
     """Its first."""
     phase: str
     """Empty: the case as a whole."""
-    bucket: int
-    """See `figures.bucket_of`."""
-    cases: int = 0
+    cases: Json = Field(sa_column=Column(JSONB, nullable=False))
+    """How many, by bucket (`histogram.bucket_of`); those of none are left out."""
 
 
 class Experience(SQLModel, table=True):
