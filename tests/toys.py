@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import psycopg_pool
@@ -72,6 +72,7 @@ from loket.api.scalars import Cursor, Money
 from loket.database import Database
 from loket.errors import ErrorCode, ManyRefused, Refused, Unavailable
 
+T = TypeVar("T")
 metadata = MetaData()
 
 
@@ -235,6 +236,10 @@ class Context:
     memory: Memory = field(default_factory=Memory)
     last_event_id: str | None = None
     expires_at: datetime | None = None
+
+    async def informed(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Nothing is published in this office."""
+        return await act()
 
     @property
     def actor_key(self) -> str:

@@ -4,6 +4,7 @@ loket run         everything on one machine: PostgreSQL, migrations, sandbox, AP
 loket serve       one API process            loket work       one worker process
 loket migrate     bring the database up to this Loket
 loket sandbox     the outside world in small, alone
+loket publish FILE…            publish procedures while Loket runs
 loket simulate FILE            let cases walk a procedure dry
 loket preview FILE             all that a procedure says, with sample values
 loket import-statement FILE…   take in the bank's statements now
@@ -28,6 +29,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import uvicorn
 import uvloop
 
@@ -171,6 +173,21 @@ def reference(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def publish(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when a file is refused."""
+    settings = replace(_installation(sandbox=None).settings, database_url=_database_url())
+    if migrations.pending(settings.database_url):
+        raise InstallationError("the database is behind: run `loket migrate`")
+    job: Coroutine[Any, Any, list[tuple[str, bool]]] = _part("loket.procedure_files:run")(
+        settings, arguments.files, dry_run=arguments.dry_run
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        told = runner.run(job)
+    for line, _ in told:
+        _say(line)
+    return 0 if all(taken for _, taken in told) else 1
+
+
 def simulate(arguments: argparse.Namespace) -> int:
     """Exit code 1 when a file is wrong, or a case comes to something else than it expects."""
     try:
@@ -249,6 +266,8 @@ def doctor(_arguments: argparse.Namespace) -> int:
         well = not behind
     wrong = _wrong_with_procedures()
     _say(f"Procedures  {wrong or 'in order'}")
+    for line in [] if wrong else _outdated_procedures():
+        _say(f"            {line}")
     return 0 if well and not wrong and (found or running) else 1
 
 
@@ -259,6 +278,14 @@ def _wrong_with_procedures() -> str:
     except (SettingsError, _part("loket.publishing:DefinitionError")) as fault:
         return str(fault)
     return ""
+
+
+def _outdated_procedures() -> list[str]:
+    """Files that say something else than what was published under their version, as far as can be told."""
+    with contextlib.suppress(InstallationError, psycopg.OperationalError):
+        told: list[str] = _part("loket.procedure_files:differing")(_settings(), _database_url())
+        return told
+    return []
 
 
 # --- parts -------------------------------------------------------------------------------------------------
@@ -350,6 +377,9 @@ def _parser() -> argparse.ArgumentParser:
     either.add_argument("--check", action="store_true", help="compare with the page and the schema")
     either.add_argument("--write", action="store_true", help="write the page's tables and the schema")
     either.add_argument("--schema", action="store_true", help="print the JSON Schema for editors")
+    one = add(publish, "publish procedures: the same as `procedurePublish`")
+    one.add_argument("files", nargs="+", metavar="FILE")
+    one.add_argument("--dry-run", action="store_true", help="only say what would come of it")
     one = add(simulate, "let cases walk a procedure dry: the same as `procedureSimulate`")
     one.add_argument("file", metavar="FILE", help="a procedure file, or the key of a procedure")
     one.add_argument(

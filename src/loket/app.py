@@ -16,6 +16,8 @@ from loket.channels.sms import Sms
 from loket.database import Database
 from loket.definition import Definition
 from loket.feed import Feed
+from loket.publications import Publications, Version
+from loket.publishing import Reading
 from loket.settings import PaymentModule as ModuleName
 from loket.settings import Settings, SettingsError, sandbox_secrets
 from loket.systems.accounting import Accounting
@@ -73,8 +75,9 @@ class Loket:
             raise SettingsError("LOKET_SECRET_KEY is needed: 32 bytes in hexadecimal")
         self.settings = settings
         self.vault = Vault(settings.secret_key)
-        self.procedures = load_procedures(settings)
+        files = read_procedures(settings)
         self.database = Database(settings.database_url)
+        self.procedures = Publications(self.database, files)
         self.feed = Feed(self.database)
         self.systems = connect(settings, self.database)
         self.bearers: dict[bytes, tuple[TokenFacts, Actor]] = {}
@@ -84,6 +87,7 @@ class Loket:
     async def __aenter__(self) -> Self:
         await self._open.enter_async_context(self.database)
         self._open.push_async_callback(self.systems.aclose)
+        await self.procedures.refresh_if_possible()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -105,23 +109,24 @@ class Loket:
             await stages.settle(work)
 
 
-def load_procedures(settings: Settings) -> Mapping[tuple[str, int], Definition]:
-    """All versions of all procedures.
+def load_procedures(settings: Settings) -> Mapping[Version, Definition]:
+    """All versions of all procedures that stand in files. Raises as `read_procedures`."""
+    return {one.version: one.definition for one in read_procedures(settings)}
+
+
+def read_procedures(settings: Settings) -> list[Reading]:
+    """The procedure files that came with this Loket and those of the municipality.
 
     Raises:
         publishing.DefinitionError: naming file, line and reason.
         SettingsError: something is sold with VAT, and the municipality has no VAT number.
     """
     folders = [SHIPPED, *([Path(settings.procedures)] if settings.procedures else [])]
-    found = {
-        (definition.key, definition.version): definition
-        for versions in publishing.load_all(folders).values()
-        for definition in versions
-    }
-    taxed = sorted(key for (key, _), one in found.items() if publishing.speaks_of_vat(one))
+    found = publishing.read_all(path for folder in folders for path in folder.glob("*.yaml"))
+    taxed = sorted({one.definition.key for one in found if publishing.speaks_of_vat(one.definition)})
     if taxed and not settings.municipality.vat_number:
         needed = "LOKET_MUNICIPALITY_VAT_NUMBER is needed"
-        raise SettingsError(f"{needed}: {', '.join(dict.fromkeys(taxed))} sells within the scope of VAT")
+        raise SettingsError(f"{needed}: {', '.join(taxed)} sells within the scope of VAT")
     return found
 
 

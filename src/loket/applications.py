@@ -23,6 +23,7 @@ from loket import (
     payout_accounts,
     people,
     pricing,
+    publications,
     sources,
 )
 from loket.channels.sms import e164
@@ -73,7 +74,7 @@ async def start(work: Work, procedure_key: str) -> Application:
     """
     if work.actor.kind is not ActorKind.CITIZEN or work.actor.id is None:
         raise Refused(ErrorCode.SIGN_IN_REQUIRED)
-    definition = offered(work, procedure_key)
+    definition = await choose(work, procedure_key)
     return await begin(work, definition, await work.session.get_one(Person, work.actor.id), Channel.ONLINE)
 
 
@@ -154,7 +155,7 @@ async def remember_sources(work: Work, application_id: UUID, answers: sources.An
     person = await work.session.get_one(Person, application.person_id)
     await sources.learn(work, application, person, answers)
     sources.prefill(definition_of(work, application), application, person, answers.at)
-    _touch(work, application)
+    touch(work, application)
     return application
 
 
@@ -179,7 +180,7 @@ async def set_answers(work: Work, application: Application, patch: object) -> No
     if faults:
         raise refusals(faults, "input")
     application.answers = accounts.sealed_in(definition, work.vault, answers)
-    _touch(work, application)
+    touch(work, application)
 
 
 def given_in(work: Work, application: Application) -> Json:
@@ -195,7 +196,7 @@ async def set_cart(work: Work, application: Application, cart: list[Json]) -> No
     if faults:
         raise refusals(faults, "input", "lines")
     application.cart = cart
-    _touch(work, application)
+    touch(work, application)
 
 
 def faults_in(
@@ -217,10 +218,15 @@ def faults_in(
 async def submit(work: Work, application: Application) -> Case:
     """Hand in an application: opens a case with its reference, and starts its first stage.
 
+    A draft of an older version may be handed in for as long as that one holds, and stays on it.
+
     Raises:
+        Refused: OUTDATED for a version that holds no more.
         ManyRefused: every fault of the form and the cart, each with its path.
     """
     definition = definition_of(work, application)
+    if not definition.valid_on(work.today):
+        raise Refused(ErrorCode.OUTDATED, path=["id"])
     answers = given_in(work, application)
     language = work.actor.language
     faults = faults_in(definition, answers, application.cart, work.today, language)
@@ -417,7 +423,7 @@ async def attach(work: Work, application: Application, document_id: UUID) -> Doc
         raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_DOCUMENTS} documents")
     check_kind(definition_of(work, application), document.kind, ["documentId"])
     document.application_id = application.id
-    _touch(work, application)
+    touch(work, application)
     return document
 
 
@@ -434,22 +440,28 @@ async def remove_document(work: Work, application: Application, document_id: UUI
         raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
     await work.session.execute(delete(DocumentContent).where(col(DocumentContent.document_id) == document.id))
     await work.session.delete(document)
-    _touch(work, application)
+    touch(work, application)
 
 
 # --- small things -----------------------------------------------------------------------------
 
 
+async def choose(work: Work, procedure_key: str) -> Definition:
+    """The version to begin with: the one that holds today, and still does when this work is committed.
+
+    Raises:
+        Refused: NOT_FOUND.
+    """
+    await publications.hold(work, procedure_key)
+    return offered(work, procedure_key)
+
+
 def offered(work: Work, procedure_key: str) -> Definition:
     """The version of a procedure that holds today. Raises `Refused` NOT_FOUND."""
-    versions = [
-        definition
-        for (key, _), definition in work.procedures.items()
-        if key == procedure_key and definition.valid_on(work.today)
-    ]
-    if not versions:
+    definition = publications.current(work.procedures, procedure_key, work.today)
+    if definition is None:
         raise Refused(ErrorCode.NOT_FOUND, path=["input", "procedure"])
-    return max(versions, key=lambda definition: definition.version)
+    return definition
 
 
 def definition_of(work: Work, application: Application) -> Definition:
@@ -508,6 +520,7 @@ def _learn_contact(definition: Definition, application: Application, person: Per
         person.family_name = name if isinstance(name, str) else ""
 
 
-def _touch(work: Work, application: Application) -> None:
+def touch(work: Work, application: Application) -> None:
+    """It was changed: `expectedVersion` of before holds no more."""
     application.version += 1
     application.updated_at = work.now

@@ -57,7 +57,7 @@ async def start(work: Work, procedure_key: str, visitor: Visitor) -> Application
     """
     if not work.actor.is_staff or Role.HANDLER not in work.actor.roles:
         raise Refused(ErrorCode.NOT_ALLOWED)
-    definition = applications.offered(work, procedure_key)
+    definition = await applications.choose(work, procedure_key)
     if Role.HANDLER not in work.actor.roles_at(definition.department.nl):
         raise Refused(ErrorCode.NOT_ALLOWED)
     number = _checked(work, visitor)

@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     TOO_LARGE = "TOO_LARGE"
     MEDIA_TYPE = "MEDIA_TYPE"
     EXPIRED = "EXPIRED"
+    OUTDATED = "OUTDATED"
     NOTHING_DUE = "NOTHING_DUE"
     SYSTEM_UNAVAILABLE = "SYSTEM_UNAVAILABLE"
     CURSOR_EXPIRED = "CURSOR_EXPIRED"
@@ -59,6 +60,12 @@ MESSAGES: dict[ErrorCode, dict[str, str]] = {
         "en": "This media type is not accepted: {media_type}.",
     },
     ErrorCode.EXPIRED: {"nl": "Dit is verlopen.", "en": "This has expired."},
+    ErrorCode.OUTDATED: {
+        "nl": "De regels zijn veranderd sinds u begon: zo kan deze aanvraag niet meer worden ingediend."
+        " Neem ze over naar de regels van vandaag, en kijk ze nog eens na.",
+        "en": "The rules have changed since you began: this application can not be handed in as it is."
+        " Take it over to the rules of today, and look it through once more.",
+    },
     ErrorCode.NOTHING_DUE: {"nl": "Er staat niets (meer) open.", "en": "Nothing is due."},
     ErrorCode.SYSTEM_UNAVAILABLE: {
         "nl": "{system} antwoordt nu niet. Probeer het later opnieuw.",
@@ -112,6 +119,17 @@ class ManyRefused(Exception):
     def __init__(self, refusals: list[Refused]) -> None:
         self.refusals = refusals
         super().__init__("; ".join(str(refusal) for refusal in refusals))
+
+
+class UnknownVersion(KeyError):
+    """A version of a procedure that this process did not read yet: another published it a moment ago.
+
+    Whoever opened the work reads it and does the work again, so nobody hears of this.
+    """
+
+    def __init__(self, key: str, version: int) -> None:
+        self.version = (key, version)
+        super().__init__(f"{key} version {version}")
 
 
 class Failed(Exception):

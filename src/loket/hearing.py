@@ -48,12 +48,16 @@ async def hear(
 ) -> Response:
     """Do what a notice says, once; the same answer however often it is said."""
     source = name.lower()
-    try:
+
+    async def heard() -> None:
         async with loket.work(the_system(name)) as work:
             if await inbox.first_time(work, source, message_id):
                 outcome = await act(work)
                 kept = await work.session.get_one(Inbox, (source, message_id))
                 kept.outcome = outcome
+
+    try:
+        await loket.procedures.informed(heard)
     except DataError as fault:
         # said again it would fail again: a NUL, a day outside the calendar
         raise BadNotice(f"{name} says what cannot be kept") from fault

@@ -276,11 +276,15 @@ def _goes_on(loket: Loket, found: tuple[Payment, str] | None) -> Response:
 
 async def _ask_and_hear(loket: Loket, payment: Payment) -> None:
     """Also when this fails the citizen goes on: the notice and the poll tell us the same, a little later."""
+
+    async def heard() -> None:
+        async with loket.work(the_system(payment.module.capitalize())) as work:
+            await payments.heard(work, payment.id, state)
+
     try:
         async with asyncio.timeout(ASK_SECONDS):
             state = await loket.systems.payments[payment.module].checkout(payment.checkout_id or "")
-        async with loket.work(the_system(payment.module.capitalize())) as work:
-            await payments.heard(work, payment.id, state)
+        await loket.procedures.informed(heard)
     except (TimeoutError, Failed, Refused) as fault:
         logger.warning("payment %s could not be looked at on return: %s", payment.id, fault)
 

@@ -66,7 +66,7 @@ def assemble(loket: Loket, api: Sequence[BaseRoute]) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with loket, loket.feed.running():
+        async with loket, loket.procedures.running(), loket.feed.running():
             yield
 
     return _Doors(

@@ -225,7 +225,7 @@ class Worker:
         fault: Failed
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                done = await carry_out(self._loket, effect)
+                done = await self._loket.procedures.informed(lambda: carry_out(self._loket, effect))
             return await self._settle(lambda: self._succeeded(claim, effect, done))
         except LostLease:
             raise
@@ -240,13 +240,14 @@ class Worker:
 
     async def _settle(self, write: Callable[[], Awaitable[bool]]) -> bool:
         """Write an outcome down, again after a conflict: the other side has it already."""
+        informed = self._loket.procedures.informed
         for pause in SETTLE_PAUSES:
             try:
-                return await write()
+                return await informed(write)
             except NOT_NOW:
                 logger.warning("an outcome could not be written down; trying again", exc_info=True)
                 await asyncio.sleep(pause)
-        return await write()
+        return await informed(write)
 
     async def _succeeded(self, claim: Claim, effect: Effect, done: Done) -> bool:
         async with self._loket.work(the_system(effect.system)) as work:
@@ -381,7 +382,7 @@ _TOLD: dict[EffectState, EventType] = {
 async def run(settings: Settings) -> None:
     """One worker process, until SIGTERM or SIGINT."""
     logs.configure()
-    async with Loket(settings) as loket:
+    async with Loket(settings) as loket, loket.procedures.running(proofread=True):
         worker = Worker(loket)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,10 +1,10 @@
 """Who asks, over what: what every resolver and every row policy may look at."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -21,6 +21,8 @@ from loket.lifecycle import Role
 from loket.records import ActorKind, IdempotentRequest, Json
 from loket.terms import BRUSSELS
 from loket.work import Actor, Work
+
+T = TypeVar("T")
 
 FILE_LIFE = timedelta(minutes=15)
 
@@ -117,12 +119,18 @@ class Caller:
 
     @property
     def at_the_counter(self) -> list[str]:
-        """Whose drafts of the counter a handler may go on with: procedure/version."""
-        return [
-            f"{key}/{version}"
-            for (key, version), definition in self.loket.procedures.items()
-            if self.actor and Role.HANDLER in self.actor.roles_at(definition.department.nl)
-        ]
+        """Whose drafts of the counter a handler may go on with: procedure/version.
+
+        So too with the version after the last one known: another process may have published it just now, and
+        what is read of the draft makes it known here.
+        """
+        if self.actor is None:
+            return []
+        shelf = self.loket.procedures
+        last = dict(sorted(shelf))
+        mine = [at for at, one in shelf.items() if Role.HANDLER in self.actor.roles_at(one.department.nl)]
+        mine += [(key, version + 1) for key, version in last.items() if (key, version) in mine]
+        return [f"{key}/{version}" for key, version in mine]
 
     def roles_at(self, department: str) -> frozenset[Role]:
         """In which roles the viewer acts on cases of this department."""
@@ -226,6 +234,10 @@ class Context:
     expires_at: datetime | None = None
     last_event_id: str | None = None
     memory: Memory = field(default_factory=Memory)
+
+    async def informed(self, act: Callable[[], Awaitable[T]]) -> T:
+        """What `act` answers, once this process knows every procedure that it needs."""
+        return await self.loket.procedures.informed(act)
 
     @property
     def actor_key(self) -> str:

@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import isawaitable
-from typing import Any, NoReturn, Protocol, TypeGuard, cast
+from typing import Any, NoReturn, Protocol, TypeGuard, TypeVar, cast
 
 import orjson
 import strawberry
@@ -45,9 +46,11 @@ from loket.api.plans import Bound, Plan
 from loket.api.reads import Ref
 from loket.api.rendering import KIND, plain
 from loket.api.scalars import SCALARS
+from loket.errors import UnknownVersion
 
 _is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
 ResolveInfo = GraphQLResolveInfo[Any]
+T = TypeVar("T")
 
 PLANS = 1_000
 """Kept of all operations, by scope of viewers and outcome of @skip and @include."""
@@ -84,6 +87,9 @@ class Context(Protocol):
     viewer: Any
     reader: Any
     last_event_id: str | None
+
+    async def informed(self, act: Callable[[], Awaitable[T]]) -> T:
+        """What `act` answers; done again once what it did not know yet is known (`UnknownVersion`)."""
 
 
 @dataclass(slots=True)
@@ -180,7 +186,10 @@ class Schema(strawberry.Schema):
             return Answer(errors=[formatted(wrong_kind("Subscribe over a socket or an event stream."))])
         try:
             async with asyncio.timeout(self.limits.seconds):
-                answer = await self._answer(running, variables, operation_name, text, compiled=compiled)
+                answer = await self._informed(
+                    running,
+                    lambda: self._answer(running, variables, operation_name, text, compiled=compiled),
+                )
         except TimeoutError:
             fault = GraphQLError("This took too long.", extensions={"code": "TIMEOUT"})
             answer = Answer(b"null", [formatted(fault)])
@@ -215,6 +224,20 @@ class Schema(strawberry.Schema):
         if isinstance(coerced, list):
             return Answer(errors=[formatted(input_fault(fault)) for fault in coerced], extensions=extensions)
         return Running(document, operation, coerced, context), extensions
+
+    async def _informed(self, running: Running, act: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What `act` answers; a query is answered again once what it did not know yet is known.
+
+        A mutation does that itself, before anything of it is kept.
+        """
+        if running.operation.kind is OperationType.MUTATION:
+            return await act()
+        try:
+            answer: Answer = await running.context.informed(act)
+        except UnknownVersion as fault:
+            located = GraphQLError(str(fault), original_error=fault)
+            return Answer(b"null", [presentable(located, running.context.viewer.language)])
+        return answer
 
     async def _answer(
         self,
@@ -270,7 +293,12 @@ class Schema(strawberry.Schema):
             hide_suggestions=True,
             operation_extensions={"running": running},
         )
-        return await result if isawaitable(result) else result
+        done = await result if isawaitable(result) else result
+        if running.operation.kind is not OperationType.MUTATION:
+            for fault in done.errors or ():
+                if isinstance(fault.original_error, UnknownVersion):
+                    raise fault.original_error
+        return done
 
     def _presented(self, result: ExecutionResult, language: str) -> Answer:
         errors = [presentable(fault, language) for fault in result.errors or ()]
@@ -304,6 +332,10 @@ class Schema(strawberry.Schema):
         plan = make(Compiler(self.map, selections.Document(running.document.fragments, flags), scope))
         self._plans.put(key, (node, plan))
         return plan
+
+    async def _resolve_named(self, running: Running, value: Ref | list[Ref], nodes: list[FieldNode]) -> Any:  # noqa: ANN401  # rows
+        """The rows that a payload names; read again once what they did not know yet is known."""
+        return await running.context.informed(lambda: self._read_refs(running, value, nodes))
 
     async def _read_refs(self, running: Running, value: Ref | list[Ref], nodes: list[FieldNode]) -> Any:  # noqa: ANN401  # rows
         """The rows that a payload names, read for the selection in `nodes`."""
@@ -364,7 +396,9 @@ class Schema(strawberry.Schema):
         async with aclosing(cast("AsyncGenerator[Any, None]", stream)) as source:
             try:
                 async for event in source:
-                    answer = await self._event(running, event, key, nodes, variables, operation_name)
+                    answer = await context.informed(
+                        partial(self._event, running, event, key, nodes, variables, operation_name)
+                    )
                     if answer is not None:
                         answer.extensions |= extensions
                         extensions = {}
@@ -457,7 +491,7 @@ class Schema(strawberry.Schema):
                 value = await value
             if isinstance(value, Ref) or (isinstance(value, list) and value and isinstance(value[0], Ref)):
                 running = info.operation_extensions["running"]  # type: ignore[attr-defined]  # strawberry's info
-                return await self._read_refs(running, value, info.field_nodes)
+                return await self._resolve_named(running, value, info.field_nodes)
             return value
 
         def resolve(source: Any, info: ResolveInfo, **arguments: Any) -> Any:  # noqa: ANN401  # a resolver

@@ -1,12 +1,12 @@
 """The answer to a wish that comes twice: kept under the client's key, in the transaction of what it did."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields, is_dataclass
 from functools import partial
 from hashlib import sha256
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import orjson
@@ -15,6 +15,8 @@ from strawberry import UNSET
 from loket.api.payloads import Payload
 from loket.api.reads import Allowed, Ref
 from loket.errors import ErrorCode, Refused
+
+T = TypeVar("T")
 
 KEY = "idempotency_key"
 LONGEST_KEY = 200
@@ -43,6 +45,9 @@ class MutationContext(Protocol):
     @property
     def actor_key(self) -> str:
         """Names the caller, the same at every request."""
+
+    async def informed(self, act: Callable[[], Awaitable[T]]) -> T:
+        """What `act` answers; done again once what it did not know yet is known (`UnknownVersion`)."""
 
     def transaction(self, policy: Allowed | None = None) -> AbstractAsyncContextManager[Any]:
         """One piece of work, by a door that `policy` opens."""

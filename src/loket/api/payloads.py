@@ -27,6 +27,7 @@ enumeration(
         "TOO_LARGE": "Larger than is accepted.",
         "MEDIA_TYPE": "This kind of file is not accepted.",
         "EXPIRED": "It was possible until a moment that has passed.",
+        "OUTDATED": "The version of the procedure that it was begun on holds no more: `applicationUpgrade`.",
         "NOTHING_DUE": "Nothing is left to be paid.",
         "SYSTEM_UNAVAILABLE": "Another system does not answer now; try again later.",
         "CURSOR_EXPIRED": "Too old to resume from: read again, and follow from the new cursor.",

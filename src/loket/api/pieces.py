@@ -9,6 +9,7 @@ from typing import Any
 from loket.api.mapping import quote
 from loket.api.reads import Computed
 from loket.api.rendering import NEEDS, Binding, Finishing, Rendering, Row, Site, build_object, select
+from loket.errors import UnknownVersion
 
 
 class Piece:
@@ -90,6 +91,8 @@ class Made(Piece):
         try:
             value = self._function(mine, finishing.viewer, **given)
             row[key] = value if self._shape is None else self._shape(value)
+        except UnknownVersion:
+            raise  # the row is read once more when it is known
         except Exception as fault:  # noqa: BLE001  # becomes this field's error, as in a resolver
             row[key] = fault
             finishing.faulty = True

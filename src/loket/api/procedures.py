@@ -10,13 +10,25 @@ from loket import forms
 from loket.api.context import Caller
 from loket.api.naming import described, output
 from loket.api.scalars import Money, eur
+from loket.changes import ChangeKind
 from loket.definition import Definition
 from loket.lifecycle import (
     Stage,
 )
 from loket.records import AdviserKind
+from loket.revising import changes
 
 Row = dict[str, Any]
+
+
+@output
+class ProcedureChange:
+    """What is different in another version of a procedure."""
+
+    kind: ChangeKind = described("What kind of difference.")
+    subject: str = described("Where: a key, a JSON pointer into the answers, or the word of a part.")
+    text: str = described("In words, in your language.")
+    for_applicant: bool = described("Whether it concerns somebody who is filling it in.")
 
 
 def definition_of(row: Row, viewer: Caller) -> Definition:
@@ -147,6 +159,8 @@ class Procedure:
 
     key: str = described("Its key.")
     version: int = described("Its version; a case stays for life on the version that it started with.")
+    valid_from: date = described("The first day on which this version holds.")
+    valid_to: date | None = described("The last day; null for no end.")
     title: str = described("Its title, in your language.")
     description: str = described("What it is, in your language.")
     department: str = described("Who handles it.")
@@ -169,11 +183,25 @@ class Procedure:
     )
 
 
+def changed(
+    before: Definition, after: Definition, viewer: Caller, *, for_applicant: bool = False
+) -> list[ProcedureChange]:
+    """What differs, on the first day of `after` or today; `for_applicant`: only what concerns them."""
+    on = max(viewer.today, after.valid_from)
+    return [
+        ProcedureChange(kind=one.kind, subject=one.subject, text=one.text, for_applicant=one.for_applicant)
+        for one in changes(before, after, on, viewer.language)
+        if one.for_applicant or not for_applicant
+    ]
+
+
 def present(definition: Definition, language: str, today: date) -> Procedure:
     """A definition as the schema shows it."""
     return Procedure(
         key=definition.key,
         version=definition.version,
+        valid_from=definition.valid_from,
+        valid_to=definition.valid_to,
         title=definition.title.get(language),
         description=definition.description.get(language),
         department=definition.department.get(language),

@@ -83,6 +83,7 @@ from loket.api.scalars import Cursor
 from loket.definition import DecidingBody
 from loket.errors import ErrorCode, Failed, Refused
 from loket.feed import Cursor as FeedCursor
+from loket.publications import current
 from loket.work import the_system
 
 
@@ -216,29 +217,23 @@ class Query:
             return ledger_of(starts_on, ends_on, list(await ledger.balances(work, starts_on, ends_on)))
 
     @root(policy=anyone)
-    def procedures(self, info: strawberry.Info) -> list[Procedure]:
+    async def procedures(self, info: strawberry.Info) -> list[Procedure]:
         """The services that can be applied for today."""
         viewer = info.context.viewer
-        newest_valid = {
-            key: definition
-            for (key, _), definition in sorted(viewer.loket.procedures.items())
-            if definition.valid_on(viewer.today)
-        }
-        return [present(one, viewer.language, viewer.today) for one in newest_valid.values()]
+        shelf = viewer.loket.procedures
+        await shelf.refresh_if_possible()
+        valid = (current(shelf, key, viewer.today) for key in sorted({key for key, _ in shelf}))
+        return [present(one, viewer.language, viewer.today) for one in valid if one is not None]
 
     @root(policy=anyone)
-    def procedure(
+    async def procedure(
         self, info: strawberry.Info, key: Annotated[str, described_argument("Its key.")]
     ) -> Procedure | None:
         """One service, as it is today."""
         viewer = info.context.viewer
-        valid = [
-            one
-            for (name, _), one in viewer.loket.procedures.items()
-            if name == key and one.valid_on(viewer.today)
-        ]
-        newest_one = max(valid, key=lambda one: one.version, default=None)
-        return present(newest_one, viewer.language, viewer.today) if newest_one else None
+        await viewer.loket.procedures.refresh_if_possible()
+        found = current(viewer.loket.procedures, key, viewer.today)
+        return present(found, viewer.language, viewer.today) if found else None
 
     @root(policy=deciding)
     async def meetings(

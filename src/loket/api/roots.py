@@ -83,7 +83,7 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
                 permit(policy, context.viewer)
                 check_key(arguments.get(KEY))
                 if "work" not in parameters:
-                    return _as(payload, await function(self, **given))
+                    return _as(payload, await context.informed(partial(function, self, **given)))
 
                 async def act(work: Any) -> Any:  # noqa: ANN401  # the application's, and a payload
                     done = partial(function, self, **given, work=work)
@@ -106,11 +106,12 @@ def mutation(*, policy: Allowed, remembers: bool = True) -> Callable[[Callable[.
 async def kept_whole(
     context: MutationContext, act: Callable[[Any], Awaitable[T]], policy: Allowed | None = None
 ) -> T:
-    """What `act` answers, all that it does in one transaction; once more where that gave way to another.
+    """What `act` answers, all that it does in one transaction; once more where that gave way to another, or
+    where it needs what another process published a moment ago.
 
     `policy` is looked at again in each case: roles may hold for one department and not for another.
     """
-    return await database.kept_whole(partial(context.transaction, policy), act)
+    return await context.informed(lambda: database.kept_whole(partial(context.transaction, policy), act))
 
 
 def _own(function: Callable[..., Any], shared: type[Any]) -> type[Any]:

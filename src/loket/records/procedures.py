@@ -24,6 +24,8 @@ class ProcedureVersion(SQLModel, table=True):
     """In what order they were published: who has read up to here misses none."""
     source: str
     """The file's text."""
+    content: str
+    """What it says as JSON, in the file's order: read in milliseconds, where the text takes a second."""
     sha256: str
     """Of the content, hexadecimal: comments and layout do not count."""
     published_at: datetime = Field(sa_type=Instant)

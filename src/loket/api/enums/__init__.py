@@ -10,4 +10,5 @@ from loket.api.enums import (  # noqa: F401  # each describes its own when it is
     judgement,
     messages,
     money,
+    procedures,
 )

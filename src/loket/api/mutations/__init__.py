@@ -16,6 +16,7 @@ from loket.api.mutations.experiences import Experiences
 from loket.api.mutations.letters import Letters
 from loket.api.mutations.money import Money
 from loket.api.mutations.payouts import Payouts
+from loket.api.mutations.procedures import Procedures
 from loket.api.mutations.upkeep import Upkeep
 
 
@@ -35,6 +36,7 @@ class Mutation(
     Bank,
     Deliveries,
     Experiences,
+    Procedures,
     Upkeep,
 ):
     pass

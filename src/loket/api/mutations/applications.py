@@ -12,6 +12,7 @@ from loket import (
     consultation,
     counter,
     records,
+    versions,
 )
 from loket.api.context import (
     applying,
@@ -22,6 +23,7 @@ from loket.api.objects.applications import Application
 from loket.api.objects.cases import Case
 from loket.api.objects.documents import Document
 from loket.api.payloads import Payload
+from loket.api.procedures import ProcedureChange, changed
 from loket.api.roots import kept_whole, mutation
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import PartAction
@@ -90,6 +92,25 @@ class ApplicationSubmitPayload(Payload):
 
 
 @output
+class LeftOut:
+    """What stood in a draft and does not fit in the version of today."""
+
+    path: list[str] = described("Where it stood, from the application on.")
+    message: str = described("What it was, in your language.")
+
+
+@output
+class ApplicationUpgradePayload(Payload):
+    """A draft on the version of today."""
+
+    application: Application | None = described("The application.", default=None)
+    changes: list[ProcedureChange] = described("What is different for you.", default_factory=list)
+    left_out: list[LeftOut] = described(
+        "What did not fit any more and was taken out; empty where everything was kept.", default_factory=list
+    )
+
+
+@output
 class UploadPayload(Payload):
     """Where to send a file."""
 
@@ -146,6 +167,22 @@ class Applications:
         application = await _application(work, id, expected_version)
         await applications.set_cart(work, application, [_cart_line(line) for line in input.lines])
         return ApplicationPayload(application=Application.of(application.id))
+
+    @mutation(policy=applying)
+    async def application_upgrade(
+        self, info: strawberry.Info, work: Work, id: ApplicationId, expected_version: int | None = None
+    ) -> ApplicationUpgradePayload:
+        """Take a draft over to the version of the procedure that holds today: see `Application.newerVersion`.
+
+        What was filled in and still fits is kept. A draft that is on that version already stays as it is.
+        """
+        application = await _application(work, id, expected_version)
+        taken = await versions.take_over(work, application)
+        return ApplicationUpgradePayload(
+            application=Application.of(application.id),
+            changes=changed(taken.before, taken.after, info.context.viewer, for_applicant=True),
+            left_out=[LeftOut(path=one.path, message=one.text) for one in taken.left_out],
+        )
 
     @mutation(policy=applying)
     async def document_upload_start(

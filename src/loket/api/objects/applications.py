@@ -5,7 +5,7 @@ from typing import cast
 
 from strawberry.scalars import JSON
 
-from loket import records
+from loket import records, versions
 from loket.api.carts import ORDERED, SENT_IN, SETTLED, Allowance, Cart, allowances_of, cart_of
 from loket.api.context import Caller
 from loket.api.drafts import OWN_NUMBERS, RequiredDocument, facts_of, others_in, required_in
@@ -14,7 +14,7 @@ from loket.api.objects.conditions import among, equal
 from loket.api.objects.documents import Document
 from loket.api.objects.links import ItsCase
 from loket.api.objects.people import StaffMember
-from loket.api.procedures import Procedure, Row, definition_of, present
+from loket.api.procedures import Procedure, ProcedureChange, Row, changed, definition_of, present
 from loket.api.reads import Node, column, computed, entity, listed, newest, one, orders, parts
 from loket.api.visibility import of_application
 from loket.enclosures import missing
@@ -40,6 +40,18 @@ class Issue:
     path: list[str] = described("Where, from the application on: answers, cart or documents.")
     code: str = described("For programs.")
     message: str = described("For people, in your language.")
+
+
+@output
+class NewerVersion:
+    """The version of the procedure that holds today, for a draft that was begun on another one."""
+
+    procedure: Procedure = described("The procedure as it is today.")
+    changes: list[ProcedureChange] = described("What is different in it for you.")
+    required: bool = described(
+        "Whether the draft has to be taken over (`applicationUpgrade`) before it can be handed in: its own"
+        " version holds no more. Else it may be handed in as it is."
+    )
 
 
 @entity(records.Application, policy=of_application)
@@ -82,6 +94,21 @@ class Application(Node):
     def procedure(row: Row, viewer: Caller) -> Procedure:  # noqa: N805  # no self
         """The procedure, in the version that it was begun with."""
         return present(definition_of(row, viewer), viewer.language, viewer.today)
+
+    @computed("procedure_key", "procedure_version", "status")
+    def newer_version(row: Row, viewer: Caller) -> NewerVersion | None:  # noqa: N805  # no self
+        """What became different since this draft was begun; null where it is on the version of today."""
+        if row["status"] != ApplicationStatus.DRAFT:
+            return None
+        definition = definition_of(row, viewer)
+        newer = versions.newer(viewer.loket.procedures, definition, viewer.today)
+        if newer is None:
+            return None
+        return NewerVersion(
+            procedure=present(newer, viewer.language, viewer.today),
+            changes=changed(definition, newer, viewer, for_applicant=True),
+            required=not definition.valid_on(viewer.today),
+        )
 
     @computed(
         "procedure_key",
