@@ -1,5 +1,6 @@
 """Agreeing on a slot, as often as it takes; what became of it is in `handovers`."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -260,12 +261,18 @@ async def _new_delivery(work: Work, case: Case) -> Delivery:
         round=case.round,
         items=items,
         address=address,
-        route=" ".join(str(address.get(name, "")) for name in ("postal_code", "street", "number")),
+        route=route(address),
         contact={
             "name": f"{person.given_name} {person.family_name}".strip(),
             "phone": person.phone,
         },
     )
+
+
+def route(address: dict[str, Any]) -> str:
+    """By what a van's stops are put in order: 2999 Kerkstraat 00009 comes before 2999 Kerkstraat 00010A."""
+    number = re.sub(r"\d+", lambda digits: digits[0].zfill(5), str(address.get("number", "")), count=1)
+    return f"{address.get('postal_code', '')} {address.get('street', '')} {number}"
 
 
 def delivery_address(answers: dict[str, Any], home: dict[str, Any]) -> dict[str, Any]:

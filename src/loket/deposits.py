@@ -93,7 +93,7 @@ async def release(work: Work, case: Case, kept: Decimal, reason: str) -> CreditN
 
 async def watch(work: Work, case: Case) -> None:
     """The case is completed: after some days a person is asked what becomes of a deposit."""
-    if case.status is Status.COMPLETED and await held(work, case) is not None:
+    if await held(work, case) is not None:
         await _ask_later(work, case)
 
 

@@ -74,6 +74,15 @@ class Delivery(Node):
             "quantity": "({t} ->> 'quantity')::int",
         },
     )
+    contact_name: str | None = expression("Whom to ask for.", "{t}.contact ->> 'name'")
+    contact_phone: str | None = expression(
+        "Whom to call when something cannot be found.", "{t}.contact ->> 'phone'"
+    )
+    remark: str | None = expression(
+        "What the applicant tells the driver: `delivery.remark` of the answers.",
+        "(SELECT a.answers -> 'delivery' ->> 'remark' FROM application a"
+        ' JOIN "case" c ON c.application_id = a.id WHERE c.id = {t}.case_id)',
+    )
     booking: Booking | None = one(
         "The place that it holds or has.",
         where="{t}.delivery_id = {parent}.id AND {t}.status IN ('HELD', 'BOOKED')",
@@ -99,5 +108,5 @@ class DeliveryFilter:
 DELIVERY_ORDER = orders(
     "DeliveryOrder",
     "In which order deliveries come.",
-    ROUTE=(oldest("route"), "Street by street."),
+    ROUTE=(oldest("route"), "Street by street, and along each by number."),
 )
