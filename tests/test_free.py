@@ -1,10 +1,13 @@
 """Who pays nothing: what is taken off, when it is weighed, and that doubt never is free."""
 
 import random
+from collections.abc import AsyncIterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +16,11 @@ from loket.app import SHIPPED
 from loket.definition import Catalogue, Definition, Free
 from loket.orders import as_json, net_lines
 from loket.pricing import LineKind, PricedLine, exempt, price, total, vat_in
+from loket.publishing import DefinitionError
 from loket.rules import Applicant, CartLine, Facts, Household, Municipality
-from town import Json
+from premiums import check
+from shops import Json, product, shop
+from town import Dossier, Town, nothing_stays_open, opened
 
 BIN = publishing.load(SHIPPED / "compost-bin.yaml")
 DAY = date(2026, 11, 27)
@@ -31,17 +37,6 @@ REGISTERED = Facts(
 def exemption(key: str = "low-income", **more: Any) -> Free:  # noqa: ANN401  # as the shape has it
     told = {"key": key, "title": {"nl": "Vrijgesteld", "en": "Exempt"}, "when": "applicant.age >= 65"}
     return Free.model_validate(told | more)
-
-
-def product(key: str, amount: str, **more: Any) -> Json:  # noqa: ANN401  # as the shape has it
-    outside = {"exemption_reason": "Niet onderworpen aan btw"}
-    return {
-        "key": key,
-        "title": key.title(),
-        "prices": [{"from": "2026-01-01", "amount": amount}],
-        "budget_key": {"account": "7010000", "policy_item": "0309-00"},
-        "vat": outside,
-    } | more
 
 
 def selling(*products: Json) -> Definition:
@@ -178,3 +173,150 @@ def test_a_doubt_that_comes_later_takes_nothing_back_but_a_clear_no_does() -> No
     stale = Facts(**{**REGISTERED.__dict__, "applicant": Applicant(False, 70)})
     assert _exempt("applicant.age >= 65", stale, ("low-income",))
     assert not _exempt("applicant.age >= 75", REGISTERED, ("low-income",))
+
+
+# ── in a town ─────────────────────────────────────────────────────────────────────────────────────────
+
+TAKEN_OUT: Json = {"delivery": {"place": "other", "address": {
+    "street": "Dorpsplein", "number": "1", "postal_code": "2999", "city": "Lindebeke"}}}  # fmt: skip
+"""What makes it cost something in these shops."""
+
+
+def _at_home_free(told: Json) -> None:
+    """Free for who stays at home and is registered; of units, one."""
+    registered = "household.members >= 1 && application.delivery.place == 'home'"
+    told["catalogue"] = {
+        "products": [product("hall", "100.00"), product("cups", "20.00")],
+        "free": [
+            {"key": "at-home", "title": {"nl": "Thuis gratis", "en": "Free at home"}, "when": registered},
+        ],
+    }
+    told["rules"]["screening"] = told["rules"]["screening"][:2]
+
+
+def _one_free(told: Json) -> None:
+    _at_home_free(told)
+    told["catalogue"]["free"][0] |= {"units": 1, "products": ["hall"]}
+
+
+def _after_the_check(told: Json) -> None:
+    """Free for who has the increased allowance, as MAGDA says while the case is assessed."""
+    _at_home_free(told)
+    told["catalogue"]["free"][0]["when"] = "checks.increased == 'MET'"
+    told["checks"] = [check("increased", "social_status", "answer.statuses.BIM_BVT", statuses=["BIM_BVT"])]
+    told["assessment"] = {"by": "rule"}
+    told["phases"][1]["stages"] = ["screening", "assessment", "decision"]
+
+
+@pytest.fixture(scope="module")
+async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    folder = tmp_path_factory.mktemp("procedures")
+    shop(folder, "free-first", "payment, screening, decision", _at_home_free)
+    shop(folder, "one-free", "screening, decision, payment", _one_free)
+    shop(folder, "weighed-later", "screening, assessment, decision, payment", _after_the_check)
+    home = tmp_path_factory.mktemp("town")
+    async with opened(module_database_url, home, procedures=str(folder)) as found:
+        yield found
+
+
+async def _order(dossier: Dossier) -> tuple[str, list[tuple[str, str]]]:
+    """What the application costs, and what is free of it."""
+    seen = await dossier.read(
+        dossier.who, "application { cart { total { amount } free { title amount { amount } } } }"
+    )
+    cart = seen["application"]["cart"]
+    return cart["total"]["amount"], [(one["title"], one["amount"]["amount"]) for one in cart["free"]]
+
+
+async def test_who_pays_nothing_gets_no_invoice_and_is_asked_no_money(town: Town) -> None:
+    dossier = await town.applies(procedure="free-first", cart={"hall": 2})
+    case = await dossier.until("COMPLETED")
+    assert case["invoice"] is None
+    assert await _order(dossier) == ("0.00", [("Thuis gratis", "200.00")])
+    assert await dossier.entries() == []
+    assert not any("etaal" in one["subject"] for one in await dossier.letters())
+    assert "KlaarVoorBetaling" not in [code for code, _ in await dossier.dosis()]
+    assert (await dossier.timers(), await dossier.tasks()) == (set(), [])
+
+
+async def test_a_draft_shows_what_is_free_as_far_as_it_is_known(town: Town) -> None:
+    who = town.somebody()
+    draft = await town.fills_in(who, procedure="free-first", cart={"hall": 1, "cups": 1})
+    document = """query($id: ID!) { application(id: $id) { cart {
+        total { amount } free { key amount { amount } }
+        lines { product free { amount } amount { amount } } } } }"""
+
+    async def seen() -> Json:
+        cart: Json = (await town.ask(who, document, id=draft))["application"]["cart"]
+        return cart
+
+    cart = await seen()
+    assert (cart["total"]["amount"], cart["free"]) == (
+        "0.00", [{"key": "at-home", "amount": {"amount": "120.00"}}],
+    )  # fmt: skip
+    assert [one["free"]["amount"] for one in cart["lines"]] == ["100.00", "20.00"]
+    await town.does(who, "applicationSetAnswers", id=draft, input=TAKEN_OUT)
+    cart = await seen()
+    assert (cart["total"]["amount"], cart["free"]) == ("120.00", [])
+
+
+async def test_the_invoice_has_a_line_of_its_own_for_what_is_free(town: Town) -> None:
+    dossier = await town.applies(procedure="one-free", cart={"hall": 2, "cups": 1})
+    case = await dossier.until("AWAITING_PAYMENT")
+    assert [(one["description"], one["quantity"], one["amount"]) for one in case["invoice"]["lines"]] == [
+        ("Hall", 2, "200.00"),
+        ("Thuis gratis: Hall", 1, "-100.00"),
+        ("Cups", 1, "20.00"),
+    ]
+    assert case["invoice"]["amount"]["amount"] == "120.00"
+    await dossier.pays()
+    await dossier.until("COMPLETED")
+    assert await dossier.entries() == [("INVOICE", "120.00"), ("PAYMENT", "120.00")]
+
+
+async def test_without_a_source_nobody_is_exempt_and_what_was_invoiced_stays(town: Town) -> None:
+    await town.fails("magda", mode="error")
+    try:
+        typed = {"applicant": {"address": TAKEN_OUT["delivery"]["address"]}}
+        dossier = await town.applies(procedure="free-first", cart={"hall": 1}, answers=typed)
+        assert (await dossier.read())["invoice"]["amount"]["amount"] == "100.00"
+    finally:
+        await town.recovers("magda")
+    await dossier.pays()
+    case = await dossier.until("COMPLETED")
+    assert (await _order(dossier))[0] == "100.00"
+    assert case["refunds"] == []
+
+
+@pytest.mark.parametrize(("who", "status"), [("rita", "COMPLETED"), ("karel", "AWAITING_PAYMENT")])
+async def test_what_a_check_says_later_counts_before_the_invoice(town: Town, who: str, status: str) -> None:
+    dossier = await town.applies(who, procedure="weighed-later", cart={"hall": 1})
+    case = await dossier.until(status)
+    free = [("Thuis gratis", "100.00")] if who == "rita" else []
+    assert (await _order(dossier))[1] == free
+    assert (case["invoice"] is None) == (who == "rita")
+
+
+async def test_in_the_end_nothing_stays_open(town: Town) -> None:
+    await nothing_stays_open(town)
+
+
+# ── what a file may say ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"when": "applicant.height > 2"}, "'applicant' has no 'height'"),
+        ({"products": ["chairs"]}, "there is no product 'chairs'"),
+        ({"units": 0}, "units"),
+    ],
+)
+def test_an_exemption_that_makes_no_sense_is_not_published(tmp_path: Path, wrong: Json, said: str) -> None:
+    def changed(told: Json) -> None:
+        _at_home_free(told)
+        told["catalogue"]["free"][0] |= wrong
+
+    shop(tmp_path, "hall", "screening, decision, payment", changed)
+    with pytest.raises(DefinitionError, match=said):
+        publishing.load(tmp_path / "hall.yaml")
