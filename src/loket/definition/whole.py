@@ -58,7 +58,8 @@ class Definition(Shape):
     ipdc_product_id: Annotated[str, Field(pattern=r"^\d{1,9}$")]
     """Number of the product in the IPDC (Interbestuurlijke Producten- en Dienstencatalogus)."""
     department: Text
-    """Service that handles the cases; stands under letters."""
+    """Service that handles the cases; stands under letters. Staff whose role in ACM/IDM names a service see
+    the cases of that one alone (`LoketBehandelaar-Milieudienst`: those of the `Milieudienst`)."""
     contact: Contact
     """Whom a citizen can ask."""
     legal_basis: tuple[Text, ...]
