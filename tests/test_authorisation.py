@@ -552,7 +552,7 @@ async def test_each_role_has_its_own_mutations(affairs: Affairs, who: str) -> No
     assert await fingerprint(affairs.town) == before
 
 
-CITIZENS = OWN_AFFAIRS - {"documentUploadStart"}
+CITIZENS = OWN_AFFAIRS - {"documentUploadStart"} | {"coApplicationConfirm", "coApplicationRefuse"}
 
 
 @pytest.mark.parametrize("who", ["an", *STAFF])

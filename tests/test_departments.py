@@ -52,7 +52,7 @@ OF_THE_HOUSE = {
     *("bankStatementImport", "paymentMatch", "bankEntrySetAside", "reconciliationRun", "journalExport"),
 }
 """What is of no department: not for whoever has a role for some of them."""
-OF_CITIZENS = {"experienceRate"}
+OF_CITIZENS = {"experienceRate", "coApplicationConfirm", "coApplicationRefuse"}
 """What no member of staff may do, of whatever department."""
 NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename } }"
 NO_CASES = OWN_AFFAIRS | WITH_A_LINK | {"applicationStartAtCounter"}
