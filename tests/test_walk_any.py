@@ -1,8 +1,9 @@
 """The walk of any procedure: what a definition file can describe is walked, without a line written for it."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -10,10 +11,143 @@ import pytest
 
 from loket.sandbox.house import House, sandbox
 from loket.sandbox.personas import Worker, is_insz, person
-from loket.walk.form import Memory, Unfillable, missing_answers
+from loket.walk.citizen import Place
+from loket.walk.command import find_place, numbers, walk
+from loket.walk.form import Memory, Unfillable, leaves, merged, missing_answers
+from loket.walk.known import SHIPPED, Known, known_of
+from loket.walk.outside import Outside
 from loket.walk.patterns import example
+from loket.walk.promises import NotThere, Promises
+from loket.walk.trying import Desk
+from loket.walk.ways import variants
+from town import Town, opened
 
 Json = dict[str, Any]
+
+OWN = Path(__file__).parent / "procedures"
+"""A procedure of nobody: its file, and nothing beside it."""
+
+# ── a procedure that nobody knows ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    async with opened(module_database_url, tmp_path_factory.mktemp("any"), procedures=str(OWN)) as found:
+        yield found
+
+
+@pytest.fixture
+async def place(town: Town) -> AsyncIterator[Place]:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30.0) as http:
+        outside = Outside(town.served.house.config.urls, http)
+        found = await find_place("cargo-bike", town.served.url, outside, http, 30.0)
+        yield replace(found, folders=(SHIPPED, OWN))
+
+
+async def test_a_procedure_of_which_there_is_only_a_file_is_walked_to_its_very_end(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = await walk(place, "ending", numbers(tmp_path / "number"))
+    told = capsys.readouterr().out
+    assert ended, told
+    for wanted in (
+        "agrees with what",  # a co-applicant
+        "Fietsatelier: positive",  # an adviser of a department that no persona is of
+        "the link serves once",  # one elsewhere
+        "sends the van out on",  # on a day on which it does not drive by itself
+        "finds a draft that is filled in already",
+        "releases the deposit of 150.00 EUR",
+    ):
+        assert wanted in told
+
+
+def test_the_ways_that_it_can_go_are_read_from_the_file() -> None:
+    bike = Promises.of("cargo-bike", 1, (SHIPPED, OWN))
+    assert list(variants(bike)) == [
+        "straight", "refused", "withdrawn", "unpaid", "inadmissible", "missed", "no-advice", "not-together",
+        "ending",
+    ]  # fmt: skip
+    with pytest.raises(NotThere, match="has cargo-bike version 2"):
+        Promises.of("cargo-bike", 2, (SHIPPED, OWN))
+
+
+def test_what_is_known_beside_a_file_may_be_left_out(tmp_path: Path) -> None:
+    assert known_of("cargo-bike", (SHIPPED, OWN)) == Known()
+    (tmp_path / "walks").mkdir()
+    told = '{"answers": {"use": {"together": false}}, "entitled": {"of": 10, "among": [5]}}'
+    (tmp_path / "walks" / "cargo-bike.json").write_text(told)
+    known = known_of("cargo-bike", (SHIPPED, tmp_path))
+    assert known.answers == {"use": {"together": False}}
+    assert [number for number in range(20) if known.entitled(number)] == [5, 15]
+
+
+# ── who reads the rules ───────────────────────────────────────────────────────────────────────────────
+
+HOME = {"street": "Lindelaan", "number": "5", "postal_code": "2999", "city": "Lindebeke"}
+
+
+def _improved(when: Mapping[str, str], properties: Json, **more: Any) -> tuple[Json, list[str]]:  # noqa: ANN401
+    """What is filled in at the end, and the rules that still say no."""
+    schema = {"required": [*properties], "properties": properties}
+    rules = {"screening": [{"key": key, "when": rule} for key, rule in when.items()]}
+    desk = Desk({"rules": rules} | more, schema, Memory(), HOME, frozenset())
+    found = desk.improved(missing_answers(schema, {}, Memory()))
+    return found, desk.broken(found)
+
+
+def test_other_answers_are_given_where_the_first_are_refused() -> None:
+    found, broken = _improved(
+        {
+            "bus": "!application.bus",
+            "most": "application.agreed * 3 >= application.asked * 2",
+            "street": "application.street == applicant.address.street ? true : 'REFER'",
+            "kind": "application.kind in ['b', 'c']",
+        },
+        {
+            "bus": {"type": "boolean"},
+            "asked": {"type": "integer", "minimum": 4},
+            "agreed": {"type": "integer", "minimum": 0},
+            "street": {"type": "string"},
+            "kind": {"enum": ["a", "b"]},
+        },
+    )
+    assert broken == []
+    assert (found["bus"], found["street"], found["kind"]) == (False, "Lindelaan", "b")
+
+
+def test_days_are_moved_together_to_where_the_rules_want_them() -> None:
+    day = {"type": "string", "format": "date"}
+    summer = "timestamp(application.{} + 'T00:00:00Z').getMonth() in [6, 7]"
+    found, broken = _improved(
+        {
+            "summer": f"{summer.format('first')} && {summer.format('last')}",
+            "order": "application.first < application.last",
+        },
+        {"first": day, "last": day},
+    )
+    assert broken == []
+    assert found["first"][5:7] in ("07", "08")
+
+
+def test_a_rule_that_nothing_helps_against_stays_broken_and_what_is_known_stays_as_it_is() -> None:
+    assert _improved({"never": "application.kind == 'z'"}, {"kind": {"enum": ["a", "b"]}})[1] != []
+    schema = {"required": ["dog"], "properties": {"dog": {"type": "boolean"}}}
+    rules = {"rules": {"screening": [{"key": "no-dog", "when": "!application.dog"}]}}
+    fixed = Desk(rules, schema, Memory(), HOME, frozenset(leaves({"dog": True})))
+    assert fixed.improved({"dog": True}) == {"dog": True}
+
+
+def test_who_wants_it_free_of_charge_asks_for_that_and_nobody_else() -> None:
+    told = {"catalogue": {"products": [], "free": [{"key": "poor", "when": "application.allowance"}]}}
+    schema = {"required": ["allowance"], "properties": {"allowance": {"type": "boolean"}}}
+    desk = Desk(told, schema, Memory(), HOME, frozenset())
+    assert desk.improved({"allowance": True}) == {"allowance": False}
+    assert replace(desk, free=True).improved({"allowance": False}) == {"allowance": True}
+
+
+def test_answers_are_laid_over_each_other() -> None:
+    assert merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}, "d": 4}) == {"a": {"b": 3, "c": 2}, "d": 4}
+
 
 # ── whoever a procedure needs ─────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,10 +15,11 @@ import httpx2
 
 from loket.walk import browser, premium_queries, queries
 from loket.walk.client import NO_ANSWER, Client, Refused
-from loket.walk.form import Memory, merged, missing_answers
+from loket.walk.form import Memory, leaves, merged, missing_answers
 from loket.walk.known import SHIPPED
 from loket.walk.outside import Outside
 from loket.walk.story import Story
+from loket.walk.trying import Desk
 
 Json = dict[str, Any]
 Cart = list[Json]
@@ -213,14 +214,34 @@ class Citizen:
             raise WalkFailed("nothing came from MAGDA, or without its time")
         self.by_hand = not from_magda
 
-    async def fill_in(self, answers: Json) -> None:
-        """Save a draft that holds all that the form asks for."""
-        schema = self.place.procedure["form"]["schema"]
+    async def fill_in(
+        self, answers: Json, *, rules: Json | None = None, cart: Sequence[Json] = (), free: bool = False
+    ) -> None:
+        """Save a draft that holds all that the form asks for.
+
+        `rules`: a definition, so that nothing is answered that it refuses, as far as another answer helps;
+        `free`: and so that it costs nothing.
+        """
+        schema, memory = self.place.procedure["form"]["schema"], self._memory()
         given = merged(self.draft["answers"], answers)
-        patch = merged(missing_answers(schema, given, self._memory()), answers)
+        filled = merged(given, missing_answers(schema, given, memory))
+        if rules is not None:
+            fixed = {*leaves(answers), *(_path(one["field"]) for one in self.draft["prefill"])}
+            desk = Desk(rules, schema, memory, self._home(), frozenset(fixed), cart, free=free)
+            filled = await asyncio.to_thread(desk.improved, filled)
+        patch = {name: value for name, value in filled.items() if value != self.draft["answers"].get(name)}
         async with self.story.step("save draft"):
             await self.client.do("applicationSetAnswers", queries.ANSWER, id=self.draft["id"], input=patch)
         self.story.tell(self.label, f"fills in {', '.join(sorted(patch))} and saves the draft")
+
+    def _home(self) -> dict[str, str]:
+        """The address that was filled in from the register."""
+        prefix = "magda.person.address."
+        return {
+            one["source"].removeprefix(prefix): str(one["value"])
+            for one in self.draft["prefill"]
+            if str(one["source"]).startswith(prefix) and one["value"]
+        }
 
     async def resume(self) -> None:
         """Open the draft again, as on another device."""
@@ -483,6 +504,10 @@ class Citizen:
             "national-number": lambda: self.companion or self.insz,
         }
         return Memory(by_name, by_format)
+
+
+def _path(pointer: str) -> tuple[str, ...]:
+    return tuple(pointer.strip("/").split("/"))
 
 
 def iban(number: int) -> str:

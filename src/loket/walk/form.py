@@ -51,7 +51,7 @@ def missing_answers(schema: Json, answers: object, memory: Memory) -> Json:
     """
     whole, patch = _copied(answers) if isinstance(answers, dict) else {}, Json()
     for _ in range(MOST_ROUNDS):
-        found = _object(_Sheet(schema, memory), schema, whole, "")
+        found = _object(Sheet(schema, memory), schema, whole, "")
         if not found:
             break
         whole, patch = merged(whole, found), merged(patch, found)
@@ -66,8 +66,19 @@ def merged(target: object, patch: Json) -> Json:
     return whole
 
 
+def leaves(answers: Json, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Where something was answered that is no group."""
+    found: list[tuple[str, ...]] = []
+    for name, value in answers.items():
+        here = (*above, name)
+        found += leaves(value, here) if isinstance(value, dict) else [here]
+    return found
+
+
 @dataclass(frozen=True)
-class _Sheet:
+class Sheet:
+    """A form, and who fills it in."""
+
     schema: Json
     memory: Memory
 
@@ -119,7 +130,7 @@ def _both(part: Json, more: Json) -> Json:
     return whole
 
 
-def _object(sheet: _Sheet, part: Json, answers: Json, place: str) -> Json:
+def _object(sheet: Sheet, part: Json, answers: Json, place: str) -> Json:
     """What is missing of a group, as a patch of it."""
     group = sheet.in_force(part, answers)
     required = {*group.get("required", ())}
@@ -141,7 +152,7 @@ def _object(sheet: _Sheet, part: Json, answers: Json, place: str) -> Json:
     return patch
 
 
-def _value(sheet: _Sheet, part: Json, name: str, place: str) -> object:
+def _value(sheet: Sheet, part: Json, name: str, place: str) -> object:
     """What is filled in where something is asked."""
     part = sheet.in_force(part, None)
     for own in ("const", "default"):
@@ -169,7 +180,7 @@ def _value(sheet: _Sheet, part: Json, name: str, place: str) -> object:
     return _text(sheet.memory, part, name, place)
 
 
-def _list(sheet: _Sheet, part: Json, name: str, place: str) -> list[object]:
+def _list(sheet: Sheet, part: Json, name: str, place: str) -> list[object]:
     """As many as must be there, each another one where the form gives a choice."""
     wanted, items = part.get("minItems", 0), sheet.in_force(part.get("items", {}), None)
     choices = [*items.get("enum", ()), *(one["const"] for one in items.get("oneOf", ()) if "const" in one)]

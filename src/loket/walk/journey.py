@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from loket.walk import offices, turn_queries
 from loket.walk.citizen import PDF, Citizen, WalkFailed
-from loket.walk.client import Refused
+from loket.walk.client import Client, Refused
 from loket.walk.known import Known
 from loket.walk.promises import Promises
 from loket.walk.road import by_link
@@ -46,6 +46,8 @@ class Way:
     """How often the van comes in vain."""
     withdraws_at: tuple[str, ...] = ()
     """At which status the citizen thinks better of it."""
+    free: bool = False
+    """Whether the citizen asks what makes it free of charge."""
     answers: str = "CONFIRM"
     """What a co-applicant does: CONFIRM, REFUSE, or nothing."""
 
@@ -63,6 +65,8 @@ class Journey:
     promises: Promises
     known: Known
     way: Way
+    cart: list[Json] = field(default_factory=list)
+    """What is ordered."""
     done: set[str] = field(default_factory=set)
     """Turns that were taken: who did their part waits for what comes of it."""
     agenda: list[str] = field(default_factory=list)
@@ -158,6 +162,8 @@ class Journey:
                 return None
 
     def _applicant(self, state: Json) -> Turn | None:
+        if (state["coApplication"] or {}).get("status") == "ASKED":
+            return f"companion {state['coApplication']['id']}", self._answer_together
         if (state["informationRequest"] or {}).get("awaited"):
             return f"supply {state['version']}", self._supply
         return None
@@ -214,6 +220,27 @@ class Journey:
             await handler.declare_admissible(self.case_id)
         else:
             await handler.declare_inadmissible(self.case_id, legal=BASIS, fact=REASON)
+
+    async def _answer_together(self, _: Json) -> None:
+        """Who applies with them signs in, finds what is asked, and answers; or lets the day pass."""
+        place = self.scene.place
+        if not self.way.answers:
+            await self.scene.operator.fire(self.case_id, "CO_APPLICANT_END", "the last day to confirm passes")
+            return
+        token = await place.outside.token(self.companion)
+        companion = Client(place.url, http=place.http, token=token, patience_seconds=place.seconds)
+        found = (await companion.ask(turn_queries.ASKED_OF_ME))["viewer"]["coApplications"]
+        asked = next((one for one in found if one["reference"] == self.citizen.reference), None)
+        if asked is None:
+            raise WalkFailed(f"{self.companion} is asked to confirm, and does not see it: {found}")
+        wish: Json = {"id": asked["id"], "idempotencyKey": uuid4().hex}
+        if self.way.answers == "CONFIRM":
+            await companion.do("coApplicationConfirm", turn_queries.AGREE, **wish)
+        else:
+            reason = {"reason": "Daar weet ik niets van."}
+            await companion.do("coApplicationRefuse", turn_queries.DISAGREE, **wish, input=reason)
+        done = "agrees with" if self.way.answers == "CONFIRM" else "does not agree with"
+        self.scene.story.tell("companion", f"{self.companion} {done} what {asked['applicant']} applied for")
 
     async def _supply(self, _: Json) -> None:
         await self.citizen.supply("Hierbij wat u vroeg.")
@@ -352,6 +379,7 @@ class Journey:
             if day is None:
                 raise WalkFailed("no slot can be chosen, and the planner can send the van out on no day")
             self.scene.story.tell("planner", f"sends the van out on {day}")
+            await self.citizen.until(self.citizen.offered, f"a slot on {day}", seconds=LONG_SECONDS)
         await self.citizen.choose()
 
     async def _drive(self, _: Json) -> None:

@@ -17,6 +17,9 @@ Json = dict[str, Any]
 Moment = str | tuple[str, ...]
 """An event, or events that come together: then one message may speak for another."""
 
+TO_OTHERS = frozenset({"CO_APPLICANT_ASKED", "CO_APPLICANT_REMINDED"})
+"""Events of which somebody else is told than who applied."""
+
 
 class NotThere(Exception):
     """No file in the folders of definitions has this procedure in this version."""
@@ -86,7 +89,7 @@ class Promises:
         return total.quantize(Decimal("0.01"))
 
     def _due(self, moment: Moment) -> list[str]:
-        events = [event for event in flat([moment]) if event in self.messages]
+        events = [event for event in flat([moment]) if event in self.messages and event not in TO_OTHERS]
         replaced = {other for event in events for other in self.messages[event].get("replaces", ())}
         due: list[str] = []
         for event in events:

@@ -7,6 +7,7 @@ query Turn($reference: String!) {
   case(reference: $reference) {
     id reference status stage version round department
     informationRequest { awaited question }
+    coApplication { id status }
     checks { id kind status }
     advices { id adviser kind status title round }
     decision {
@@ -36,3 +37,23 @@ query MyDrafts { viewer { applications(first: 20) { nodes { id status answers pr
 DISCARD = (
     f"mutation Discard($id: ID!) {{ applicationDiscard(id: $id) {{ application {{ status }} {ERRORS} }} }}"
 )
+REQUIRED = """
+query Required($id: ID!) { application(id: $id) { requiredDocuments { key title attached } } }"""
+ASKED_OF_ME = """
+query AskedOfMe { viewer { coApplications { id reference status applicant title } } }"""
+AGREE = f"""
+mutation Agree($id: ID!, $idempotencyKey: String) {{
+  coApplicationConfirm(id: $id, idempotencyKey: $idempotencyKey) {{ coApplication {{ status }} {ERRORS} }}
+}}"""
+DISAGREE = f"""
+mutation Disagree($id: ID!, $input: ReasonInput!, $idempotencyKey: String) {{
+  coApplicationRefuse(id: $id, input: $input, idempotencyKey: $idempotencyKey) {{
+    coApplication {{ status }} {ERRORS}
+  }}
+}}"""
+RELEASE = f"""
+mutation Release($caseId: ID!, $idempotencyKey: String!) {{
+  depositReturn(caseId: $caseId, idempotencyKey: $idempotencyKey) {{
+    creditNote {{ number amount {{ amount }} }} {ERRORS}
+  }}
+}}"""

@@ -42,6 +42,8 @@ WITHDRAWN_AT = {
 }
 # fmt: on
 DECIDED = ("APPROVED", "PARTLY_APPROVED", "REJECTED")
+GOES_ON = ("COMPLETED", "VALIDITY_ENDING", "VALIDITY_ENDED", "RENEWAL_OFFERED")
+"""What DOSIS hears of a case that has ended."""
 STOPPED = ("INADMISSIBLE", "REJECTED", "WITHDRAWN", "CANCELLED")
 
 
@@ -89,6 +91,17 @@ async def unpaid(scene: Scene) -> list[Ending]:
     return [await walked(journey, "COMPLETED" if goes_on and stages[0] != "payment" else "CANCELLED")]
 
 
+async def free(scene: Scene) -> list[Ending]:
+    """Asks what makes it free of charge; what is left, if anything, is paid."""
+    journey = await begin(scene, Way(free=True))
+    ending = await walked(journey, "COMPLETED")
+    invoice = (await journey.look())["invoice"]
+    usual = expected_amount(scene.place.procedure, journey.cart)
+    if invoice is not None and Decimal(invoice["amount"]["amount"]) >= usual:
+        raise WalkFailed(f"nothing was free: {invoice['amount']['amount']} EUR of {usual}")
+    return [ending]
+
+
 async def missed(scene: Scene) -> list[Ending]:
     """The van comes in vain; another day is chosen."""
     journey = await begin(scene, Way(misses=1))
@@ -100,6 +113,12 @@ async def no_advice(scene: Scene) -> list[Ending]:
     silent = next(one["key"] for one in scene.promises.definition["advisers"] if one["kind"] != "MACHINE")
     journey = await begin(scene, Way(silent=silent))
     return [await walked(journey, "COMPLETED")]
+
+
+async def not_together(scene: Scene) -> list[Ending]:
+    """Who should apply with them does not agree: inadmissible."""
+    journey = await begin(scene, Way(admits=False, answers="REFUSE"))
+    return [await walked(journey, "INADMISSIBLE")]
 
 
 async def ending(scene: Scene) -> list[Ending]:
@@ -116,16 +135,19 @@ def variants(promises: Promises) -> dict[str, Script]:
     stages, rules = told["stages"], told.get("rules") or {}
     by_rule = (told.get("screening") or {}).get("by", "rule") == "rule"
     at_home = any("municipality" in one["when"] for one in rules.get("screening", ()))
+    together = any("co_applicant" in one["when"] for one in rules.get("screening", ()))
     advisers = [one for one in told.get("advisers", ()) if one["kind"] != "MACHINE"]
-    after = any(told.get(part) for part in ("validity", "renewal")) or _has_deposit(told)
+    after = any(told.get(part) for part in ("validity", "renewal")) or bool(afterwards.deposits_in(told))
     possible: list[tuple[str, Script, bool]] = [
         ("straight", straight, True),
         ("refused", refused, bool(promises.body) and promises.body != "rule"),
         ("withdrawn", withdrawn, any(stage in _waiting_stages(told) for stage in WITHDRAWN_AT)),
         ("unpaid", unpaid, "payment" in stages),
+        ("free", free, bool((told.get("catalogue") or {}).get("free"))),
         (_after_payment(told), outsider if by_rule else inadmissible, at_home if by_rule else True),
         ("missed", missed, "delivery" in stages),
         ("no-advice", no_advice, "assessment" in stages and bool(advisers)),
+        ("not-together", not_together, bool(told.get("co_applicant")) and (together or not by_rule)),
         ("ending", ending, after),
     ]
     return {name: script for name, script, can_be in possible if can_be}
@@ -135,10 +157,6 @@ def _after_payment(definition: Json) -> str:
     stages = definition["stages"]
     paid_first = "payment" in stages and stages.index("payment") < stages.index("screening")
     return "inadmissible-after-payment" if paid_first else "inadmissible"
-
-
-def _has_deposit(definition: Json) -> bool:
-    return any(one.get("deposit") for one in (definition.get("catalogue") or {}).get("products", ()))
 
 
 def _waiting_stages(definition: Json) -> set[str]:
@@ -161,14 +179,15 @@ async def begin(scene: Scene, way: Way, *, persona: str | None = None) -> Journe
     promises, known = scene.promises, scene.known
     citizen = await scene.citizen(persona or known.persona, fits=known.entitled)
     await offices.open_ebox(scene.place.outside, citizen.insz, active=True)
-    journey = Journey(scene, citizen, promises, known, way)
+    cart = basket(scene)
+    journey = Journey(scene, citizen, promises, known, way, cart)
     if promises.definition.get("co_applicant"):
         await journey.find_companion()
     await citizen.start()
-    await citizen.fill_in(known.answers)
-    if cart := basket(scene):
+    await citizen.fill_in(known.answers, rules=promises.definition, cart=cart, free=way.free)
+    if cart:
         await citizen.fill_cart(cart)
-    await add_papers(citizen, promises.definition)
+    await add_papers(citizen)
     await citizen.resume()
     await citizen.submit()
     return journey
@@ -178,7 +197,7 @@ def basket(scene: Scene) -> list[Json]:
     """What is known to be ordered; else one of the first product and of the second, and each deposit."""
     if scene.known.cart is not None:
         return scene.known.cart
-    deposits = _deposits(scene.promises.definition)
+    deposits = [one["key"] for one in afterwards.deposits_in(scene.promises.definition)]
     goods = [one for one in scene.place.procedure["catalogue"] if one["key"] not in deposits]
     if not goods:
         return []
@@ -190,17 +209,12 @@ def basket(scene: Scene) -> list[Json]:
     ]
 
 
-def _deposits(definition: Json) -> list[str]:
-    return [
-        one["key"] for one in (definition.get("catalogue") or {}).get("products", ()) if one.get("deposit")
-    ]
-
-
-async def add_papers(citizen: Citizen, definition: Json) -> None:
-    """One of each kind that can be required; a website would show which are."""
-    for kind in definition.get("documents", ()):
-        if kind.get("required"):
-            await citizen.attach(f"{kind['key']}.pdf", PDF, kind["key"])
+async def add_papers(citizen: Citizen) -> None:
+    """What the draft says that it cannot be taken without."""
+    found = await citizen.client.ask(turn_queries.REQUIRED, id=citizen.draft["id"])
+    for paper in found["application"]["requiredDocuments"]:
+        if not paper["attached"]:
+            await citizen.attach(f"{paper['key']}.pdf", PDF, paper["key"])
 
 
 # --- what must have come of it ----------------------------------------------------------------
@@ -261,7 +275,7 @@ async def settled(journey: Journey, state: Json) -> list[Json]:
         happened: list[Json] = found["case"]["timeline"]["nodes"]
         types = [one["type"] for one in happened]
         letters = sum(one in DECIDED for one in types) if legal else 0
-        back = state["status"] in STOPPED and "PAID" in types
+        back = "PAID" in types and (state["status"] in STOPPED or "DEPOSIT_RETURNED" in types)
         done = types.count("LETTER_SENT") >= letters and (not back or "REFUNDED" in types)
         return happened if done else None
 
@@ -287,9 +301,9 @@ def _check_stages(journey: Journey, status: str, types: Sequence[str]) -> None:
 
 
 def _is_epilogue(event: Json) -> bool:
-    """Whether it happened to an ended case: DOSIS goes on showing the end."""
+    """Whether it happened to an ended case: DOSIS goes on showing the end, but for what was granted."""
     ended = event["status"] in FINAL and event["previousStatus"] == event["status"]
-    return ended and event["type"] != "COMPLETED"
+    return ended and event["type"] not in GOES_ON
 
 
 def _books(
@@ -310,11 +324,11 @@ def _books(
 
 
 def _price(journey: Journey, state: Json) -> Decimal:
-    """As the catalogue says; where somebody may be free of it, as the invoice does."""
+    """As the catalogue says; of who is free of a part of it, as the invoice does."""
     told = Decimal(state["invoice"]["amount"]["amount"]) - sum(journey.costs, Decimal(0))
-    if (journey.definition.get("catalogue") or {}).get("free"):
+    if journey.way.free:
         return told
-    return expected_amount(journey.scene.place.procedure, basket(journey.scene))
+    return expected_amount(journey.scene.place.procedure, journey.cart)
 
 
 def _letters(journey: Journey, types: Sequence[str]) -> list[str]:
