@@ -82,6 +82,7 @@ MAY = {
     "journalExport":               {FINANCE},
     "journalEntryResend":          {FINANCE},
     "refundOrder":                 {FINANCE},
+    "depositReturn":               {FINANCE},
     "payoutOrder":                 {HANDLER, FINANCE, OPERATOR},
     "payoutApprove":               {FINANCE},
     "payoutDecline":               {FINANCE},
