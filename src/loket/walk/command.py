@@ -42,8 +42,8 @@ def main(arguments: Sequence[str], installation: Installation) -> int:
     with supervisor.started(installation) as running:
         if running.desk is None:
             raise supervisor.SandboxError("a walk needs the sandbox: this Loket runs without it")
-        folder = installation.settings.procedures
-        folders = (SHIPPED, Path(folder)) if folder else (SHIPPED,)
+        named = [Path(installation.settings.procedures)] if installation.settings.procedures else []
+        folders = (SHIPPED, *named, *([asked.definition.parent] if asked.definition else []))
         return asyncio.run(_walk(asked, running.url, running.desk, installation.home, folders))
 
 
@@ -73,7 +73,9 @@ def variants_of(place: Place, wished: str | None) -> list[str]:
     try:
         known = list(scripts_for(place))
     except NotThere as fault:
-        raise supervisor.StartError(f"{fault}: name their folder with LOKET_PROCEDURES") from fault
+        raise supervisor.StartError(
+            f"{fault}: name the file with --definition, or its folder with LOKET_PROCEDURES"
+        ) from fault
     if wished == "all":
         return known
     if wished is not None and wished not in known:
@@ -160,6 +162,12 @@ def _parser() -> argparse.ArgumentParser:
         "--variant",
         metavar="V",
         help="how it goes, in one of the ways that this procedure can go (another word tells which), or all",
+    )
+    parser.add_argument(
+        "--definition",
+        type=Path,
+        metavar="FILE",
+        help="its file, where that lies in no folder of definitions: of what was published while Loket runs",
     )
     parser.add_argument(
         "--by-definition",
