@@ -53,7 +53,7 @@ async def expect(work: Work, case: Case) -> None:
         return
     live = await places.live(work, delivery)
     if live is not None and delivery.starts_at is not None and delivery.starts_at <= work.now:
-        await lose(work, case, delivery, live, "Dit moment ging voorbij voordat wij konden leveren.")
+        await lose(work, case, delivery, live, "Dit moment ging voorbij voordat wij konden langskomen.")
         await work.leave(EffectKind.PLANNING_CANCEL, {"delivery_id": str(delivery.id)}, case=case)
         return
     await wait_for_word(work, case, delivery.ends_at)
