@@ -8,7 +8,8 @@ import pytest
 from loket import publishing
 from loket.app import SHIPPED
 from loket.definition import Form
-from loket.factcheck import Names, faults_in
+from loket.factcheck import faults_in
+from loket.factkinds import Names
 from loket.formfields import all_fields, field
 from loket.forms import asked, validate_answers
 from loket.publishing import DefinitionError

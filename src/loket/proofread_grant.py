@@ -13,7 +13,8 @@ from loket.definition import (
     Definition,
     Text,
 )
-from loket.factcheck import Asked, Names, faults_in
+from loket.factcheck import faults_in
+from loket.factkinds import Asked, Names
 from loket.findings import Checklist, Found, Place, must_name, placeholders, unique, without_gaps
 from loket.forms import is_email
 from loket.lifecycle import EventType, Stage

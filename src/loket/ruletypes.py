@@ -96,7 +96,7 @@ _OF_TEXT = frozenset({"contains", "startsWith", "endsWith", "matches"})
 _LOOPS = frozenset({"all", "exists", "exists_one", "filter", "map"})
 _TRULY = frozenset({"all", "exists", "exists_one", "filter"})
 """Loops whose condition must be true or false."""
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""\s+|//[^\n]*
     |(?P<string>[rRbB]{0,2}(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"))
     |(?P<number>\d[\w.]*)
@@ -112,7 +112,7 @@ class _Reader:
     def __init__(self, expression: str, kinds: Kinds) -> None:
         self.faults: list[str] = []
         self._source = expression
-        self._tokens = [one for one in _TOKEN.finditer(expression) if one.lastgroup]
+        self._tokens = [one for one in TOKEN.finditer(expression) if one.lastgroup]
         self._at = 0
         self._kinds = kinds
         self._bound: dict[str, Kind] = {}
