@@ -102,12 +102,14 @@ MAY = {
     "systemPause":                 {OPERATOR},
     "systemResume":                {OPERATOR},
     "timerFire":                   {OPERATOR},
+    "procedurePublish":            {OPERATOR},
     "applicationStartAtCounter":   {HANDLER, OPERATOR},
     "applicationSetAnswers":       {HANDLER, OPERATOR},  # drafts of the counter only
     "applicationSetCart":          {HANDLER, OPERATOR},
     "applicationAttachDocument":   {HANDLER, OPERATOR},
     "applicationRemoveDocument":   {HANDLER, OPERATOR},
     "applicationSubmit":           {HANDLER, OPERATOR},
+    "applicationUpgrade":          {HANDLER, OPERATOR},
     "applicationDiscard":          {HANDLER, OPERATOR},
     "documentUploadStart":         {HANDLER, OPERATOR},
 }
