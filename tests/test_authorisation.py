@@ -102,6 +102,7 @@ MAY = {
     "systemPause":                 {OPERATOR},
     "systemResume":                {OPERATOR},
     "timerFire":                   {OPERATOR},
+    "procedureSimulate":           {HANDLER, OPERATOR},
     "procedurePublish":            {OPERATOR},
     "applicationStartAtCounter":   {HANDLER, OPERATOR},
     "applicationSetAnswers":       {HANDLER, OPERATOR},  # drafts of the counter only

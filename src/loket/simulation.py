@@ -34,12 +34,12 @@ from loket.townspeople import Townspeople
 from loket.vault import Vault
 from loket.work import Work, the_system
 
-AT_ONCE = 4
+AT_ONCE = 3
 """Trials of one process: each has a connection, and the feed of events waits for the oldest."""
-PATIENCE_SECONDS = 7.0
-"""How long one may wait for its turn: with its own time less than a request may take."""
+PATIENCE_SECONDS = 18.0
+"""How long one may wait for its turn and its end: less than a request may take."""
 LONGEST_SECONDS = 12.0
-STATEMENT_SECONDS = 5.0
+STATEMENT_SECONDS = 10.0
 LOCK_SECONDS = 1.0
 LAST_CASE = 2**30 - 1
 """The highest number that a case can have: the town does not get there."""
@@ -64,15 +64,11 @@ async def simulate_in_turn(loket: Loket, definition: Definition, case: CaseFile)
     """As `simulate`, a few at a time in this process. Raises also `Unavailable` for who waits too long."""
     places = _turns.setdefault(loket, asyncio.Semaphore(AT_ONCE))
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await places.acquire()
+        async with asyncio.timeout(PATIENCE_SECONDS), places:
+            ground = Ground(loket.database, loket.settings, loket.vault, loket.procedures)
+            return await simulate(ground, definition, case)
     except TimeoutError as fault:
         raise Unavailable("simulation", "too many others try something now") from fault
-    try:
-        ground = Ground(loket.database, loket.settings, loket.vault, loket.procedures)
-        return await simulate(ground, definition, case)
-    finally:
-        places.release()
 
 
 async def simulate(ground: Ground, definition: Definition, case: CaseFile) -> Path:

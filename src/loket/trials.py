@@ -86,7 +86,7 @@ async def _simulate(
         if brief and case.expect == Expected():
             wrong = ["it expects nothing"]
         if brief or wrong:
-            _say(f"{'NOT SO ' if wrong else 'as expected'} {title}: {trod.outcome}")
+            _say(f"{'NOT SO' if wrong else 'as expected'}: {title}: {trod.outcome}")
         for one in wrong:
             _say(f"    {one}")
         well &= not wrong

@@ -80,6 +80,7 @@ from loket.api.reads import (
 )
 from loket.api.roots import root
 from loket.api.scalars import Cursor
+from loket.api.texts import Texts
 from loket.definition import DecidingBody
 from loket.errors import ErrorCode, Failed, Refused
 from loket.feed import Cursor as FeedCursor
@@ -88,7 +89,7 @@ from loket.work import the_system
 
 
 @strawberry.type(description="What can be read.")
-class Query:
+class Query(Texts):
     viewer: Viewer | None = one("You; null when you are not signed in.", policy=anyone)
     node: Node | None = object_by_id(policy=anyone)
     nodes: list[Node | None] = objects_by_id(policy=anyone)

@@ -17,6 +17,7 @@ from loket.api.mutations.letters import Letters
 from loket.api.mutations.money import Money
 from loket.api.mutations.payouts import Payouts
 from loket.api.mutations.procedures import Procedures
+from loket.api.mutations.simulations import Simulations
 from loket.api.mutations.upkeep import Upkeep
 
 
@@ -37,6 +38,7 @@ class Mutation(
     Deliveries,
     Experiences,
     Procedures,
+    Simulations,
     Upkeep,
 ):
     pass
