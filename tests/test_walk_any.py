@@ -18,7 +18,7 @@ from loket.walk.known import SHIPPED, Known, known_of
 from loket.walk.outside import Outside
 from loket.walk.patterns import example
 from loket.walk.promises import NotThere, Promises
-from loket.walk.trying import Desk
+from loket.walk.trying import Desk, refuses_outsiders
 from loket.walk.ways import variants
 from town import Town, opened
 
@@ -137,12 +137,19 @@ def test_a_rule_that_nothing_helps_against_stays_broken_and_what_is_known_stays_
     assert fixed.improved({"dog": True}) == {"dog": True}
 
 
-def test_who_wants_it_free_of_charge_asks_for_that_and_nobody_else() -> None:
-    told = {"catalogue": {"products": [], "free": [{"key": "poor", "when": "application.allowance"}]}}
+def test_what_somebody_wants_besides_is_answered_so() -> None:
     schema = {"required": ["allowance"], "properties": {"allowance": {"type": "boolean"}}}
-    desk = Desk(told, schema, Memory(), HOME, frozenset())
-    assert desk.improved({"allowance": True}) == {"allowance": False}
-    assert replace(desk, free=True).improved({"allowance": False}) == {"allowance": True}
+    pays = Desk({}, schema, Memory(), HOME, frozenset(), goals={"application.allowance": False})
+    assert pays.improved({"allowance": True}) == {"allowance": False}
+    free = replace(pays, goals={"application.allowance": True})
+    assert free.improved({"allowance": False}) == {"allowance": True}
+
+
+def test_whether_the_rules_refuse_who_lives_elsewhere_is_read_from_them() -> None:
+    rule = {"key": "resident", "when": "applicant.address.nis == municipality.nis"}
+    asked = {"key": "there", "when": "application.postal_code == municipality.postal_code"}
+    assert refuses_outsiders({"rules": {"screening": [asked, rule]}})
+    assert not refuses_outsiders({"rules": {"screening": [asked], "approval": [rule]}})
 
 
 def test_answers_are_laid_over_each_other() -> None:

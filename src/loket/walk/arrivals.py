@@ -266,11 +266,16 @@ def _decided(found: Found, expected: Expected) -> list[str]:
     ways = [one["way"] for one in found.letters]
     if ways != list(expected.letters):
         faults.append(f"the decision was delivered by {ways}, expected {list(expected.letters)}")
+    said = expected.promises.appeal if expected.promises is not None else ()
+    silent = 0
     for letter in found.letters:
         if letter["way"] == "NORMAL":  # a message, in the place of an e-mail
             continue
-        said = expected.promises.appeal if expected.promises is not None else ()
-        lacking = [one for one in (found.case["reference"], *said) if one not in letter["text"]]
+        lacking = [one for one in said if one not in letter["text"]]
+        if lacking and silent < expected.notices:
+            silent, lacking = silent + 1, []
+        if found.case["reference"] not in letter["text"]:
+            lacking.insert(0, found.case["reference"])
         faults += [f"the letter with the decision does not say {one!r}" for one in lacking]
     if expected.promises is not None and expected.happened is not None:
         heeded = [one for one in found.happened if expected.promises.heeds(one)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -215,19 +215,24 @@ class Citizen:
         self.by_hand = not from_magda
 
     async def fill_in(
-        self, answers: Json, *, rules: Json | None = None, cart: Sequence[Json] = (), free: bool = False
+        self,
+        answers: Json,
+        *,
+        rules: Json | None = None,
+        cart: Sequence[Json] = (),
+        goals: Mapping[str, bool] | None = None,
     ) -> None:
         """Save a draft that holds all that the form asks for.
 
         `rules`: a definition, so that nothing is answered that it refuses, as far as another answer helps;
-        `free`: and so that it costs nothing.
+        `goals`: and so that these conditions hold, or do not.
         """
         schema, memory = self.place.procedure["form"]["schema"], self._memory()
         given = merged(self.draft["answers"], answers)
         filled = merged(given, missing_answers(schema, given, memory))
         if rules is not None:
             fixed = {*leaves(answers), *(_path(one["field"]) for one in self.draft["prefill"])}
-            desk = Desk(rules, schema, memory, self._home(), frozenset(fixed), cart, free=free)
+            desk = Desk(rules, schema, memory, self._home(), frozenset(fixed), cart, goals or {})
             filled = await asyncio.to_thread(desk.improved, filled)
         patch = {name: value for name, value in filled.items() if value != self.draft["answers"].get(name)}
         async with self.story.step("save draft"):

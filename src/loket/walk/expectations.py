@@ -68,6 +68,8 @@ class Expected:
     """What accounting was asked to pay, in order: what became of it, and EUR."""
     letters: Sequence[str] = ()
     """How the decisions were delivered, in order: EBOX, REGISTERED or NORMAL."""
+    notices: int = 0
+    """How many of the letters are of no decision: they name no way to appeal."""
     agenda: Sequence[str] = ()
     """What the body made of its item, in order: the states of the minutes system."""
 

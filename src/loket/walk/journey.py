@@ -11,12 +11,12 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from loket.walk import offices, turn_queries
+from loket.walk import companion, offices, turn_queries
 from loket.walk.citizen import PDF, Citizen, WalkFailed
-from loket.walk.client import Client, Refused
+from loket.walk.client import Refused
 from loket.walk.known import Known
 from loket.walk.promises import Promises
-from loket.walk.road import by_link
+from loket.walk.road import by_link, post_letters
 from loket.walk.scene import LONG_SECONDS, Scene
 from loket.walk.staff import Servant
 from loket.walk.van import agreed_slot, drive
@@ -222,25 +222,7 @@ class Journey:
             await handler.declare_inadmissible(self.case_id, legal=BASIS, fact=REASON)
 
     async def _answer_together(self, _: Json) -> None:
-        """Who applies with them signs in, finds what is asked, and answers; or lets the day pass."""
-        place = self.scene.place
-        if not self.way.answers:
-            await self.scene.operator.fire(self.case_id, "CO_APPLICANT_END", "the last day to confirm passes")
-            return
-        token = await place.outside.token(self.companion)
-        companion = Client(place.url, http=place.http, token=token, patience_seconds=place.seconds)
-        found = (await companion.ask(turn_queries.ASKED_OF_ME))["viewer"]["coApplications"]
-        asked = next((one for one in found if one["reference"] == self.citizen.reference), None)
-        if asked is None:
-            raise WalkFailed(f"{self.companion} is asked to confirm, and does not see it: {found}")
-        wish: Json = {"id": asked["id"], "idempotencyKey": uuid4().hex}
-        if self.way.answers == "CONFIRM":
-            await companion.do("coApplicationConfirm", turn_queries.AGREE, **wish)
-        else:
-            reason = {"reason": "Daar weet ik niets van."}
-            await companion.do("coApplicationRefuse", turn_queries.DISAGREE, **wish, input=reason)
-        done = "agrees with" if self.way.answers == "CONFIRM" else "does not agree with"
-        self.scene.story.tell("companion", f"{self.companion} {done} what {asked['applicant']} applied for")
+        await companion.answer(self.scene, self.citizen, self.companion, self.way.answers)
 
     async def _supply(self, _: Json) -> None:
         await self.citizen.supply("Hierbij wat u vroeg.")
@@ -354,7 +336,15 @@ class Journey:
         notice = payment.get("default_notice")
         if notice and await self.fire("DEFAULT_NOTICE", "the day of the notice of default comes"):
             self._charge(notice)
+            if not self.registered_notice:
+                await post_letters(self.scene, self.citizen)
         await self.scene.operator.fire(self.case_id, "PAYMENT_END", "the last day to pay passes")
+
+    @property
+    def registered_notice(self) -> bool:
+        """Whether a notice of default goes with legal value."""
+        notice = (self.definition.get("payment") or {}).get("default_notice") or {}
+        return bool(notice.get("registered", True))
 
     def _charge(self, reminder: Json) -> None:
         """What a reminder costs on this day: the last price that began."""

@@ -7,7 +7,7 @@ questions that it speaks of: other choices, other numbers, later days; first one
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any
@@ -41,8 +41,8 @@ class Desk:
     fixed: frozenset[Path]
     """Questions that are answered by a source, or for good."""
     cart: Sequence[Json] = ()
-    free: bool = False
-    """Whether they want to be free of charge; else they pay, which shows more of a procedure."""
+    goals: Mapping[str, bool] = field(default_factory=dict)
+    """Other conditions of the definition, and whether they want each to hold."""
 
     def improved(self, answers: Json) -> Json:
         """The answers, changed until no rule says no to them, as far as that can be."""
@@ -60,16 +60,16 @@ class Desk:
     def broken(self, answers: Json) -> list[str]:
         """The rules that say no, as they are written: once where a person looks, twice what is refused.
 
-        Three times what makes it free for who wants to pay, or does not for who wants it so.
+        Three times what they want otherwise than it is.
         """
-        facts = self._facts(answers)
+        facts = self.facts(answers)
         found: list[str] = []
         for when in self._rules("screening", "approval"):
             said = _said(when, facts)
             found += [when] * (2 if said is False else int(said == "REFER"))
-        exempt = [one["when"] for one in (self.definition.get("catalogue") or {}).get("free", ())]
-        otherwise = [when for when in exempt if (_said(when, facts) is True) is not self.free]
-        return found + 3 * otherwise
+        for when, wanted in self.goals.items():
+            found += [when] * (3 if (_said(when, facts) is True) is not wanted else 0)
+        return found
 
     def _rules(self, *parts: str) -> list[str]:
         rules = self.definition.get("rules") or {}
@@ -145,20 +145,20 @@ class Desk:
 
     # ------------------------------------------------------------------ what is known
 
-    def _facts(self, answers: Json) -> Json:
+    def facts(self, answers: Json) -> Json:
         """As for a grown-up who has lived here for years, and to whom everybody says yes."""
         told, now = self.definition, datetime.now(UTC)
         today = datetime.combine(now.date(), time(), UTC)
         products = [one["key"] for one in (told.get("catalogue") or {}).get("products", ())]
-        home = {**self.address, "nis": NIS}
+        home = {"nis": NIS, **self.address}
         return {
             "application": answers,
-            "municipality": {"nis": NIS, "postal_code": self.address.get("postal_code", "")},
+            "municipality": {"nis": NIS, "postal_code": POSTAL_CODE, "name": "Gemeente Lindebeke"},
             "today": today,
             "reference_date": today.replace(month=1, day=1),
             "channel": "ONLINE",
             "applicant": {
-                "sourced": True, "age": 40, "address": home, "resident_on_reference_date": True,
+                "sourced": True, "age": 40, "address": home, "resident_on_reference_date": home["nis"] == NIS,
                 "resident_since": today - timedelta(days=3650),
             },
             "household": {
@@ -182,8 +182,16 @@ class Desk:
         }  # fmt: skip
 
 
-NIS = "13999"
+NIS, POSTAL_CODE = "13999", "2999"
 """Of the sandbox's municipality."""
+
+
+def refuses_outsiders(definition: Json) -> bool:
+    """Whether a rule finds who lives elsewhere inadmissible, whatever was answered."""
+    elsewhere = {"street": "Markt", "number": "8", "postal_code": "2400", "city": "Mol", "nis": "13025"}
+    facts = Desk(definition, {}, Memory(), elsewhere, frozenset()).facts({})
+    rules = (definition.get("rules") or {}).get("screening", ())
+    return any(_said(one["when"], facts) is False for one in rules)
 
 
 def _said(when: str, facts: Json) -> object:

@@ -15,6 +15,7 @@ from loket.walk.expectations import Expected
 from loket.walk.journey import FINAL, Journey, Way
 from loket.walk.promises import Moment, Promises
 from loket.walk.scene import LONG_SECONDS, Ending, Scene, Script
+from loket.walk.trying import refuses_outsiders
 
 Json = dict[str, Any]
 
@@ -134,7 +135,6 @@ def variants(promises: Promises) -> dict[str, Script]:
     told = promises.definition
     stages, rules = told["stages"], told.get("rules") or {}
     by_rule = (told.get("screening") or {}).get("by", "rule") == "rule"
-    at_home = any("municipality" in one["when"] for one in rules.get("screening", ()))
     together = any("co_applicant" in one["when"] for one in rules.get("screening", ()))
     advisers = [one for one in told.get("advisers", ()) if one["kind"] != "MACHINE"]
     after = any(told.get(part) for part in ("validity", "renewal")) or bool(afterwards.deposits_in(told))
@@ -144,7 +144,7 @@ def variants(promises: Promises) -> dict[str, Script]:
         ("withdrawn", withdrawn, any(stage in _waiting_stages(told) for stage in WITHDRAWN_AT)),
         ("unpaid", unpaid, "payment" in stages),
         ("free", free, bool((told.get("catalogue") or {}).get("free"))),
-        (_after_payment(told), outsider if by_rule else inadmissible, at_home if by_rule else True),
+        (_after_payment(told), outsider if by_rule else inadmissible, not by_rule or refuses_outsiders(told)),
         ("missed", missed, "delivery" in stages),
         ("no-advice", no_advice, "assessment" in stages and bool(advisers)),
         ("not-together", not_together, bool(told.get("co_applicant")) and (together or not by_rule)),
@@ -184,13 +184,22 @@ async def begin(scene: Scene, way: Way, *, persona: str | None = None) -> Journe
     if promises.definition.get("co_applicant"):
         await journey.find_companion()
     await citizen.start()
-    await citizen.fill_in(known.answers, rules=promises.definition, cart=cart, free=way.free)
+    await citizen.fill_in(
+        known.answers, rules=promises.definition, cart=cart, goals=goals_of(promises.definition, way)
+    )
     if cart:
         await citizen.fill_cart(cart)
     await add_papers(citizen)
     await citizen.resume()
     await citizen.submit()
     return journey
+
+
+def goals_of(definition: Json, way: Way) -> dict[str, bool]:
+    """What else the citizen wants to hold: to pay, unless it shall be free; to apply with somebody."""
+    exempt = [one["when"] for one in (definition.get("catalogue") or {}).get("free", ())]
+    together = (definition.get("co_applicant") or {}).get("when")
+    return dict.fromkeys(exempt, way.free) | ({together: True} if together else {})
 
 
 def basket(scene: Scene) -> list[Json]:
@@ -235,10 +244,12 @@ async def walked(journey: Journey, status: str) -> Ending:
         raise WalkFailed(f"the case ended as {state['status']}, not {status}: {told}")
     _check_stages(journey, status, types)
     promises = journey.promises
-    shown = [one["type"] for one in happened if not _is_epilogue(one)]
+    # nobody is told of an invoice of nothing
+    heeded = [one for one in happened if one["type"] != "PAYMENT_DUE" or state["invoice"] is not None]
+    shown = [one["type"] for one in heeded if not _is_epilogue(one)]
     moments: list[Moment] = [
         tuple(str(one["type"]) for one in together)
-        for _, together in groupby(happened, key=lambda one: one["occurredAt"])
+        for _, together in groupby(heeded, key=lambda one: one["occurredAt"])
     ]
     booking = None
     if "PLANNED" in types:
@@ -257,6 +268,7 @@ async def walked(journey: Journey, status: str) -> Ending:
         happened=None,
         payouts=journey.payouts,
         letters=_letters(journey, types),
+        notices=types.count("DEFAULT_NOTICE_SENT"),
         agenda=journey.agenda,
         invoice=("PAID", "CREDITED") if goes_on else ("HANDED_OVER",),
         registered=journey.stays_registered,
@@ -268,13 +280,12 @@ async def walked(journey: Journey, status: str) -> Ending:
 async def settled(journey: Journey, state: Json) -> list[Json]:
     """Until all that follows has happened, letters and money that goes back included; the timeline then."""
     citizen, operator = journey.citizen, journey.scene.operator
-    legal = bool((journey.definition.get("decision") or {}).get("legal_delivery"))
 
     async def all_happened() -> list[Json] | None:
         found = await operator.client.ask(turn_queries.HAPPENED, reference=citizen.reference)
         happened: list[Json] = found["case"]["timeline"]["nodes"]
         types = [one["type"] for one in happened]
-        letters = sum(one in DECIDED for one in types) if legal else 0
+        letters = _letters(journey, types).count("EBOX")
         back = "PAID" in types and (state["status"] in STOPPED or "DEPOSIT_RETURNED" in types)
         done = types.count("LETTER_SENT") >= letters and (not back or "REFUNDED" in types)
         return happened if done else None
@@ -332,5 +343,10 @@ def _price(journey: Journey, state: Json) -> Decimal:
 
 
 def _letters(journey: Journey, types: Sequence[str]) -> list[str]:
+    """Decisions and registered notices of default in the eBox; a notice that is not goes by ordinary post."""
     legal = bool((journey.definition.get("decision") or {}).get("legal_delivery"))
-    return ["EBOX"] * sum(one in DECIDED for one in types) if legal else []
+    notices = types.count("DEFAULT_NOTICE_SENT")
+    decisions = sum(one in DECIDED for one in types) if legal else 0
+    if not journey.registered_notice:
+        return ["EBOX"] * decisions + ["NORMAL"] * notices
+    return ["EBOX"] * (decisions + notices)
