@@ -702,3 +702,5 @@ async def test_the_page_speaks_english_and_says_what_is_wrong_with_a_period(town
     assert '<html lang="en">' in answer.text
     assert 'role="alert">There is no such period' in answer.text
     assert "Lead time, median" in answer.text
+    assert "Online application" in answer.text
+    assert '<p lang="nl">De burger vult de aanvraag in' in answer.text  # not translated by whoever wrote it

@@ -7,7 +7,7 @@ its hash. Whoever is not signed in goes to ACM/IDM first; for whoever may not re
 import base64
 import hashlib
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from html import escape
 from pathlib import Path
@@ -22,7 +22,7 @@ from loket import blueprint, identity
 from loket.app import Loket
 from loket.blueprint import Blueprint, Figures
 from loket.blueprint_words import WORDS
-from loket.definition import Definition, Phase
+from loket.definition import Definition, Phase, Text
 from loket.errors import Failed, Refused
 from loket.records import Feeling
 from loket.terms import BRUSSELS
@@ -55,7 +55,8 @@ def routes(loket: Loket) -> list[Route]:
                 back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
                 there = urlencode({"audience": "staff", "return": back})
                 return RedirectResponse(f"/auth/login?{there}", 303, headers={"Cache-Control": "no-store"})
-            return await answer(loket, request, found.actor)
+            language = found.actor.language if found.actor.language in WORDS else "nl"
+            return await answer(loket, request, replace(found.actor, language=language))
 
         return endpoint
 
@@ -177,17 +178,16 @@ def _table(found: Blueprint, language: str) -> str:
     )
     caption = f"{say['blueprint']}: {found.definition.title.get(language)}. {say['caption']}"
     rows = (
-        _row(say["interaction_point"], phases, lambda phase: phase.interaction_point.get(language),
-             lambda one: _took(one, language)),
-        _row(say["medium"], phases, lambda phase: [one.get(language) for one in phase.medium],
-             lambda one: _effects(one, language)),
+        _row(say["interaction_point"], phases, lambda phase: phase.interaction_point,
+             lambda one: _took(one, language), language),
+        _row(say["medium"], phases, lambda phase: phase.medium,
+             lambda one: _effects(one, language), language),
         *_experience(phases, language),
-        _row(say["front_office"], phases, lambda phase: phase.front_office.get(language),
-             lambda one: _messages(one, language)),
-        _row(say["back_office"], phases, lambda phase: phase.back_office.get(language),
-             lambda one: [*_by_hand(one, language), *_overdue(one, language)]),
-        _row(say["difference"], phases,
-             lambda phase: phase.difference.get(language) if phase.difference else "", lambda _: []),
+        _row(say["front_office"], phases, lambda phase: phase.front_office,
+             lambda one: _messages(one, language), language),
+        _row(say["back_office"], phases, lambda phase: phase.back_office,
+             lambda one: [*_by_hand(one, language), *_overdue(one, language)], language),
+        _row(say["difference"], phases, lambda phase: phase.difference, lambda _: [], language),
     )  # fmt: skip
     return (
         f'<div class="wide" role="region" aria-label="{escape(say["blueprint"])}" tabindex="0"><table>'
@@ -204,9 +204,15 @@ Rows = list[tuple[str, str]]
 
 
 def _row(
-    name: str, phases: Phases, said: Callable[[Phase], str | list[str]], counted: Callable[[Figures], Rows]
+    name: str,
+    phases: Phases,
+    said: Callable[[Phase], Text | tuple[Text, ...] | None],
+    counted: Callable[[Figures], Rows],
+    language: str,
 ) -> str:
-    cells = "".join(f"<td>{_text(said(phase))}{_figures(counted(figures))}</td>" for phase, figures in phases)
+    cells = "".join(
+        f"<td>{_told(said(phase), language)}{_figures(counted(figures))}</td>" for phase, figures in phases
+    )
     return f'<tr><th scope="row" colspan="2">{escape(name)}</th>{cells}</tr>'
 
 
@@ -301,10 +307,18 @@ def _figures(rows: Rows) -> str:
     return f"<dl>{told}</dl>"
 
 
-def _text(said: str | list[str]) -> str:
-    if isinstance(said, list):
-        return f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in said)}</ul>"
-    return f"<p>{escape(said)}</p>" if said else ""
+def _told(said: Text | tuple[Text, ...] | None, language: str) -> str:
+    """What the definition says; where it says it in Dutch only, a screen reader is told so."""
+    if said is None:
+        return ""
+    if isinstance(said, Text):
+        return f"<p{_spoken(said, language)}>{escape(said.get(language))}</p>"
+    items = "".join(f"<li{_spoken(one, language)}>{escape(one.get(language))}</li>" for one in said)
+    return f"<ul>{items}</ul>"
+
+
+def _spoken(text: Text, language: str) -> str:
+    return "" if language in text.languages() else ' lang="nl"'
 
 
 def _trouble(number: int, language: str) -> str:
