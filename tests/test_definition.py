@@ -190,6 +190,18 @@ def test_a_key_that_stands_twice_is_refused_on_the_second_line() -> None:
     assert "twice" in one.reason
 
 
+def test_what_cannot_be_read_hides_nothing_else_and_is_named_once() -> None:
+    found = faults(
+        ("version: 1\n", "version: 1\nversion: 2\n"),
+        ("valid_from: 2026-01-01\n", "valid_from: 2026-02-30\n"),
+        ("quota.within_maximum", "quota.within"),
+    )
+    assert ["twice" in found[0].reason, "not a day" in found[1].reason, "within" in found[2].reason] == [
+        True, True, True,
+    ]  # fmt: skip
+    assert len(found) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

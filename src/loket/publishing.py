@@ -200,8 +200,9 @@ def _mapping_in(page: "_Page", text: str) -> dict[str, Any]:
     data = page.read(text)
     if not page.faults and not isinstance(data, dict):
         page.complain((), "a procedure file is a list of words with values (key: …)")
-    if page.faults or not isinstance(data, dict):
+    if not isinstance(data, dict):
         raise DefinitionError(page.faults)
+    page.unread = frozenset(page.complained)
     return data
 
 
@@ -257,11 +258,18 @@ class _Page:
 
     file: str
     faults: list[Fault] = field(default_factory=list)
+    complained: set[Place] = field(default_factory=set)
+    """Where something is wrong."""
+    unread: frozenset[Place] = frozenset()
+    """Where what stands could not be read: there is no more to say of it."""
     _places: dict[Place, tuple[int, int]] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
 
     def complain(self, place: Place, reason: str) -> None:
         """At `place`, or at the nearest thing around it that stands in the file."""
+        if any(place[:length] in self.unread for length in range(1, len(place) + 1)):
+            return
+        self.complained.add(place)
         while place and place not in self._places:
             place = place[:-1]
         line, column = self._places.get(place, (1, 1))
