@@ -18,6 +18,7 @@ from loket.lifecycle import TimerKind
 from loket.settings import Settings
 from loket.simulated import THEN
 from loket.simulation import Ground
+from loket.terms import BRUSSELS
 from loket.vault import Vault
 from served import SECRET
 from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
@@ -43,6 +44,13 @@ COUNTED = """SELECT format('SELECT %L, count(*) FROM %I', tablename, tablename) 
 async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     async with opened(module_database_url, tmp_path_factory.mktemp("town")) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine is no fault of a trial."""
+    for name in ("PATIENCE_SECONDS", "LONGEST_SECONDS", "STATEMENT_SECONDS", "LOCK_SECONDS"):
+        monkeypatch.setattr(simulation, name, 120.0)
 
 
 async def tries(town: Town, who: str | None = OPERATOR, **said: Any) -> Json:  # noqa: ANN401  # JSON
@@ -155,16 +163,20 @@ async def test_a_trial_leaves_every_table_and_every_number_as_it_was(town: Town)
 
 
 async def test_ten_try_at_once_while_the_town_works(town: Town) -> None:
+    definition = publishing.load(SHIPPED / "compost-bin.yaml")
+    case = casefile.of({"facts": {"sources": "DOWN", "admissible": "WAIT"}})
+    loket = town.served.loket
+
     async def buys() -> None:
         await (await town.applies()).until("AWAITING_PAYMENT", 60)
 
-    tried = [walks(town, facts={"sources": "DOWN", "admissible": "WAIT"}) for _ in range(10)]
+    tried = [simulation.simulate_in_turn(loket, definition, case) for _ in range(10)]
     *paths, _, _ = await asyncio.gather(*tried, buys(), buys())
-    assert [one["outcome"] for one in paths if one is not None] == ["SCREENING"] * 10
+    assert [one.outcome for one in paths if one is not None] == ["SCREENING"] * 10
 
 
 async def test_no_row_of_the_town_is_locked_by_a_trial(town: Town, module_database_url: str) -> None:
-    """Somebody else holds every counter and the household: the trial does not wait for them."""
+    """Somebody else holds every counter and every case: the trial does not wait for them."""
     await (await town.applies()).until("AWAITING_PAYMENT")
     async with town.served.loket.database.transaction() as session:
         connection = await session.connection()
@@ -221,18 +233,6 @@ async def test_whoever_does_not_pay_hears_every_reminder_until_the_end(town: Tow
     assert waits["waiting"]["then"] == "reminded, then cancelled or handed over"
     last = [one["at"] for one in waits["deadlines"] if one["kind"] == "PAYMENT_END"]
     assert waits["waiting"]["until"] in last
-
-
-async def test_a_slot_that_nobody_chooses_and_a_door_that_nobody_opens(town: Town) -> None:
-    path = await walks(town, facts={"slot": "NOT_CHOSEN", "delivery": "MISSED"})
-    assert path["outcome"] == "COMPLETED"
-    happened = events(path)
-    assert [happened.count(one) for one in ("SLOT_REMINDED", "PLANNED", "MISSED", "DELIVERED")] == [
-        2,
-        2,
-        1,
-        1,
-    ]
 
 
 @pytest.mark.parametrize(
@@ -367,6 +367,55 @@ async def test_whoever_waits_too_long_for_their_turn_is_told(
 
 def test_every_kind_of_deadline_says_what_then_happens() -> None:
     assert set(THEN) == set(TimerKind)
+
+
+# ── without a town ────────────────────────────────────────────────────────────────────────────────────
+
+
+def ground(database_url: str) -> Ground:
+    return Ground(Database(database_url), SETTINGS, Vault(SECRET), {})
+
+
+async def test_a_slot_that_nobody_chooses_and_a_door_that_nobody_opens(module_database_url: str) -> None:
+    definition = publishing.load(SHIPPED / "compost-bin.yaml")
+    case = casefile.of({"facts": {"slot": "NOT_CHOSEN", "delivery": "MISSED"}})
+    path = await simulation.simulate(ground(module_database_url), definition, case)
+    assert path.outcome == "COMPLETED"
+    happened = [str(one.event) for one in path.steps]
+    assert [happened.count(one) for one in ("SLOT_REMINDED", "PLANNED", "MISSED", "DELIVERED")] == [
+        2,
+        2,
+        1,
+        1,
+    ]
+
+
+STREET: Json = {
+    "application": {
+        "submitted_on": "2026-04-01",
+        "answers": {
+            "street": {"name": "Molenweg", "part": "whole", "speed": 30, "bus": False, "side_streets": False},
+            "residents": {"asked": 12, "agreed": 10},
+            "period": {
+                "holiday": "summer", "formula": "consecutive", "first_day": "2026-07-06",
+                "last_day": "2026-07-12", "starts": "13:00", "ends": "19:00",
+            },
+        },
+    },
+    "facts": {"applicant": {"street": "Molenweg", "number": "2"}, "deadlines": "PASS"},
+}  # fmt: skip
+
+
+async def test_what_was_granted_ends_and_is_asked_again_when_deadlines_pass(module_database_url: str) -> None:
+    definition = publishing.load(SHIPPED / "street-play.yaml")
+    path = await simulation.simulate(ground(module_database_url), definition, casefile.of(STREET))
+    assert path.outcome == "COMPLETED"
+    last = [(one.event, one.at.astimezone(BRUSSELS).date().isoformat()) for one in path.steps][-3:]
+    assert last == [
+        ("VALIDITY_ENDING", "2026-06-28"), ("VALIDITY_ENDED", "2026-07-13"),
+        ("RENEWAL_OFFERED", "2026-12-13"),
+    ]  # fmt: skip
+    assert [one.said for one in path.assumptions] == ["POSITIVE", "POSITIVE"]
 
 
 # ── from the command line ─────────────────────────────────────────────────────────────────────────────

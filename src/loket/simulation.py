@@ -120,7 +120,8 @@ async def _hide_the_town(session: AsyncSession) -> None:
     """From here on every table is an empty one that goes with the transaction; so do numbers."""
     connection = await session.connection()
     await connection.exec_driver_sql(_copies())
-    await connection.exec_driver_sql("SET LOCAL search_path = pg_temp, public")
+    # what has no copy is not found, rather than the town's own
+    await connection.exec_driver_sql("SET LOCAL search_path = pg_temp")
 
 
 @cache
