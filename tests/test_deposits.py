@@ -1,11 +1,14 @@
 """What comes back: a deposit is asked with the invoice, held, and released by finance, whole or in part."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from loket import publishing
 from loket.api.naming import decode_id
@@ -220,9 +223,11 @@ async def test_before_its_end_nothing_of_a_case_is_released(town: Town) -> None:
 async def test_after_some_days_finance_is_asked_once_what_becomes_of_it(town: Town) -> None:
     dossier = await _rented(town)
     assert await dossier.timers() == {"DEPOSIT_END"}
+    day = "(({} AT TIME ZONE 'Europe/Brussels')::date)"
+    days = f"{day.format('due_at')} - {day.format('c.closed_at')}"
     rows = await town.sql(
-        "SELECT (due_at AT TIME ZONE 'Europe/Brussels')::date - (c.closed_at AT TIME ZONE 'Europe/Brussels')::date"
-        " AS days FROM timer JOIN \"case\" c ON c.id = case_id WHERE case_id = :id AND state = 'ARMED'",
+        f'SELECT {days} AS days FROM timer JOIN "case" c ON c.id = case_id'  # noqa: S608  # our words
+        " WHERE case_id = :id AND state = 'ARMED'",
         id=decode_id(dossier.id, "Case"),
     )
     assert [row.days for row in rows] == [14]
@@ -250,6 +255,66 @@ async def test_a_deposit_is_nothing_that_is_ordered(town: Town) -> None:
     document = '{ procedure(key: "hall") { catalogue { key deposit } } }'
     seen = await town.ask(None, document)
     assert [one["deposit"] for one in seen["procedure"]["catalogue"]] == [False, True]
+
+
+# ── anything at all ───────────────────────────────────────────────────────────────────────────────────
+
+SEQUENCES = int(os.environ.get("SEQUENCES", "3"))
+CENTS = st.integers(min_value=1, max_value=16_000).map(lambda cents: str(Decimal(cents).scaleb(-2)))
+ACTIONS = st.one_of(
+    st.tuples(st.sampled_from(["transfers", "credits", "releases"]), CENTS),
+    st.tuples(
+        st.sampled_from(["pays", "writes off", "hands over", "releases all", "pays back"]), st.just("0")
+    ),
+)
+
+
+async def _does(dossier: Dossier, invoice: str, what: str, amount: str) -> None:
+    """Each may be refused: then it changes nothing."""
+    town = dossier.town
+    told: Json = {"reason": "Zo is het."}
+    match what:
+        case "transfers" | "pays":
+            owed = await _outstanding(dossier)
+            if what == "transfers" or Decimal(owed) > 0:
+                await dossier.transfers(amount if what == "transfers" else owed)
+        case "credits":
+            await town.tries(FINANCE, "invoiceCredit", id=invoice, input=told | {"amount": amount})
+        case "writes off":
+            await town.tries(FINANCE, "invoiceWriteOff", id=invoice, input=told)
+        case "hands over":
+            await town.tries(OPERATOR, "timerFire", caseId=dossier.id, kind="PAYMENT_END")
+        case "releases" | "releases all":
+            kept = str(min(Decimal(amount), Decimal(50)))
+            await town.tries(FINANCE, "depositReturn", caseId=dossier.id, input=told | {"kept": kept})
+        case "pays back":
+            for refund in (await dossier.read(fields="refunds { id }"))["refunds"]:
+                await town.tries(FINANCE, "refundOrder", id=refund["id"])
+        case _:
+            raise AssertionError(what)
+
+
+@given(actions=st.lists(ACTIONS, min_size=5, max_size=12))
+@settings(max_examples=SEQUENCES, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_no_sequence_releases_more_than_was_held(town: Town, actions: list[tuple[str, str]]) -> None:
+    dossier = await _asked(town)
+    invoice = (await dossier.read())["invoice"]["id"]
+    for what, amount in actions:
+        await _does(dossier, invoice, what, amount)
+    await dossier.calm()
+    rows = await town.sql(
+        "SELECT (data ->> 'amount')::numeric AS released FROM event"
+        " WHERE case_id = :id AND type = 'DEPOSIT_RETURNED'",
+        id=decode_id(dossier.id, "Case"),
+    )
+    assert len(rows) <= 1
+    assert all(0 <= row.released <= 50 for row in rows)
+    (row,) = await town.sql(
+        "SELECT amount, paid, credited, written_off, amount - paid - credited - written_off AS open"
+        " FROM invoice WHERE case_id = :id",
+        id=decode_id(dossier.id, "Case"),
+    )
+    assert min(row) >= 0
 
 
 async def test_in_the_end_nothing_stays_open_and_all_books_agree(town: Town) -> None:
@@ -301,7 +366,9 @@ def _freely(told: Json) -> None:
     ],
     ids=["taxed", "discounted", "untold", "free"],
 )
-def test_a_deposit_that_makes_no_sense_is_not_published(tmp_path: Path, wrong: Any, said: str) -> None:
+def test_a_deposit_that_makes_no_sense_is_not_published(
+    tmp_path: Path, wrong: Callable[[Json], None], said: str
+) -> None:
     def changed(told: Json) -> None:
         rents_out(told)
         wrong(told)

@@ -20,7 +20,7 @@ from loket.publishing import DefinitionError
 from loket.rules import Applicant, CartLine, Facts, Household, Municipality
 from premiums import check
 from shops import Json, product, shop
-from town import Dossier, Town, nothing_stays_open, opened
+from town import DRIVER, Dossier, Town, nothing_stays_open, opened
 
 BIN = publishing.load(SHIPPED / "compost-bin.yaml")
 DAY = date(2026, 11, 27)
@@ -212,6 +212,7 @@ def _after_the_check(told: Json) -> None:
 async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     folder = tmp_path_factory.mktemp("procedures")
     shop(folder, "free-first", "payment, screening, decision", _at_home_free)
+    shop(folder, "free-last", "screening, decision, planning, delivery, payment", _at_home_free)
     shop(folder, "one-free", "screening, decision, payment", _one_free)
     shop(folder, "weighed-later", "screening, assessment, decision, payment", _after_the_check)
     home = tmp_path_factory.mktemp("town")
@@ -237,6 +238,18 @@ async def test_who_pays_nothing_gets_no_invoice_and_is_asked_no_money(town: Town
     assert not any("etaal" in one["subject"] for one in await dossier.letters())
     assert "KlaarVoorBetaling" not in [code for code, _ in await dossier.dosis()]
     assert (await dossier.timers(), await dossier.tasks()) == (set(), [])
+
+
+async def test_who_pays_nothing_afterwards_is_done_with_the_delivery(town: Town) -> None:
+    dossier = await town.applies(procedure="free-last", cart={"cups": 3})
+    await dossier.until("AWAITING_SLOT")
+    await dossier.books()
+    delivery = (await dossier.read())["delivery"]
+    await town.does(DRIVER, "deliveryConfirm", id=delivery["id"])
+    case = await dossier.until("COMPLETED")
+    assert case["invoice"] is None
+    assert (await dossier.dosis())[-2:] == [("Uitgevoerd", "Uitvoering"), ("Uitgevoerd", "Afgerond")]
+    assert not any("etaal" in one["subject"] for one in await dossier.letters())
 
 
 async def test_a_draft_shows_what_is_free_as_far_as_it_is_known(town: Town) -> None:
