@@ -140,9 +140,9 @@ class Decision(Shape):
     agenda: Agenda | None = None
     """Needed where a body decides."""
     articles_granted: tuple[Text, ...] = ()
-    """The articles of the draft (ontwerpbesluit): may name {amount}, {reference}, {benefits}; and {valid_from}
-    and {valid_until} where the answers say from when it holds, which are left out of a list of several cases.
-    Never a person or an account: those stand in the closed annex alone."""
+    """The articles of the draft (ontwerpbesluit): may name {amount}, {reference}, {benefits}; also
+    {valid_from} and {valid_until} where the answers say from when it holds, which are left out of a list of
+    several cases. Never a person or an account: those stand in the closed annex alone."""
     articles_refused: tuple[Text, ...] = ()
     """The same where nothing is granted."""
     notify_within_days: Days = 8
