@@ -27,8 +27,8 @@ from loket.rules import (
     evaluate_all,
     weigh,
 )
-from loket.settings import Municipality as Settings
 from loket.segments import segments
+from loket.settings import Municipality as Settings
 from loket.wording import messages_due
 from served import served
 

@@ -14,8 +14,8 @@ from loket.definition import Definition, MessageChannel
 from loket.letterhead import Picture
 from loket.lifecycle import EventType
 from loket.rules import Applicant, Facts, Municipality, Quota, evaluate_all
-from loket.settings import Municipality as Settings
 from loket.segments import Segments, segments
+from loket.settings import Municipality as Settings
 from loket.wording import DueMessage, Window, Wording, amount, day, messages_due, window
 
 FILE = Path(__file__).parents[1] / "src" / "loket" / "procedures" / "compost-bin.yaml"

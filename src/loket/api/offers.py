@@ -63,8 +63,7 @@ NEEDS: dict[str, str] = {
     " WHERE a.id = {t}.application_id), 'events', json_agg(json_build_array("
     "e.type, e.stage, e.status, e.previous_status, e.occurred_at) ORDER BY e.case_version))"
     " FROM event e WHERE e.case_id = {t}.id AND e.case_version IS NOT NULL)",
-    "co_application": "EXISTS (SELECT FROM coapplication q WHERE q.case_id = {t}.id"
-    " AND q.status = 'ASKED')",
+    "co_application": "EXISTS (SELECT FROM coapplication q WHERE q.case_id = {t}.id AND q.status = 'ASKED')",
     "rated": "(SELECT json_object_agg(x.phase, x.feeling) FROM experience x WHERE x.case_id = {t}.id)",
 }
 """What must be known of a case beside its own columns, as templates of SQL."""

@@ -107,7 +107,9 @@ class Case(Node):
     department: str = column("Who handles it.")
     outcome: str | None = column("How it ended.")
     closed_at: datetime | None = column("When it ended.")
-    valid_from: date | None = column("The first day on which what was granted holds; null where nothing does.")
+    valid_from: date | None = column(
+        "The first day on which what was granted holds; null where nothing does."
+    )
     valid_until: date | None = column("The last day on which it holds; the case stays completed after it.")
     suspensions: list[Suspension] = parts(
         "Periods in which the term stood still.",

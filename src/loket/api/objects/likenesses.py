@@ -56,7 +56,7 @@ def duplicates_of(row: Row, viewer: Caller) -> list[CaseDuplicate]:
         CaseDuplicate(
             key=one["duplicate"],
             title=declared[one["duplicate"]].title.get(viewer.language),
-            case_id=encode_id("Case", UUID(one["id"])),
+            case_id=ID(encode_id("Case", UUID(one["id"]))),
             reference=one["reference"],
             status=Status(one["status"]),
             submitted_at=datetime.fromisoformat(one["submitted_at"]),
