@@ -341,6 +341,17 @@ async def test_a_database_with_a_history_is_counted_from_its_beginning(database:
     assert (before.whole.cases_in, before.whole.waiting) == (0, 3)  # what waits, waits now
 
 
+async def test_cases_of_a_version_that_nobody_can_read_keep_the_others_waiting_no_longer(
+    database: Database,
+) -> None:
+    await begin(database, 2)
+    others = {version: one for version, one in PROCEDURES.items() if version[0] != "compost-bin"}
+    with pytest.raises(KeyError):
+        await Follower(database, others).count()
+    assert await drained(Follower(database, others, unreadable={("compost-bin", 1)})) == 2
+    assert (await whole_of(database)).whole.cases_in == 0
+
+
 async def test_two_who_count_at_once_count_each_event_once(database: Database) -> None:
     for case in await begin(database, 10):
         await goes_on(database, case)

@@ -9,9 +9,9 @@ CREATE FUNCTION pg_temp.key(of_kind int, number bigint, made_at timestamptz) RET
     RETURN (lpad(to_hex((extract(epoch FROM made_at) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(of_kind), 3, '0')
             || '8' || lpad(to_hex(number), 15, '0'))::uuid;
 
-INSERT INTO person (id, given_name, family_name, email, language, by_email, by_sms, created_at)
+INSERT INTO person (id, given_name, family_name, email, language, by_email, by_sms, by_letter, created_at)
 SELECT pg_temp.key(1, n, now() - interval '5 years'), 'Voornaam' || n, 'Familie' || n % 997,
-       'burger' || n || '@example.be', 'nl', true, false, now() - interval '5 years'
+       'burger' || n || '@example.be', 'nl', true, false, false, now() - interval '5 years'
   FROM asked, generate_series(1, asked.citizens) AS n;
 
 INSERT INTO staff (id, subject, given_name, family_name, organisation, roles, seen_at)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
@@ -187,9 +187,13 @@ def _phase_of(definition: Definition, one: Read, was: str | None, now: str | Non
 class Follower:
     """Counts in a worker, beside its lanes. `run` until it is cancelled; any number over one database."""
 
-    def __init__(self, database: Database, procedures: Procedures) -> None:
+    def __init__(
+        self, database: Database, procedures: Procedures, unreadable: Container[tuple[str, int]] = ()
+    ) -> None:
+        """`unreadable`: versions that this Loket cannot make anything of; their cases are not counted."""
         self._database = database
         self._procedures = procedures
+        self._unreadable = unreadable
         self._awake = asyncio.Event()
 
     async def run(self) -> None:
@@ -221,8 +225,9 @@ class Follower:
             batch = await _next(session, xid, seq, most)
             if not batch:
                 return 0
-            before = await _visits(session, {one.case_id for one in batch})
-            await _write(session, fold(self._procedures, batch, before))
+            known = [one for one in batch if one.procedure not in self._unreadable]
+            before = await _visits(session, {one.case_id for one in known})
+            await _write(session, fold(self._procedures, known, before))
             await session.execute(
                 text("UPDATE follower SET xid = CAST(:xid AS xid8), seq = :seq WHERE name = :name"),
                 {"name": NAME, "xid": str(batch[-1].xid), "seq": batch[-1].seq},

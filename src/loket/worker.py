@@ -83,7 +83,9 @@ class Worker:
                 self._watch(Deadlines(self._loket, asking=True)),
                 self._sweep(),
                 self._read_statements(),
-                figures.Follower(self._loket.database, self._loket.procedures).run(),
+                figures.Follower(
+                    self._loket.database, self._loket.procedures, self._loket.procedures.unreadable
+                ).run(),
             )
         ]
         try:
