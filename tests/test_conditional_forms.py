@@ -8,10 +8,10 @@ import pytest
 from loket import publishing
 from loket.app import SHIPPED
 from loket.definition import Form
-from loket.factcheck import faults_in
-from loket.factkinds import Names
 from loket.formfields import all_fields, field
 from loket.forms import asked, validate_answers
+from loket.proofreading.factcheck import faults_in
+from loket.proofreading.factkinds import Names
 from loket.publishing import DefinitionError
 from premiums import Json, written
 

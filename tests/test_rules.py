@@ -9,8 +9,8 @@ import pytest
 
 from loket import publishing
 from loket.definition import Definition, Rule
-from loket.factcheck import faults_in, faults_of
-from loket.factkinds import Asked, Names
+from loket.proofreading.factcheck import faults_in, faults_of
+from loket.proofreading.factkinds import Asked, Names
 from loket.rules import (
     Address,
     Applicant,

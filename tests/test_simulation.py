@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from loket import casefile, publishing, simulation, trials
+from loket import publishing, trials
 from loket.app import SHIPPED
 from loket.database import Database
 from loket.errors import ManyRefused
 from loket.lifecycle import TimerKind
 from loket.settings import Settings
-from loket.simulated import THEN
-from loket.simulation import Ground
 from loket.terms import BRUSSELS
+from loket.trial import casefile, simulation
+from loket.trial.simulated import THEN
+from loket.trial.simulation import Ground
 from loket.vault import Vault
 from served import SECRET
 from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until

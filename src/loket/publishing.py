@@ -20,8 +20,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from loket.definition import Definition, VatCategory
-from loket.findings import Place
 from loket.proofreading import proofread
+from loket.proofreading.findings import Place
 
 MAX_BYTES = 500_000
 MAX_DEPTH = 40

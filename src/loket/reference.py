@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from loket import docstrings, factcheck, procedure_schema, proofread_form, rules
+from loket import docstrings, procedure_schema, rules
 from loket.definition import (
     ALWAYS,
     DOSIS_CODES,
@@ -22,9 +22,11 @@ from loket.definition import (
     PREFILL_SOURCES,
 )
 from loket.forms import FORMATS
-from loket.happenings import needed_by
 from loket.lifecycle import ENTRY, EventType, Stage
-from loket.proofread_grant import ONLY_WITH
+from loket.proofreading import factcheck
+from loket.proofreading.form import KEYWORDS
+from loket.proofreading.grant import ONLY_WITH
+from loket.proofreading.happenings import needed_by
 
 FOLDER = Path("src/loket/procedures")
 PAGE, SCHEMA = FOLDER / "README.md", FOLDER / "procedure.schema.json"
@@ -313,5 +315,5 @@ _TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "DOSIS phases": _listed(DOSIS_PHASES),
     "sources": _sources,
     "formats": _listed(sorted(FORMATS.checkers)),
-    "keywords": _listed(sorted(proofread_form.KEYWORDS)),
+    "keywords": _listed(sorted(KEYWORDS)),
 }

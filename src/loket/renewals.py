@@ -18,7 +18,7 @@ from loket.definition import Definition
 from loket.errors import Refused
 from loket.forms import answered, validate_answers
 from loket.lifecycle import ApplicationStatus, EventType, Status, TimerKind
-from loket.proofread_form import field
+from loket.proofreading.form import field
 from loket.records import Application, Case, Event, Json, Person
 from loket.sources import Answers
 from loket.terms import morning_of

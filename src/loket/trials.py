@@ -13,9 +13,8 @@ from typing import Any
 
 import uvloop
 
-from loket import casefile, paper, previews, publishing, revisions, simulation, wording
+from loket import paper, previews, publishing, revisions, wording
 from loket.app import load_procedures
-from loket.casefile import CaseFile, Expected
 from loket.database import Database
 from loket.definition import LANGUAGES, Definition
 from loket.errors import Failed, ManyRefused, Refused
@@ -24,10 +23,12 @@ from loket.postgres import Postgres
 from loket.previews import Preview
 from loket.publishing import DefinitionError
 from loket.settings import Settings
-from loket.simulated import Path as Trod
-from loket.simulated import RuleValue, Said
-from loket.simulation import Ground
 from loket.terms import BRUSSELS
+from loket.trial import casefile, simulation
+from loket.trial.casefile import CaseFile, Expected
+from loket.trial.simulated import Path as Trod
+from loket.trial.simulated import RuleValue, Said
+from loket.trial.simulation import Ground
 from loket.vault import Vault
 
 SHORT_LIVED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

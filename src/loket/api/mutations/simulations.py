@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry.scalars import JSON
 
-from loket import casefile, publishing, simulation
+from loket import publishing
 from loket.api.context import Caller, handler
 from loket.api.mutations.applications import CartLineInput
 from loket.api.mutations.procedures import ProcedureFault
@@ -19,6 +19,7 @@ from loket.errors import ErrorCode, Refused
 from loket.publications import current
 from loket.publishing import DefinitionError
 from loket.records import Channel
+from loket.trial import casefile, simulation
 
 Written = Annotated[
     str | None, described_argument("A definition, as YAML; or else the key of a procedure as it is today.")

@@ -3,13 +3,14 @@
 from datetime import datetime
 from decimal import Decimal
 
-from loket import previews, records, simulated
+from loket import previews, records
 from loket.api.naming import described, enumeration, output
 from loket.api.scalars import Money, eur
 from loket.lifecycle import EventType, Stage, Status, TimerKind
 from loket.records import ActorKind, MessageChannel, TimerState
 from loket.rules import Outcome
 from loket.segments import Dear, Segments
+from loket.trial import simulated
 
 enumeration(
     Outcome,

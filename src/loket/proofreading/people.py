@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from loket.definition import ALWAYS, CoApplicant, Definition, Message
-from loket.factcheck import faults_in
-from loket.findings import Checklist, Found, Place, must_name, placeholders, unique
 from loket.forms import NATIONAL_NUMBER
 from loket.lifecycle import EventType, Stage
-from loket.proofread_form import field
-from loket.proofread_grant import names_of
+from loket.proofreading.factcheck import faults_in
+from loket.proofreading.findings import Checklist, Found, Place, must_name, placeholders, unique
+from loket.proofreading.form import field
+from loket.proofreading.grant import names_of
 from loket.rules import compiled
 
 PEOPLE = Checklist()

@@ -12,18 +12,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import (
-    checks,
-    deeds,
-    effects,
-    letters,
-    payout_facts,
-    places,
-    refunds,
-    stages,
-    strawman,
-    timers,
-)
+from loket import checks, effects, letters, payout_facts, places, refunds, stages, timers
 from loket.checks import Finding
 from loket.consultation import Consultation
 from loket.errors import ManyRefused, Refused
@@ -39,7 +28,8 @@ from loket.records import (
 )
 from loket.rules import Outcome
 from loket.systems.payments import RefundState, RefundStatus
-from loket.townspeople import Act, Silence, Townspeople
+from loket.trial import deeds, strawman
+from loket.trial.townspeople import Act, Silence, Townspeople
 from loket.work import Work, the_system
 
 _OFFERED_DAYS = 14

@@ -16,16 +16,16 @@ from loket.definition import (
     Message,
     Rule,
 )
-from loket.factcheck import constant, faults_of
-from loket.findings import Checklist, Found, Place, listed, must_name, placeholders
 from loket.lifecycle import FINAL, EventType, Stage
-from loket.proofread_after import AFTER, GOES_ON
-from loket.proofread_events import EVENTS
-from loket.proofread_form import FORM, no_schema
-from loket.proofread_grant import GRANT, names_of
-from loket.proofread_people import PEOPLE
-from loket.proofread_sale import SALE
-from loket.proofread_stages import STAGES
+from loket.proofreading.after import AFTER, GOES_ON
+from loket.proofreading.events import EVENTS
+from loket.proofreading.factcheck import constant, faults_of
+from loket.proofreading.findings import Checklist, Found, Place, listed, must_name, placeholders
+from loket.proofreading.form import FORM, no_schema
+from loket.proofreading.grant import GRANT, names_of
+from loket.proofreading.people import PEOPLE
+from loket.proofreading.sale import SALE
+from loket.proofreading.stages import STAGES
 
 _MAIN = Checklist()
 

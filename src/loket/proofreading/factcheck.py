@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loket.definition import Rule
-from loket.factkinds import Asked, Kind, Kinds, Named, Names, Word
-from loket.factsamples import answered, samples
+from loket.proofreading.factkinds import Asked, Kind, Kinds, Named, Names, Word
+from loket.proofreading.factsamples import answered, samples
+from loket.proofreading.ruletypes import TOKEN, faults_in_types
 from loket.rules import REFER, compiled, context
-from loket.ruletypes import TOKEN, faults_in_types
 
 MAX_LOOPS = 2
 """How often one rule may go over a list (all, exists, exists_one, filter, map)."""

@@ -19,18 +19,19 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
-from loket import casefile, rules, simulated, stages, strawman
+from loket import rules, stages
 from loket.app import Loket
-from loket.casefile import CaseFile
 from loket.database import Database
 from loket.definition import Definition, Text
 from loket.errors import ErrorCode, ManyRefused, Refused, Unavailable
-from loket.pretence import Pretence
 from loket.records import Case, Effect, EffectState, Entitlement, case_number
 from loket.settings import Settings
-from loket.simulated import Path, RuleValue
 from loket.terms import BRUSSELS
-from loket.townspeople import Townspeople
+from loket.trial import casefile, simulated, strawman
+from loket.trial.casefile import CaseFile
+from loket.trial.pretence import Pretence
+from loket.trial.simulated import Path, RuleValue
+from loket.trial.townspeople import Townspeople
 from loket.vault import Vault
 from loket.work import Work, the_system
 

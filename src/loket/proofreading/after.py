@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from loket.definition import Definition, Renewal, Text, Validity
-from loket.findings import Checklist, Found, Place, must_name
 from loket.lifecycle import EventType, Stage
-from loket.proofread_form import field
+from loket.proofreading.findings import Checklist, Found, Place, must_name
+from loket.proofreading.form import field
 
 AFTER = Checklist()
 E = EventType

@@ -5,11 +5,11 @@ from datetime import date
 
 from loket.definition import Definition, Product, Vat, VatCategory
 from loket.definition.catalogue import EXEMPT, OUTSIDE_SCOPE
-from loket.factcheck import faults_in
-from loket.findings import Checklist, Found, Place, must_name, unique, without_gaps
 from loket.lifecycle import EventType, Stage
-from loket.proofread_form import field
-from loket.proofread_grant import names_of
+from loket.proofreading.factcheck import faults_in
+from loket.proofreading.findings import Checklist, Found, Place, must_name, unique, without_gaps
+from loket.proofreading.form import field
+from loket.proofreading.grant import names_of
 
 SALE = Checklist()
 

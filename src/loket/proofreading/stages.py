@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import date
 
 from loket.definition import Assessment, Definition, Payment, Reminder, Screening
-from loket.findings import Checklist, Found, Place, must_name, unique, without_gaps
-from loket.happenings import ends
 from loket.lifecycle import FINAL, EventType, Stage, StageOrderError, case_machine
+from loket.proofreading.findings import Checklist, Found, Place, must_name, unique, without_gaps
+from loket.proofreading.happenings import ends
 
 STAGES = Checklist()
 

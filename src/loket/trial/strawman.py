@@ -11,7 +11,6 @@ from datetime import date, datetime, time, timedelta
 from uuid_utils.compat import uuid7
 
 from loket import applications, orders
-from loket.casefile import CaseFile, merged
 from loket.definition import Definition
 from loket.lifecycle import Role
 from loket.records import (
@@ -25,12 +24,13 @@ from loket.records import (
     Person,
     Quota,
 )
-from loket.samples import completed, sample_answers
 from loket.settings import Municipality
 from loket.sources import CHILD, Answers
 from loket.systems.magda import Address, FamilyFacts, Member, PersonFacts
 from loket.systems.planning import SlotOffer, SlotStatus
 from loket.terms import BRUSSELS
+from loket.trial.casefile import CaseFile, merged
+from loket.trial.samples import completed, sample_answers
 from loket.work import Actor, Work
 
 _TEST_MONTH = 60

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from loket.definition import Definition
-from loket.findings import Checklist, Found, Place, must_name
-from loket.happenings import needed_by, possible
 from loket.lifecycle import EFFECT_EVENTS, EventType, StageOrderError
+from loket.proofreading.findings import Checklist, Found, Place, must_name
+from loket.proofreading.happenings import needed_by, possible
 
 EVENTS = Checklist()
 _PARTS = (

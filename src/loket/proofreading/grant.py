@@ -13,12 +13,12 @@ from loket.definition import (
     Definition,
     Text,
 )
-from loket.factcheck import faults_in
-from loket.factkinds import Asked, Names
-from loket.findings import Checklist, Found, Place, must_name, placeholders, unique, without_gaps
 from loket.forms import is_email
 from loket.lifecycle import EventType, Stage
-from loket.proofread_form import field
+from loket.proofreading.factcheck import faults_in
+from loket.proofreading.factkinds import Asked, Names
+from loket.proofreading.findings import Checklist, Found, Place, must_name, placeholders, unique, without_gaps
+from loket.proofreading.form import field
 
 GRANT = Checklist()
 

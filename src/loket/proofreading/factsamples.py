@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from loket.factkinds import Asked, Names
 from loket.formfields import fields_of
+from loket.proofreading.factkinds import Asked, Names
 from loket.rules import (
     Address,
     Answer,

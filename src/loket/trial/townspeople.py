@@ -14,7 +14,6 @@ from loket import (
     advice,
     co_applicants,
     decisions,
-    deeds,
     deliveries,
     invoices,
     payout_book,
@@ -25,8 +24,6 @@ from loket import (
 )
 from loket.advice import Opinion
 from loket.assessment import AWAITED
-from loket.casefile import CaseFile
-from loket.deeds import FACT, Verb
 from loket.errors import Refused
 from loket.facts import facts_of
 from loket.hearsay import Heard, Signatory
@@ -40,9 +37,12 @@ from loket.records import (
     Decision,
     Task,
 )
-from loket.strawman import Straw
 from loket.systems.minutes_item import Outcome as Result
 from loket.terms import morning_of
+from loket.trial import deeds
+from loket.trial.casefile import CaseFile
+from loket.trial.deeds import FACT, Verb
+from loket.trial.strawman import Straw
 from loket.work import Actor, Work, the_system
 
 _SOON = timedelta(days=1)

@@ -6,9 +6,9 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from loket.definition import PREFILL_SOURCES, Definition
-from loket.findings import Checklist, Found, Place, unique
 from loket.formfields import conditional, field, fields_of, follow, resolved
 from loket.forms import FORMATS, NATIONAL_NUMBER, matches
+from loket.proofreading.findings import Checklist, Found, Place, unique
 
 __all__ = ["FORM", "field"]
 

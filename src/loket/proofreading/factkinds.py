@@ -7,8 +7,8 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from loket.formfields import fields_of
+from loket.proofreading.ruletypes import Sort
 from loket.rules import ANSWERS, CO_APPLICANT, SPOKEN, Facts, SocialStatusAnswer
-from loket.ruletypes import Sort
 
 
 @dataclass(frozen=True)
