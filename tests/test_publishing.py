@@ -27,6 +27,7 @@ from loket.definition import Definition
 from loket.errors import UnknownVersion
 from loket.lifecycle import Role
 from loket.payments import Received
+from loket.publications import Publications, Version
 from loket.records import ActorKind, Invoice, PaymentMethod, Person
 from loket.revising import changes as differences
 from loket.settings import VatNumber
@@ -364,6 +365,27 @@ async def test_what_happens_outside_a_request_reads_it_too(town: Town, there: To
         OPERATOR, "timerFire", "case { procedure { version } }", caseId=case, kind="TERM"
     )
     assert fired["case"]["procedure"]["version"] == 1
+
+
+class HangsUp(Publications):
+    """Read by somebody who is gone by the first version that they find."""
+
+    gone = False
+
+    def _published(self, version: Version, content: str, source: str, sha256: str) -> Definition | None:
+        task = asyncio.current_task()
+        if task is not None and not self.gone:
+            self.gone = task.cancel()
+        return super()._published(version, content, source, sha256)
+
+
+async def test_who_is_cut_off_while_reading_keeps_nothing_from_the_next(town: Town) -> None:
+    await published(town, toy("cut-off"))
+    shelf = HangsUp(town.served.loket.database)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(shelf.refresh())
+    await shelf.refresh()
+    assert set(shelf) == set(town.served.loket.procedures)
 
 
 async def test_a_process_hears_of_it_by_itself(town: Town, there: Town) -> None:

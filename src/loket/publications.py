@@ -100,9 +100,10 @@ class Publications(Shelf):
                 definition = self._published((key, version), content, source, sha256)
                 if definition is not None:
                     found[key, version] = definition
-                self._last = seq
                 await asyncio.sleep(0)  # after a start there may be hundreds
+            # together: whoever is cancelled before has read nothing
             self._known = {**self._known, **found}
+            self._last = max((seq for seq, *_ in rows), default=self._last)
 
     async def refresh_if_possible(self) -> None:
         """As `refresh`; a database that is away, or has no such table yet, is waited for by others."""
