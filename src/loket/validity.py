@@ -52,12 +52,18 @@ def period_of(validity: Validity, answers: Mapping[str, Any], on: date) -> Perio
     elif validity.days is not None:
         last = first + timedelta(days=validity.days - 1)
     elif validity.months is not None:
-        last = first + relativedelta(months=validity.months) - timedelta(days=1)
+        last = _day_before(first, validity.months)
     else:
         last = date(first.year, 12, 31)
     if last < first:
         raise Unclear(f"{last} lies before {first}")
     return Period(first, last)
+
+
+def _day_before(first: date, months: int) -> date:
+    """The day before the same day of a later month; where that month is too short for it, its last day."""
+    again = first + relativedelta(months=months)
+    return again - timedelta(days=1) if again.day == first.day else again
 
 
 def _day_in(answers: Mapping[str, Any], pointer: str, on: date) -> date:
