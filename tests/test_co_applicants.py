@@ -1,10 +1,13 @@
 """Somebody else must confirm: they are asked themselves, answer themselves, and see nothing more."""
 
 from collections.abc import AsyncIterator
+from datetime import date, datetime, timedelta
 
+import orjson
 import pytest
 
 from loket.sandbox import personas
+from loket.terms import BRUSSELS
 from premiums import Json, rule, written
 from town import HANDLER, OPERATOR, Dossier, Town, opened
 
@@ -232,6 +235,34 @@ async def test_a_case_that_ends_asks_nobody_any_more(town: Town) -> None:
     refusal = await town.refused(other, "coApplicationConfirm", id=mine["id"])
     assert refusal["code"] == "TRANSITION_NOT_ALLOWED"
     assert await dossier.timers() == set()
+
+
+async def test_a_day_on_which_the_term_stands_still_for_two_reasons_counts_once(town: Town) -> None:
+    """A handler suspends it while the sources are asked, which say then that somebody must confirm."""
+    other = town.somebody()
+    dossier = await asks(town, other)
+    await town.sql(
+        """UPDATE "case" SET suspensions = CAST(:still AS jsonb) || jsonb_build_array(suspensions -> 0
+               || jsonb_build_object('from', CAST(:asked AS text))) WHERE reference = :reference""",
+        still=orjson.dumps([{"reason": "Ziekte", "from": f"{_days_ago(5)}", "to": None}]).decode(),
+        asked=f"{_days_ago(3)}",
+        reference=dossier.reference,
+    )
+    before = await _due_on(town, dossier)
+    mine = await question(town, other, dossier)
+    await town.does(other, "coApplicationConfirm", id=mine["id"])
+    assert await _due_on(town, dossier) - before == timedelta(days=5)
+    assert None not in [one["endedOn"] for one in (await dossier.read())["suspensions"]]
+
+
+def _days_ago(days: int) -> date:
+    return datetime.now(BRUSSELS).date() - timedelta(days=days)
+
+
+async def _due_on(town: Town, dossier: Dossier) -> date:
+    (row,) = await town.sql('SELECT due_on FROM "case" WHERE reference = :it', it=dossier.reference)
+    due_on: date = row.due_on
+    return due_on
 
 
 async def test_a_new_round_asks_who_did_not_confirm_before(town: Town) -> None:

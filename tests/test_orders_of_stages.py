@@ -139,7 +139,7 @@ async def _delivered(town: Town) -> Dossier:
 
 async def test_what_was_delivered_cannot_be_withdrawn(town: Town) -> None:
     dossier = await _delivered(town)
-    assert await dossier.actions(dossier.who) == {"PAYMENT_START"}
+    assert await dossier.actions(dossier.who) == {"PAYMENT_START", "EXPERIENCE_RATE"}
     for action, who in (("caseWithdraw", dossier.who), ("caseCancel", HANDLER)):
         refusal = await town.refused(who, action, id=dossier.id, input={"reason": "Toch niet"})
         assert (refusal["code"], refusal["currentStatus"]) == ("TRANSITION_NOT_ALLOWED", "AWAITING_PAYMENT")

@@ -164,7 +164,7 @@ def test_a_form_that_is_filled_in_has_no_fault(social: Definition) -> None:
         ("payout", {"holder": "R"}, ["payout", "iban"], "Vul dit in"),
         ("benefits", [], ["benefits"], "minstens 1"),
         ("benefits", ["household", "household"], ["benefits"], "dubbel"),
-        ("benefits", ["pension"], ["benefits", "0"], "past hier niet"),
+        ("benefits", ["pension"], ["benefits", "0"], "Kies een van deze"),
         (
             "declaration",
             {"informed": True, "changes": False, "correct": True},
