@@ -149,13 +149,11 @@ def stands_still(case: Case) -> bool:
 
 
 async def end_suspension(work: Work, case: Case) -> None:
-    """The term runs on; the days that it stood still are added to it."""
-    periods = [dict(period) for period in case.suspensions]
-    for period in periods:
-        if period["to"] is None:
-            period["to"] = work.today.isoformat()
-            case.due_on += work.today - date.fromisoformat(period["from"])
-    case.suspensions = periods
+    """The term runs on; the days that it stood still are added to it, once for however many reasons."""
+    since = [date.fromisoformat(period["from"]) for period in case.suspensions if period["to"] is None]
+    case.due_on += work.today - min(since, default=work.today)
+    today = work.today.isoformat()
+    case.suspensions = [period | {"to": period["to"] or today} for period in case.suspensions]
     await arm_term(work, case)
 
 
