@@ -96,7 +96,7 @@ class Publications(Shelf):
             async with self._database.reader() as reader:
                 rows = await (await reader.execute(PUBLISHED_AFTER, {"last": self._last})).fetchall()
             found: dict[Version, Definition] = {}
-            for seq, key, version, content, source, sha256 in rows:
+            for _, key, version, content, source, sha256 in rows:
                 definition = self._published((key, version), content, source, sha256)
                 if definition is not None:
                     found[key, version] = definition
