@@ -1,16 +1,20 @@
 """Procedure files: what is published, what is refused, and that the refusal says where."""
 
+import asyncio
+import json
 import random
 import re
 from itertools import permutations
 from pathlib import Path
 
 import pytest
+from referencing.exceptions import Unresolvable
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from loket import publishing
 from loket.definition import Definition
+from loket.forms import validate_answers
 from loket.lifecycle import Stage, StageOrderError, Status, case_machine
 from loket.proofreading import proofread
 from loket.publishing import DefinitionError, Fault
@@ -212,6 +216,12 @@ def test_what_cannot_be_read_hides_nothing_else_and_is_named_once() -> None:
         ("", "words with values"),
         ("x: " + "y" * 600_000, "larger"),
         ("a: 2026-02-30\n", "not a day"),
+        ("a: " + "9" * 5000, "not a number"),
+        ("a: 99999999999", "not a number"),
+        ("a: 1" + "0" * 400 + ".5", "not a number"),
+        ('a: "b\\0c"', "nobody can read"),
+        ('a: "b\\uD800c"', "nobody can read"),
+        ('"a\\0": b', "nobody can read"),
         ("\x00", "not YAML"),
     ],
 )
@@ -649,3 +659,73 @@ def test_a_form_that_is_no_schema_is_refused_and_no_more_is_said_of_it(form: str
     with pytest.raises(DefinitionError) as refused:
         publishing.parse(f"{SMALLEST[:start]}  schema: {form}\n{SMALLEST[end:]}", "file.yaml")
     assert all(one.reason.startswith("not JSON Schema") for one in refused.value.faults)
+
+
+# --- a form that would keep everybody busy ----------------------------------------------------
+
+
+def _deeper(levels: int, word: str) -> str:
+    """A form of a few lines that says a thousand times the same: each part refers twice to the next."""
+    parts = [
+        f"p{level}: {{{word}: [{{$ref: '#/$defs/p{level + 1}'}}, {{$ref: '#/$defs/p{level + 1}'}}]}}"
+        for level in range(levels)
+    ]
+    whole = ", ".join([*parts, f"p{levels}: {{type: object}}"])
+    return f"{{type: object, properties: {{}}, $defs: {{{whole}}}, allOf: [{{$ref: '#/$defs/p0'}}]}}"
+
+
+def _within(levels: int) -> str:
+    """What stands in it is looked at twice at each level."""
+    form = "{type: object}"
+    for _ in range(levels):
+        form = f"{{allOf: [{form}], unevaluatedProperties: false}}"
+    return f"{{type: object, properties: {{}}, allOf: [{form}]}}"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        _deeper(40, "anyOf"),
+        _deeper(12, "allOf"),
+        _within(9),
+        "{type: object, properties: {}, $defs: {a: {allOf: [{$ref: '#/$defs/a'}]}}, $ref: '#/$defs/a'}",
+        "{type: object, properties: {}, $defs: {a: {properties: {b: {$ref: '#/$defs/a'}}}}}",
+    ],
+)
+def test_a_form_without_an_end_is_refused_at_once(form: str) -> None:
+    start, end = SMALLEST.index("  schema:\n"), SMALLEST.index("  prefill:")
+    with pytest.raises(DefinitionError) as refused:
+        publishing.parse(f"{SMALLEST[:start]}  schema: {form}\n{SMALLEST[end:]}", "file.yaml")
+    assert ["or one refers to itself" in one.reason for one in refused.value.faults] == [True]
+
+
+async def test_nothing_that_a_form_refers_to_is_fetched() -> None:
+    """A definition comes from whoever may try one: it sends this server nowhere."""
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as elsewhere:
+        port = elsewhere.sockets[0].getsockname()[1]
+        form = {
+            "$id": f"http://127.0.0.1:{port}/form",
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "other": {"$ref": "/properties/name"}},
+        }
+        said = json.dumps(form)
+        start, end = SMALLEST.index("  schema:\n"), SMALLEST.index("  prefill:")
+        with pytest.raises(DefinitionError) as refused:
+            publishing.parse(f"{SMALLEST[:start]}  schema: {said}\n{SMALLEST[end:]}", "file.yaml")
+        reasons = " ".join(one.reason for one in refused.value.faults)
+        assert "'$id' is not a keyword" in reasons
+        assert "'/properties/name' leads nowhere" in reasons
+        # also not what was published before that was refused
+        definition = publishing.load(FILE)
+        older = definition.model_copy(
+            update={"form": definition.form.model_copy(update={"json_schema": form})}
+        )
+        with pytest.raises(Unresolvable):
+            await asyncio.to_thread(validate_answers, older, {"other": "x"}, "nl")
+    assert asked == []

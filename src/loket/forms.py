@@ -16,6 +16,7 @@ import phonenumbers
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
+from referencing import Registry
 from stdnum.be import vat
 from stdnum.exceptions import ValidationError as StdnumError
 
@@ -131,14 +132,14 @@ Found = tuple[tuple[str, ...], str, Mapping[str, Any], dict[str, str]]
 
 
 def _faults(form: Form, answers: object) -> Iterator[Found]:
-    checker = _Validator(form.json_schema, format_checker=FORMATS)
+    checker = _Validator(form.json_schema, format_checker=FORMATS, registry=_ALONE)
     for error in checker.iter_errors(answers):
         yield from _unfold(error, (), form.json_schema)
 
 
 def _apart_in(schema: Mapping[str, Any]) -> formfields.Holds:
     """How far an answer is from a part of the form: first by what can only be meant otherwise."""
-    checker = _Validator(schema, format_checker=FORMATS)
+    checker = _Validator(schema, format_checker=FORMATS, registry=_ALONE)
 
     def apart(part: object, answer: object) -> int:
         return _distance(list(checker.evolve(schema=part).iter_errors(answer)))
@@ -328,6 +329,8 @@ def _pattern(
 
 
 _Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]  # its stubs
+_ALONE: Registry[Any] = Registry()
+"""What a form can refer to beside itself: nothing; the library's own would fetch it."""
 
 # --- wording ----------------------------------------------------------------------------------
 

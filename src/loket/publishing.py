@@ -247,8 +247,13 @@ def _reason(kind: str, place: Place, message: str) -> str:
 
 # --- YAML with places -------------------------------------------------------------------------
 
-_WHOLE = re.compile(r"[-+]?[0-9]+")
+_WHOLE = re.compile(r"[-+]?[0-9]{1,9}")
+_EXACT = re.compile(r"[-+]?\d{1,9}\.\d{1,9}")
+"""What is longer is no number that a procedure counts with."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+"""Escaped they pass YAML; no database keeps them and no answer carries them."""
+_UNREADABLE = "a character stands in it that nobody can read"
 _STANDARD = "tag:yaml.org,2002:"
 
 
@@ -324,6 +329,9 @@ class _Page:
                 self.complain(place, "a key must be a word")
                 continue
             key = str(key_node.value)
+            if _UNSEEN.search(key):
+                self.complain(place, _UNREADABLE)
+                continue
             there = (*place, key)
             if key in found:
                 first = self._places[there][0]
@@ -338,6 +346,9 @@ class _Page:
     def _scalar(self, node: ScalarNode, place: Place) -> object:
         text = str(node.value)
         match str(node.tag).removeprefix(_STANDARD):
+            case "str" if _UNSEEN.search(text):
+                self.complain(place, _UNREADABLE)
+                return None
             case "str":
                 return text
             case "null":
@@ -346,7 +357,7 @@ class _Page:
                 return text.lower() == "true"
             case "int" if _WHOLE.fullmatch(text):
                 return int(text)
-            case "float" if re.fullmatch(r"[-+]?\d+\.\d+", text):
+            case "float" if _EXACT.fullmatch(text):
                 return Decimal(text)
             case "timestamp" if _DAY.fullmatch(text):
                 try:

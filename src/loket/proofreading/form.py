@@ -23,7 +23,6 @@ _SINGLE = frozenset(
 _OTHER = frozenset(
     {
         "$schema",
-        "$id",
         "$ref",
         "$comment",
         "title",
@@ -58,7 +57,12 @@ _OTHER = frozenset(
     | {"maxProperties", "minProperties", "required", "dependentRequired"}
 )
 KEYWORDS = _LISTED | _NAMED | _SINGLE | _OTHER
-"""Keywords that a form may use; `patternProperties` is not among them: a form knows its fields."""
+"""Keywords that a form may use; `patternProperties` is not among them: a form knows its fields. Nor is `$id`:
+what a form refers to stands in it, and nothing of it is fetched."""
+MAX_PARTS = 3_000
+"""Parts of a form with all that they refer to spread out; a form of a hundred questions has a few hundred."""
+_AGAIN = 3
+"""How often what stands within `unevaluatedProperties` or `unevaluatedItems` is looked at for one answer."""
 
 
 def no_schema(definition: Definition) -> Found:
@@ -67,6 +71,30 @@ def no_schema(definition: Definition) -> Found:
         definition.form.json_schema
     ):
         yield ("form", "schema", *error.absolute_path), f"not JSON Schema: {error.message[:200]}"
+        return
+    if not _ends(definition.form.json_schema):
+        yield (
+            ("form", "schema"),
+            f"with all that its parts refer to it has more than {MAX_PARTS} of them, or one refers to itself",
+        )
+
+
+def _ends(form: Mapping[str, Any]) -> bool:
+    """Whether a form, its references followed, is of a size that can be gone through for every answer."""
+    left = MAX_PARTS
+    ahead: list[tuple[object, int]] = [(form, 1)]
+    while ahead and left >= 0:
+        schema, weight = ahead.pop()
+        if not isinstance(schema, Mapping):
+            continue
+        if "unevaluatedProperties" in schema or "unevaluatedItems" in schema:
+            weight *= _AGAIN
+        parts = [(one, weight) for _, one in _directly(schema, ())]
+        if isinstance(schema.get("$ref"), str):
+            parts.append((follow(form, schema["$ref"]), weight))
+        left -= weight * len(parts)
+        ahead += parts
+    return left >= 0
 
 
 @FORM.reads("form")
@@ -91,8 +119,10 @@ def _subschema(schema: Mapping[str, Any], place: Place, root: Mapping[str, Any],
             matches("", schema["pattern"])
         except ValueError as fault:
             yield (*place, "pattern"), f"not a pattern: {' '.join(str(fault).split())[:160]}"
-    if "$ref" in schema and not isinstance(follow(root, str(schema["$ref"])), Mapping):
-        yield (*place, "$ref"), f"'{schema['$ref']}' leads nowhere in this form"
+    if "$ref" in schema:
+        reference = str(schema["$ref"])
+        if not reference.startswith("#/") or not isinstance(follow(root, reference), Mapping):
+            yield (*place, "$ref"), f"'{reference}' leads nowhere in this form"
     for name in schema.get("required", ()):
         if name not in fields:
             yield (*place, "required"), f"'{name}' is required but is not a field of the form"
@@ -126,15 +156,19 @@ def _subschemas(schema: object, place: Place) -> Iterator[tuple[Place, Mapping[s
     if not isinstance(schema, Mapping):
         return
     yield place, schema
+    for there, one in _directly(schema, place):
+        yield from _subschemas(one, there)
+
+
+def _directly(schema: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, object]]:
+    """The parts that stand in a part itself."""
     for word, value in schema.items():
         if word in _SINGLE:
-            yield from _subschemas(value, (*place, word))
+            yield (*place, word), value
         elif word in _LISTED:
-            for index, one in enumerate(value):
-                yield from _subschemas(one, (*place, word, index))
+            yield from (((*place, word, index), one) for index, one in enumerate(value))
         elif word in _NAMED:
-            for name, one in value.items():
-                yield from _subschemas(one, (*place, word, name))
+            yield from (((*place, word, name), one) for name, one in value.items())
 
 
 @FORM.reads("form")
