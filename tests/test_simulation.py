@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from loket.errors import ManyRefused
 from loket.lifecycle import TimerKind
 from loket.settings import Settings
 from loket.terms import BRUSSELS
-from loket.trial import casefile, simulation
+from loket.trial import casefile, simulation, strawman
 from loket.trial.simulated import THEN
 from loket.trial.simulation import Ground
-from loket.vault import Vault
+from loket.work import Work, the_system
 from served import SECRET
 from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
 
@@ -186,6 +187,20 @@ async def test_no_row_of_the_town_is_locked_by_a_trial(town: Town, module_databa
         await connection.exec_driver_sql("SELECT 1 FROM slot FOR UPDATE")
         path = await walks(town)
     assert path["outcome"] == "COMPLETED"
+
+
+async def test_a_trial_waits_for_nobody_who_hands_in_the_same(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do they for the trial: of a street, a period, an address the town has one lock each."""
+    monkeypatch.setattr(simulation, "LOCK_SECONDS", 1.0)
+    loket, case = town.served.loket, casefile.CaseFile()
+    definition = publishing.load(SHIPPED / "street-play.yaml")
+    async with loket.database.apart(statement_timeout_seconds=60, lock_timeout_seconds=60) as session:
+        work = Work(session, the_system(), datetime.now(UTC), loket.settings, loket.vault, loket.procedures)
+        await strawman.applies(work, definition, case, strawman.cast(case, work.today))
+        path = await walks(town, "street-play")
+    assert path["outcome"] is not None
 
 
 # ── what the facts change ─────────────────────────────────────────────────────────────────────────────
@@ -374,7 +389,7 @@ def test_every_kind_of_deadline_says_what_then_happens() -> None:
 
 
 def ground(database_url: str) -> Ground:
-    return Ground(Database(database_url), SETTINGS, Vault(SECRET), {})
+    return Ground(Database(database_url), SETTINGS, {})
 
 
 async def test_a_slot_that_nobody_chooses_and_a_door_that_nobody_opens(module_database_url: str) -> None:
@@ -499,7 +514,7 @@ async def test_a_case_file_of_a_municipality_of_its_own(module_database_url: str
     settings = Settings(database_url=module_database_url, secret_key=SECRET)
     elsewhere = replace(settings, municipality=replace(settings.municipality, nis="13025"))
     definition = publishing.load(SHIPPED / "compost-bin.yaml")
-    ground = Ground(Database(module_database_url), elsewhere, Vault(SECRET), {})
+    ground = Ground(Database(module_database_url), elsewhere, {})
     path = await simulation.simulate(
         ground, definition, casefile.of({"facts": {"applicant": {"nis": "13999"}}})
     )

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import secrets
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +28,6 @@ from loket.trial.casefile import CaseFile, Expected
 from loket.trial.simulated import Path as Trod
 from loket.trial.simulated import RuleValue, Said
 from loket.trial.simulation import Ground
-from loket.vault import Vault
 
 SHORT_LIVED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Of a PostgreSQL that is thrown away."""
@@ -69,8 +67,7 @@ async def _simulate(
     brief: bool,
     texts: bool,
 ) -> int:
-    vault = Vault(settings.secret_key or secrets.token_hex(32))
-    ground = Ground(Database(url, name="loket simulate"), settings, vault, others)
+    ground = Ground(Database(url, name="loket simulate"), settings, others)
     well = True
     for name in paths or [""]:
         try:

@@ -7,6 +7,7 @@ what is left for other systems: `pretence` says what those would answer.
 """
 
 import asyncio
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -54,7 +55,6 @@ class Ground:
 
     database: Database
     settings: Settings
-    vault: Vault
     procedures: Mapping[tuple[str, int], Definition]
 
 
@@ -66,7 +66,7 @@ async def simulate_in_turn(loket: Loket, definition: Definition, case: CaseFile)
     places = _turns.setdefault(loket, asyncio.Semaphore(AT_ONCE))
     try:
         async with asyncio.timeout(PATIENCE_SECONDS), places:
-            ground = Ground(loket.database, loket.settings, loket.vault, loket.procedures)
+            ground = Ground(loket.database, loket.settings, loket.procedures)
             return await simulate(ground, definition, case)
     except TimeoutError as fault:
         raise Unavailable("simulation", "too many others try something now") from fault
@@ -148,7 +148,8 @@ async def _try(
         actor=the_system(),
         now=began_at,
         settings=ground.settings,
-        vault=ground.vault,
+        # of its own, so that no index is one of the town's, whose lock others wait for
+        vault=Vault(secrets.token_hex(32)),
         procedures=_with(ground.procedures, definition),
     )
     straw = strawman.cast(case, work.today)
