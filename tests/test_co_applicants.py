@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 import orjson
 import pytest
 
+from loket.api.naming import decode_id
 from loket.sandbox import personas
 from loket.terms import BRUSSELS
 from premiums import Json, rule, written
@@ -161,6 +162,33 @@ async def test_who_gave_us_an_address_is_written_to_there(town: Town) -> None:
     assert any("bevestigen" in one["subject"] for one in found)
     found = await town.look("smtp", "mailbox/elders@voorbeeld.example")
     assert not [one for one in found if dossier.reference in one["text"]]
+
+
+async def test_a_number_and_an_address_of_ones_own_tell_nobodys_name(town: Town) -> None:
+    """Whoever applies could name anybody, and have the question sent to themselves."""
+    other = town.somebody()
+    await town.ask(other, "{ viewer { __typename } }")  # known by name, without an address
+    dossier = await asks(town, other, email=f"{other}@vreemd.example")
+    await dossier.calm()
+    person = personas.person(other)
+    assert isinstance(person, personas.Citizen)
+    (letter,) = await town.look("smtp", f"mailbox/{other}@vreemd.example")
+    assert dossier.reference in str(letter)
+    for name in person.name.split():
+        assert name not in str(letter)
+    assert person.name in str(await town.notified(other))
+
+
+async def test_what_looks_sealed_is_an_answer_as_any_other(town: Town) -> None:
+    who = town.somebody()
+    given = {"together": False, "partner": {"number": "sealed:zz"}}
+    id = await draft(town, who, given)
+    answers = "query($id: ID!) { application(id: $id) { answers issues { code } } }"
+    assert (await town.ask(who, answers, id=id))["application"] == {"answers": given, "issues": []}
+    (row,) = await town.sql("SELECT answers FROM application WHERE id = :id", id=decode_id(id, "Application"))
+    assert "zz" not in row.answers["partner"]["number"]
+    payload = await town.does(who, "applicationSubmit", "case { status application { answers } }", id=id)
+    assert payload["case"]["application"]["answers"] == {"together": False}
 
 
 async def test_who_does_not_agree_says_why_and_the_rules_decide_on_it(town: Town) -> None:

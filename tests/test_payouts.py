@@ -16,6 +16,7 @@ from loket.api.naming import decode_id
 from loket.effects import carry_out
 from loket.numbers import shared
 from loket.records import Effect, EffectKind
+from loket.sandbox import personas
 from loket.work import the_system
 from premiums import Json, rule, written
 from town import FINANCE, HANDLER, OPERATOR, REFUND_SECONDS, Dossier, Town, opened, until
@@ -67,12 +68,19 @@ def _of_two_keys(told: Json) -> None:
     told["benefits"] = [own, own | home]
 
 
+def _asked_again(told: Json) -> None:
+    plain(told)
+    told["renewal"] = {"after_months": 12}
+    told["texts"]["messages"]["RENEWAL_OFFERED"] = _message("Opnieuw", "Vraag het opnieuw: {link_draft}")
+
+
 @pytest.fixture(scope="module")
 async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     folder = tmp_path_factory.mktemp("procedures")
     written(folder, "premium", plain)
     written(folder, "premium-with-visum", _with_visum)
     written(folder, "premium-of-two-keys", _of_two_keys)
+    written(folder, "premium-again", _asked_again)
     home = tmp_path_factory.mktemp("town")
     async with opened(module_database_url, home, procedures=str(folder)) as found:
         yield found
@@ -724,3 +732,39 @@ async def test_finance_has_its_list(town: Town) -> None:
     seen = await town.ask(FINANCE, query)
     assert payout in [one["id"] for one in seen["payouts"]["nodes"]]
     assert {one["status"] for one in seen["payouts"]["nodes"]} == {"ORDERED"}
+
+
+# ── asked again ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("at_the_counter", [True, False])
+async def test_an_account_comes_back_to_its_applicant_alone(town: Town, at_the_counter: bool) -> None:
+    """Of an account that was handed in staff see the masked form: also in the draft to ask it again."""
+    if at_the_counter:
+        person = personas.person(who := town.somebody())
+        assert isinstance(person, personas.Citizen)
+        visitor = {"givenName": "Wie", "familyName": "Dan Ook", "nationalNumber": person.insz}
+        payload = await town.does(
+            HANDLER,
+            "applicationStartAtCounter",
+            "application { id }",
+            procedure="premium-again",
+            input=visitor,
+        )
+        draft = payload["application"]["id"]
+        answers = {"benefits": ["own"], "iban": IBAN}
+        await town.does(HANDLER, "applicationSetAnswers", id=draft, input=answers)
+        payload = await town.does(HANDLER, "applicationSubmit", "case { id reference }", id=draft)
+        dossier = Dossier(town, who, payload["case"]["id"], payload["case"]["reference"])
+        await dossier.until("AWAITING_DECISION")
+    else:
+        dossier = await _weighed(town, "premium-again")
+    await town.does(HANDLER, "decisionTake", caseId=dossier.id, input=GRANTED)
+    await _pays_anew(dossier)
+    await dossier.fires("RENEWAL")
+    reader = HANDLER if at_the_counter else dossier.who
+    renewal = (await dossier.read(reader, "renewal { answers }"))["renewal"]
+    iban = {} if at_the_counter else {"iban": IBAN.replace(" ", "")}
+    assert renewal["answers"] == {"benefits": ["own"]} | iban
+    if not at_the_counter:
+        assert (await dossier.read(HANDLER, "renewal { answers }"))["renewal"] is None

@@ -29,7 +29,7 @@ from loket.lifecycle import (
     TimerKind,
 )
 from loket.numbers import national_number
-from loket.records import ActorKind, Application, Case, CoApplication, Event, Json, Person
+from loket.records import ActorKind, Application, Case, CoApplication, Event, Json, MessageChannel, Person
 from loket.rules import Facts, Outcome, weigh
 from loket.terms import end_of
 from loket.wording import Value
@@ -267,6 +267,11 @@ class Addressee:
     def name(self) -> str:
         return f"{self.person.given_name} {self.person.family_name}".strip()
 
+    def named_over(self, channel: MessageChannel) -> str:
+        """How they are called; by no name at an address that only the applicant says is theirs."""
+        own = channel is not MessageChannel.EMAIL or self.person.email is not None
+        return self.name if own else ""
+
 
 async def addressee(work: Work, case: Case) -> Addressee | None:
     """Who is asked now."""
@@ -280,12 +285,9 @@ async def addressee(work: Work, case: Case) -> Addressee | None:
     return Addressee(person, person.email or (given if isinstance(given, str) and given else None))
 
 
-def said_to(work: Work, case: Case, asked: Addressee) -> dict[str, Value]:
-    """What only the co-applicant's own messages can name."""
-    return {
-        "co_applicant": asked.name or None,
-        "link_confirm": f"{work.settings.website_url}/medeaanvragen/{case.reference}",
-    }
+def said_to(work: Work, case: Case) -> dict[str, Value]:
+    """What only the co-applicant's own messages can name, beside how they are called."""
+    return {"link_confirm": f"{work.settings.website_url}/medeaanvragen/{case.reference}"}
 
 
 async def said_of(work: Work, events: Sequence[Event]) -> dict[str, Value]:

@@ -145,7 +145,7 @@ async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
         await _write_to(work, telling, message, _cause(events, message))
     addressee = await co_applicants.addressee(work, case) if asked else None
     if addressee is not None:
-        own = values | co_applicants.said_to(work, case, addressee)
+        own = values | co_applicants.said_to(work, case)
         telling = replace(telling, person=addressee.person, addressee=addressee, values=own, events=[])
         for message in asked:
             await _write_to(work, telling, message, _cause(events, message))
@@ -265,15 +265,16 @@ async def _queue(
     channel: MessageChannel,
     skipped: str,
 ) -> None:
+    name = telling.addressee.named_over(channel) if telling.addressee else None
     said = wording.render(
         telling.definition,
         due.event,
         channel,
         telling.person.language,
-        telling.values,
+        telling.values if name is None else telling.values | {"co_applicant": name or None},
         municipality=work.settings.municipality,
         joined=due.joined,
-        addressee=telling.addressee.name if telling.addressee else None,
+        addressee=name,
     )
     message = Message(
         case_id=telling.case.id,

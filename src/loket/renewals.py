@@ -19,7 +19,7 @@ from loket.errors import Refused
 from loket.forms import answered, validate_answers
 from loket.lifecycle import ApplicationStatus, EventType, Status, TimerKind
 from loket.proofreading.form import field
-from loket.records import Application, Case, Event, Json, Person
+from loket.records import Application, Case, Channel, Event, Json, Person
 from loket.sources import Answers
 from loket.terms import morning_of
 from loket.wording import Value
@@ -179,11 +179,14 @@ async def _draft(
 
 
 async def _before(work: Work, case: Case) -> _Before:
-    """The answers hold an account masked once they were handed in: whole it is kept with the case, sealed."""
+    """The answers hold an account masked once they were handed in: whole it is kept with the case, sealed.
+
+    Not for a draft of the counter: there staff would read it.
+    """
     application = await work.session.get_one(Application, case.application_id)
     definition, answers = work.definition(case), application.answers
     sealed = (case.facts.get("account") or {}).get("sealed")
-    if sealed and definition.payout is not None:
+    if sealed and definition.payout is not None and case.channel is not Channel.COUNTER:
         answers = accounts.with_account(definition, answers, work.vault.open(bytes.fromhex(sealed)))
     return _Before(definition, answers, application.cart)
 
