@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from loket import publishing
+from loket.api.naming import decode_id
 from loket.publishing import DefinitionError
+from loket.records import Application
 from premiums import Json, rule, written
-from town import HANDLER, OPERATOR, Dossier, Town, opened
+from town import HANDLER, OPERATOR, Dossier, Town, opened, until
 
 FORM: Json = {
     "type": "object",
@@ -67,11 +69,16 @@ async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactor
 
 async def asks(town: Town, procedure: str, who: str | None = None, **answers: object) -> Dossier:
     who = who or town.somebody()
-    payload = await town.does(who, "applicationStart", "application { id }", procedure=procedure)
-    id = payload["application"]["id"]
-    await town.does(who, "applicationSetAnswers", id=id, input=answers)
+    id = await draft(town, procedure, who, answers)
     payload = await town.does(who, "applicationSubmit", "case { id reference }", id=id)
     return Dossier(town, who, payload["case"]["id"], payload["case"]["reference"])
+
+
+async def draft(town: Town, procedure: str, who: str, answers: Json) -> str:
+    payload = await town.does(who, "applicationStart", "application { id }", procedure=procedure)
+    id: str = payload["application"]["id"]
+    await town.does(who, "applicationSetAnswers", id=id, input=answers)
+    return id
 
 
 async def ends(dossier: Dossier) -> str:
@@ -160,6 +167,29 @@ async def test_of_two_at_the_same_moment_one_is_the_first(town: Town) -> None:
         )
     )
     assert sorted(one["case"]["status"] for one in answers) == ["AWAITING_DECISION"] + ["INADMISSIBLE"] * 3
+
+
+async def test_who_began_first_and_is_handed_in_last_is_the_second(town: Town) -> None:
+    """Their application is held up for a moment, in which somebody else comes through."""
+    given, people = {"street": "Ingehaald", "day": "2027-07-01"}, [town.somebody(), town.somebody()]
+    slow, fast = [await draft(town, "straat", who, given) for who in people]
+    async with town.served.loket.database.transaction() as session:
+        await session.get_one(Application, decode_id(slow, "Application"), with_for_update=True)
+        handing_in = asyncio.create_task(
+            town.does(people[0], "applicationSubmit", "case { status }", id=slow)
+        )
+        await until(partial(_waits, town))
+        first = await town.does(people[1], "applicationSubmit", "case { status }", id=fast)
+    second = await handing_in
+    assert [one["case"]["status"] for one in (first, second)] == ["AWAITING_DECISION", "INADMISSIBLE"]
+
+
+async def _waits(town: Town) -> bool:
+    return bool(
+        await town.sql(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    )
 
 
 async def test_a_handler_sees_which_and_the_citizen_does_not(town: Town) -> None:

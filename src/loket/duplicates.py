@@ -20,6 +20,7 @@ from loket.definition import Definition, Duplicate
 from loket.formfields import field
 from loket.lifecycle import FINAL, Stage, Status
 from loket.records import Application, Case, Json, Likeness, Person
+from loket.rules import compiled
 from loket.sources import read
 from loket.spelling import address_line, bare, folded
 from loket.terms import BRUSSELS
@@ -29,7 +30,7 @@ MAX_LIKE = 100
 """Cases that are looked at; who has more is like another in any case."""
 GONE = frozenset({Status.REJECTED, Status.INADMISSIBLE, Status.WITHDRAWN, Status.CANCELLED})
 """What ended so is no other case any more."""
-_UNDECIDED = (Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION)
+_UNDECIDED = frozenset({Stage.SCREENING, Stage.ASSESSMENT, Stage.DECISION})
 _NUMBERED = frozenset({"national-number", "enterprise-number", "iban"})
 """Formats of which the marks between the digits say nothing."""
 
@@ -128,10 +129,11 @@ class Dated(Protocol):
 def counts(definition: Definition, duplicate: Duplicate, mine: Dated, other: Dated, today: date) -> bool:
     """Whether a like case that is not gone counts.
 
-    A later one that is still to be decided does not: it sees this one itself.
+    A later one that is still to be looked at does not: it sees this one itself. One that was looked at may
+    have come through before this one was known.
     """
     later = (other.submitted_at, other.id) > (mine.submitted_at, mine.id)
-    if later and not _is_decided(definition, other):
+    if later and not _was_looked_at(definition, other):
         return False
     match duplicate.period:
         case "open":
@@ -143,12 +145,25 @@ def counts(definition: Definition, duplicate: Duplicate, mine: Dated, other: Dat
             return True
 
 
-def _is_decided(definition: Definition, other: Dated) -> bool:
+def _was_looked_at(definition: Definition, other: Dated) -> bool:
     """Whether it came through all that could have stopped it as a duplicate."""
     if other.status in (Status.APPROVED, *FINAL) or other.stage not in definition.stages:
         return True
     left = definition.stages[definition.stages.index(other.stage) :]
-    return not set(_UNDECIDED) & set(left)
+    return not _stages_that_look(definition) & set(left)
+
+
+def _stages_that_look(definition: Definition) -> frozenset[Stage]:
+    """Up to where a duplicate can be stopped: by the rules of the screening alone, or by who decides."""
+    first = [one.when for one in definition.rules.screening]
+    later = [one.when for one in definition.rules.approval] + [one.when for one in definition.benefits]
+    if any(map(_reads, first)) and not any(map(_reads, later)):
+        return frozenset({Stage.SCREENING})
+    return _UNDECIDED
+
+
+def _reads(when: str) -> bool:
+    return "duplicates" in compiled(when).variables()
 
 
 def _year(one: Dated) -> int:
