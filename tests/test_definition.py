@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+import time
 from itertools import permutations
 from pathlib import Path
 
@@ -697,6 +698,21 @@ def test_a_form_without_an_end_is_refused_at_once(form: str) -> None:
     with pytest.raises(DefinitionError) as refused:
         publishing.parse(f"{SMALLEST[:start]}  schema: {form}\n{SMALLEST[end:]}", "file.yaml")
     assert ["or one refers to itself" in one.reason for one in refused.value.faults] == [True]
+
+
+def test_patterns_that_keep_everybody_busy_are_not_looked_through_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is within what one pattern may take: together they would take minutes."""
+    monkeypatch.setattr(publishing, "MAX_SECONDS", 0.5)
+    fields = ", ".join(f"f{number}: {{type: string, pattern: '(\\w{{10}}){{9}}'}}" for number in range(300))
+    start, end = SMALLEST.index("  schema:\n"), SMALLEST.index("  prefill:")
+    text = f"{SMALLEST[:start]}  schema: {{type: object, properties: {{{fields}}}}}\n{SMALLEST[end:]}"
+    began = time.thread_time()
+    with pytest.raises(DefinitionError) as refused:
+        publishing.parse(text, "file.yaml")
+    assert any("too long to look through" in one.reason for one in refused.value.faults)
+    assert time.thread_time() - began < 5
 
 
 async def test_nothing_that_a_form_refers_to_is_fetched() -> None:

@@ -21,10 +21,12 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from loket.definition import Definition, VatCategory
 from loket.proofreading import proofread
-from loket.proofreading.findings import Place
+from loket.proofreading.findings import Place, TooLong, patience
 
 MAX_BYTES = 500_000
 MAX_DEPTH = 40
+MAX_SECONDS = 5.0
+"""Of computing, for looking through one text; what is shipped takes less than half a second."""
 KEPT = 32
 """Texts whose meaning is kept in memory."""
 
@@ -154,8 +156,12 @@ def _understood(text: str) -> tuple[Definition, dict[str, tuple[int, int]]]:
     page = _Page("")
     data = _mapping_in(page, text)
     definition, sections = _shape(data, page)
-    for place, reason in proofread(definition, sections):
-        page.complain(place, reason)
+    try:
+        with patience(MAX_SECONDS):
+            for place, reason in proofread(definition, sections):
+                page.complain(place, reason)
+    except TooLong:
+        page.complain((), "takes too long to look through: its patterns or its conditions are too heavy")
     if page.faults:
         raise DefinitionError(page.faults)
     return definition.marked(source=text, sha256=_digest(data)), page.parts()

@@ -10,6 +10,7 @@ from typing import Any
 from loket.definition import Rule
 from loket.proofreading.factkinds import Asked, Kind, Kinds, Named, Names, Word
 from loket.proofreading.factsamples import answered, samples
+from loket.proofreading.findings import go_on
 from loket.proofreading.ruletypes import TOKEN, faults_in_types
 from loket.rules import REFER, compiled, context
 
@@ -48,6 +49,7 @@ def faults_in(
     Names and members are compared with the documented facts, branch by branch; types are tried out on facts
     that are fully filled in, several times with other values.
     """
+    go_on()
     try:
         program = compiled(expression)
     except ValueError as fault:

@@ -4,7 +4,10 @@ Each check names the parts of a definition that it reads and runs when those hav
 where something is wrong and why. No I/O.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, timedelta
 from string import Formatter
 from typing import Protocol
@@ -15,6 +18,29 @@ Place = tuple[str | int, ...]
 """The way to a part of the file: ("catalogue", "products", 0, "key")."""
 Found = Iterator[tuple[Place, str]]
 Check = Callable[[Definition], Found]
+
+
+class TooLong(Exception):
+    """There is more to look through than one text may ask."""
+
+
+_until: ContextVar[float] = ContextVar("_until", default=float("inf"))
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """So much computing of this thread may be spent within; see `go_on`."""
+    before = _until.set(time.thread_time() + seconds)
+    try:
+        yield
+    finally:
+        _until.reset(before)
+
+
+def go_on() -> None:
+    """Called before what takes long where it is written so. Raises `TooLong` once patience is over."""
+    if time.thread_time() > _until.get():
+        raise TooLong
 
 
 class Checklist:

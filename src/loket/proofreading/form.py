@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from loket.definition import PREFILL_SOURCES, Definition
 from loket.formfields import conditional, field, fields_of, follow, resolved
 from loket.forms import FORMATS, NATIONAL_NUMBER, matches
-from loket.proofreading.findings import Checklist, Found, Place, unique
+from loket.proofreading.findings import Checklist, Found, Place, go_on, unique
 
 __all__ = ["FORM", "field"]
 
@@ -104,6 +104,7 @@ def _form(definition: Definition) -> Found:
         yield base, "a form is an object with properties"
     fields = {name for _, one in _subschemas(schema, base) for name in one.get("properties", {})}
     for place, one in _subschemas(schema, base):
+        go_on()
         yield from _subschema(one, place, schema, fields)
 
 
