@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,13 +16,15 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from alembic import command
+from alembic.config import Config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from loket import blueprint, figures, publishing
+from loket import blueprint, figures, publishing, revisions
 from loket.app import SHIPPED
 from loket.database import Database
 from loket.definition import Definition
@@ -30,6 +32,7 @@ from loket.figures import BLOCKS, Follower, Read, blocks_between, blocks_of, fol
 from loket.histogram import bucket_of, quantile, seconds_of
 from loket.lifecycle import ENTRY, FINAL, Action, EventType, Stage, Status, case_machine
 from loket.phases import WHOLE, Happened, Visit, course_of
+from loket.publications import Publications
 from loket.records import EffectKind
 from loket.terms import BRUSSELS
 from test_identity import sign_in
@@ -339,6 +342,33 @@ async def test_a_database_with_a_history_is_counted_from_its_beginning(database:
         database, BIN, None, BEGAN.date() - timedelta(days=1), today=date(2026, 12, 31)
     )
     assert (before.whole.cases_in, before.whole.waiting) == (0, 3)  # what waits, waits now
+
+
+async def test_a_home_with_cases_from_before_publishing_is_taken_along(empty_database_url: str) -> None:
+    """Its procedures are on the shelf, and what happened there is counted."""
+
+    def to(revision: str, move: Callable[[Config, str], None]) -> None:
+        with revisions._connected(empty_database_url) as connection:
+            move(revisions._config(connection), revision)
+            connection.commit()
+
+    await asyncio.to_thread(to, "0004", command.upgrade)
+    async with Database(empty_database_url) as older:
+        (case,) = await begin(older)
+        await goes_on(older, case)
+    assert await asyncio.to_thread(revisions.upgrade, empty_database_url) == ["0005"]
+    await asyncio.to_thread(to, "0004", command.downgrade)  # and again, with all that was there
+    assert await asyncio.to_thread(revisions.upgrade, empty_database_url) == ["0005"]
+    files = publishing.read_all(SHIPPED.glob("*.yaml"))
+    async with Database(empty_database_url) as database:
+        shelf = Publications(database, files)
+        async with shelf.running():
+            assert await drained(Follower(database, shelf)) == 4
+        rows = await whole_of(database)
+        async with database.reader() as reader:
+            found = await (await reader.execute("SELECT key, version FROM procedureversion")).fetchall()
+    assert {tuple(row) for row in found} == {one.version for one in files}
+    assert (rows.whole.cases_in, rows.whole.waiting) == (1, 1)
 
 
 async def test_cases_of_a_version_that_nobody_can_read_keep_the_others_waiting_no_longer(
