@@ -115,6 +115,20 @@ def test_other_answers_are_given_where_the_first_are_refused() -> None:
     assert (found["bus"], found["street"], found["kind"]) == (False, "Lindelaan", "b")
 
 
+def test_what_a_rule_wants_answered_has_the_form_of_its_question() -> None:
+    plate = {"type": "string", "pattern": "^[0-9A-Z-]{2,10}$"}
+    when = "!cart.exists(line, line.product == 'second-car') || has(application.second_plate)"
+    desk = Desk(
+        {"rules": {"screening": [{"key": "second", "when": when}]}},
+        {"properties": {"second_plate": plate}},
+        Memory(),
+        HOME,
+        frozenset(),
+        cart=[{"product": "second-car", "quantity": 1}],
+    )
+    assert desk.improved({}) == {"second_plate": "2999"}
+
+
 def test_days_are_moved_together_to_where_the_rules_want_them() -> None:
     day = {"type": "string", "format": "date"}
     summer = "timestamp(application.{} + 'T00:00:00Z').getMonth() in [6, 7]"
@@ -318,6 +332,21 @@ def test_formats_are_written_by_who_knows_them_and_examples_come_first() -> None
     }
     found = _filled(schema, memory=Memory({}, {"iban": lambda: "BE68539007547034"}))
     assert found == {"account": "BE68539007547034", "plate": "1-ABC-234", "size": 3, "agreed": True}
+
+
+def test_a_number_that_is_a_national_number_is_not_that_of_a_house() -> None:
+    schema = {
+        "required": ["number", "partner"],
+        "properties": {
+            "number": {"type": "string"},
+            "partner": {
+                "required": ["number"],
+                "properties": {"number": {"type": "string", "format": "national-number"}},
+            },
+        },
+    }
+    known = Memory({"number": "1"}, {"national-number": lambda: "85073003328"})
+    assert _filled(schema, memory=known) == {"number": "1", "partner": {"number": "85073003328"}}
 
 
 def test_a_field_that_nobody_can_fill_in_is_named() -> None:

@@ -152,6 +152,14 @@ def _object(sheet: Sheet, part: Json, answers: Json, place: str) -> Json:
     return patch
 
 
+def fitting(sheet: Sheet, part: Json, name: str) -> list[object]:
+    """What would be filled in there, were it asked; nothing where nothing is known that fits."""
+    try:
+        return [_value(sheet, part, name, name)]
+    except Unfillable:
+        return []
+
+
 def _value(sheet: Sheet, part: Json, name: str, place: str) -> object:
     """What is filled in where something is asked."""
     part = sheet.in_force(part, None)
@@ -159,7 +167,8 @@ def _value(sheet: Sheet, part: Json, name: str, place: str) -> object:
         if own in part:
             return part[own]
     known = sheet.memory.by_name.get(name)
-    if known is not None and sheet.holds(part, known):
+    # a number in the form of a national number is nobody's house
+    if known is not None and part.get("format") not in sheet.memory.by_format and sheet.holds(part, known):
         return known
     for many in ("examples", "enum"):
         if part.get(many):

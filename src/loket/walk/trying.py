@@ -14,7 +14,7 @@ from typing import Any
 
 import cel
 
-from loket.walk.form import Memory, Sheet, merged, missing_answers
+from loket.walk.form import Memory, Sheet, fitting, merged, missing_answers
 
 Json = dict[str, Any]
 Path = tuple[str, ...]
@@ -82,7 +82,7 @@ class Desk:
         for when in dict.fromkeys(against):
             paths = {tuple(found.strip(".").split(".")) for found in _SPOKEN_OF.findall(when)}
             asked = {path: part for path in sorted(paths - self.fixed) if (part := self._part(path, answers))}
-            single = {path: self._choices(part, when) for path, part in asked.items()}
+            single = {path: self._choices(part, when, path[-1]) for path, part in asked.items()}
             for path, choices in single.items():
                 yield from (self._with(answers, {path: one}) for one in choices)
             days = [path for path, part in asked.items() if part.get("format") == "date"]
@@ -93,7 +93,7 @@ class Desk:
                 pairs = itertools.product(ones[:16], others[:16])
                 yield from (self._with(answers, {one: first, other: second}) for first, second in pairs)
 
-    def _choices(self, part: Json, when: str) -> list[object]:
+    def _choices(self, part: Json, when: str, name: str) -> list[object]:
         """What else can be answered there."""
         consts = [one["const"] for one in part.get("oneOf", ()) if isinstance(one, dict) and "const" in one]
         if known := [*part.get("enum", ()), *consts]:
@@ -108,13 +108,16 @@ class Desk:
                 return [int(one) if one == int(one) else one for one in sorted(tried) if low <= one <= high]
             case "array":
                 items = self._sheet.resolved(part.get("items", {}))
-                inner = self._choices(items, when) if "properties" not in items else []
+                inner = self._choices(items, when, name) if "properties" not in items else []
                 return [*([one] for one in inner), *([inner] if inner else [])]
             case "string" if part.get("format") == "date":
                 return [_day(ahead) for ahead in DAYS]
             case "string" if part.get("format") in (None, "time"):
                 quoted = ["".join(pair) for pair in _QUOTED.findall(when)]
-                return [*self.address.values(), *quoted]
+                texts = [*self.address.values(), *quoted, *fitting(self._sheet, part, name)]
+                return [one for one in texts if self._sheet.holds(part, one)]
+            case "string":
+                return fitting(self._sheet, part, name)
             case _:
                 return []
 
