@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from loket.errors import ManyRefused
 from loket.lifecycle import TimerKind
 from loket.settings import Settings
 from loket.terms import BRUSSELS
-from loket.trial import casefile, simulation, strawman
+from loket.trial import casefile, samples, simulation, strawman
 from loket.trial.simulated import THEN
 from loket.trial.simulation import Ground
 from loket.work import Work, the_system
@@ -404,6 +404,19 @@ async def test_a_slot_that_nobody_chooses_and_a_door_that_nobody_opens(module_da
         1,
         1,
     ]
+
+
+def test_a_sample_answers_what_a_condition_asks_of_it() -> None:
+    asks = (
+        "form:\n  schema:\n    if: {required: [declaration]}\n"
+        "    then: {required: [colour], properties: {colour: {type: string, title: Kleur, maxLength: 20}}}\n"
+    )
+    text = shipped("compost-bin").replace("form:\n  schema:\n", asks, 1)
+    closed = "additionalProperties: false"
+    definition = publishing.parse(text.replace(closed, "unevaluatedProperties: false", 1), "bins.yaml")
+    day = date(2026, 4, 1)
+    answers = samples.completed(definition, samples.sample_answers(definition, day), day)
+    assert answers["colour"] == "Colour"
 
 
 STREET: Json = {

@@ -58,10 +58,23 @@ def completed(definition: Definition, answers: Json, today: date) -> Json:
 def _schema_at(root: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any] | None:
     found: Mapping[str, Any] | None = root
     for step in path:
-        found = _target(found, root).get("properties", {}).get(step)
-        if not isinstance(found, Mapping):
+        found = _asked(_target(found, root), root, step)
+        if found is None:
             return None
     return found
+
+
+def _asked(
+    schema: Mapping[str, Any], root: Mapping[str, Any], step: str, depth: int = 0
+) -> Mapping[str, Any] | None:
+    """The question `step` of a group, also where a condition of the group asks it."""
+    found = schema.get("properties", {}).get(step)
+    if isinstance(found, Mapping) or depth > _ROUNDS:
+        return found if isinstance(found, Mapping) else None
+    parts = [schema.get("then"), schema.get("else"), *schema.get("allOf", ())]
+    parts += [*schema.get("dependentSchemas", {}).values()]
+    inner = (_asked(_target(one, root), root, step, depth + 1) for one in parts if isinstance(one, Mapping))
+    return next((one for one in inner if one is not None), None)
 
 
 def _target(schema: Mapping[str, Any] | None, root: Mapping[str, Any]) -> Mapping[str, Any]:
