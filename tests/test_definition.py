@@ -177,6 +177,24 @@ def test_faults_of_all_kinds_come_at_once_and_from_top_to_bottom() -> None:
     assert [one.line for one in found] == sorted(one.line for one in found)
 
 
+@pytest.mark.parametrize(
+    ("there", "instead", "reason"),
+    [
+        (
+            "amount: 40.00}",
+            "amount: 40,00}",
+            "'00' is not known here; an amount is written with a point: 12.00",
+        ),
+        ("term: {days: 30", "term: {days: dertig", "term.days: must be a whole number"),
+        ('ipdc_product_id: "', 'ipdc_product_id: 7 # "', "ipdc_product_id: must be text: write it in quotes"),
+        ("decision: {by: rule}", "decision: {by: rules}", "decision.by: input should be 'rule' or 'handler'"),
+        ("stages: [", "stages: screening # [", "stages: must be a list: [one, another]"),
+    ],
+)
+def test_a_wrong_shape_is_told_in_the_words_of_who_writes_it(there: str, instead: str, reason: str) -> None:
+    assert [one.reason for one in faults((there, instead)) if one.reason.startswith(reason)]
+
+
 def test_a_fault_prints_file_line_column_and_reason() -> None:
     assert str(fault(("version: 1", "version: 0"))).startswith(
         f"file.yaml:{line_of('version: 1')}:1: version: "
@@ -457,7 +475,12 @@ def test_every_end_of_a_case_says_how_long_it_is_kept(definition: Definition) ->
 
 PLANTED: dict[str, tuple[str, str, str, str]] = {
     # kind: what stands there, what is planted, where the finding points, what it names
-    "a word for a number": ("version: 1\n", "version: one\n", "version: one", "version: input should be"),
+    "a word for a number": (
+        "version: 1\n",
+        "version: one\n",
+        "version: one",
+        "version: must be a whole number",
+    ),
     "a missing key": ('ipdc_product_id: "1446"\n', "", "key: compost-bin", "'ipdc_product_id' is missing"),
     "an unknown key": ("reference_prefix: CB", "reference_prefix: CB\ncolour: blue", "colour:", "'colour'"),
     "a part for no stage": (

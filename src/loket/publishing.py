@@ -239,16 +239,31 @@ def _shape(data: dict[str, Any], page: "_Page") -> tuple[Definition, frozenset[s
     return Definition.model_construct(**sound), frozenset(sound)
 
 
+_MUST_BE = {
+    "string_type": 'must be text: write it in quotes, as "0123"',
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("decimal_type", "decimal_parsing"), "must be a number, with a point: 12.50"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list: [one, another]"),
+    **dict.fromkeys(("dict_type", "model_type"), "must be a group of words with values"),
+}
+"""What is asked, in the words of who writes the file."""
+
+
 def _reason(kind: str, place: Place, message: str) -> str:
     word = str(place[-1]) if place else ""
     match kind:
+        case "extra_forbidden" if word.isdigit():
+            return f"'{word}' is not known here; an amount is written with a point: 12.{word}"
         case "missing":
             return f"'{word}' is missing"
         case "extra_forbidden":
             return f"'{word}' is not known here"
         case _:
-            where = ".".join(str(step) for step in place)
-            return f"{where}: {message[0].lower()}{message[1:]}"
+            # a step in brackets, or of a type, stands in no file: it is one of the kinds that it may be of
+            steps = (str(step) for step in place)
+            where = ".".join(step for step in steps if "[" not in step and step != "constrained-str")
+            return f"{where}: {_MUST_BE.get(kind, f'{message[0].lower()}{message[1:]}')}"
 
 
 # --- YAML with places -------------------------------------------------------------------------

@@ -249,9 +249,8 @@ def _fault(kind: str, place: tuple[str | int, ...], message: str) -> Refused:
         return Refused(
             ErrorCode.VALIDATION, path=path, reason=f"'{path[-1]}' is not known; there are: {known}"
         )
-    return Refused(
-        ErrorCode.VALIDATION, path=path, reason=f"{'.'.join(path)}: {message[:1].lower()}{message[1:]}"
-    )
+    reason = "must be a list" if kind == "tuple_type" else f"{message[:1].lower()}{message[1:]}"
+    return Refused(ErrorCode.VALIDATION, path=path, reason=f"{'.'.join(path)}: {reason}")
 
 
 def _words_at(place: tuple[str | int, ...]) -> list[str]:
