@@ -179,6 +179,17 @@ async def test_a_number_and_an_address_of_ones_own_tell_nobodys_name(town: Town)
     assert person.name in str(await town.notified(other))
 
 
+async def test_how_somebody_else_is_reached_is_not_told(town: Town) -> None:
+    """That a text message went out says that we know their number."""
+    dossier = await asks(town, town.somebody(), email="ander@voorbeeld.example")
+    await dossier.calm()
+    timeline = "timeline(first: 50) { nodes { type effects { kind state } } }"
+    for reader, kinds in ((dossier.who, set()), (OPERATOR, {"MESSAGE_MBP", "MESSAGE_EMAIL"})):
+        nodes = (await dossier.read(reader, timeline))["timeline"]["nodes"]
+        (asked,) = [one for one in nodes if one["type"] == "CO_APPLICANT_ASKED"]
+        assert {one["kind"] for one in asked["effects"]} - {"DOSIS_STATUS"} == kinds
+
+
 async def test_what_looks_sealed_is_an_answer_as_any_other(town: Town) -> None:
     who = town.somebody()
     given = {"together": False, "partner": {"number": "sealed:zz"}}

@@ -112,6 +112,17 @@ def of_case(scope: Scope) -> str:
     return staff_only(scope)
 
 
+def of_heard(scope: Scope) -> str:
+    """What other systems hear of a case: for its citizen without what is said to who else must confirm.
+
+    Over what those are reached tells what we know of them.
+    """
+    if scope.is_citizen:
+        theirs = "m.effect_id = {t}.id AND m.person_id <> {viewer.person_id}"
+        return f"{of_case(scope)} AND NOT EXISTS (SELECT FROM message m WHERE {theirs})"
+    return of_case(scope)
+
+
 def of_cases(scope: Scope) -> str:
     """Cases; for an adviser those on which they are asked something, until they end."""
     if scope.is_adviser:

@@ -24,7 +24,7 @@ from loket.api.reads import (
     part,
 )
 from loket.api.scalars import Cursor
-from loket.api.visibility import of_case, of_effect, of_events
+from loket.api.visibility import of_effect, of_events, of_heard
 from loket.lifecycle import EventType, Stage, Status
 from loket.records import EffectKind, EffectState
 
@@ -49,7 +49,7 @@ class Attempt(Node):
     error: str = column("What was wrong.")
 
 
-@entity(records.Effect, policy=of_case)
+@entity(records.Effect, policy=of_heard)
 class Effect(Node):
     """Something that another system must hear or do."""
 
@@ -86,7 +86,6 @@ class CaseEvent(Node):
         "What other systems were to hear of it.",
         where="{t}.event_seq = {parent}.seq",
         order="{t}.seq",
-        with_parent=True,
         policy=signed_in,
     )
 
@@ -95,7 +94,6 @@ class CaseEvent(Node):
         where=f"{{t}}.id = CASE WHEN {{parent}}.type IN ({_ABOUT_EFFECTS})"
         " THEN ({parent}.data ->> 'effect')::uuid END",
         order="{t}.id",
-        with_parent=True,
         policy=signed_in,
     )
 
