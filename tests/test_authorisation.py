@@ -515,7 +515,8 @@ async def _refusal(town: Town, who: str | None, name: str, given: Json) -> list[
     assert "errors" not in told, (name, given, told)
     payload = told["data"][name]
     assert payload["errors"], (name, given, payload)
-    empty = {key: value for key, value in payload.items() if key not in {"errors", "__typename"}}
+    told_why = {"errors", "faults", "__typename"}
+    empty = {key: value for key, value in payload.items() if key not in told_why}
     assert not any(empty.values()), (name, payload)
     errors: list[Json] = payload["errors"]
     return errors

@@ -103,14 +103,16 @@ async def look_everywhere(citizen: Citizen, operator: Servant) -> Found:
     case = await citizen.look()
     invoice = case["invoice"]
     ogm = "".join(sign for sign in invoice["structuredReference"] if sign.isdigit()) if invoice else ""
+    said = await _said(citizen)
+    words = {one[part] for one in said for part in ("subject", "body") if one.get(part)}
     told = await citizen.client.ask(queries.TIMELINE, reference=reference)
     timeline = told["case"]["timeline"]["nodes"]
     return Found(
         case=case,
         failed=await operator.failed_effects(reference),
         tasks=await operator.open_tasks(reference),
-        said=await _said(citizen),
-        heard=await outside.received(citizen.insz, citizen.email, citizen.phone, reference),
+        said=said,
+        heard=await outside.received(citizen.insz, citizen.email, citizen.phone, reference, words),
         statuses=await outside.statuses(citizen.insz, reference),
         entries=await outside.entries(ogm) if ogm else [],
         bookings=await outside.bookings(reference),

@@ -5,7 +5,7 @@ Everything here is read from the sandbox's own records or done at its own doors;
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -119,8 +119,13 @@ class Outside:
         found = await self.read("dosis", f"/sim/mbp/{insz}")
         return [one for one in found if one["DossierNummer"] == reference]
 
-    async def received(self, insz: str, email: str, phone: str, reference: str) -> list[Received]:
-        """Every message about one case, however often it came, oldest first."""
+    async def received(
+        self, insz: str, email: str, phone: str, reference: str, said: Collection[str] = ()
+    ) -> list[Received]:
+        """Every message about one case, however often it came, oldest first.
+
+        It names the case, or it is one of what was `said` of it: not every text needs to name its case.
+        """
         mbp, mails, texts = await asyncio.gather(
             self.read("notificaties", f"/sim/mbp/{insz}") if insz else nothing(),
             self.mails(email) if email else nothing(),
@@ -135,12 +140,13 @@ class Outside:
         found += [
             Received(_instant(one["at"]), "EMAIL", one["messageId"], one["subject"], _enclosed(one))
             for one in mails
-            if reference in one["subject"]
+            if reference in one["subject"] or one["subject"] in said
         ]
         found += [
             Received(_instant(one["createdAt"]), "SMS", one["callback"] or one["sid"], one["body"])
             for one in texts
-            if reference in one["body"] and one["status"] not in ("failed", "undelivered")
+            if (reference in one["body"] or one["body"] in said)
+            and one["status"] not in ("failed", "undelivered")
         ]
         return sorted(found, key=lambda one: one.at)
 
