@@ -143,7 +143,7 @@ def variants(promises: Promises) -> dict[str, Script]:
         ("refused", refused, bool(promises.body) and promises.body != "rule"),
         ("withdrawn", withdrawn, any(stage in _waiting_stages(told) for stage in WITHDRAWN_AT)),
         ("unpaid", unpaid, "payment" in stages),
-        ("free", free, bool((told.get("catalogue") or {}).get("free"))),
+        ("free", free, _can_be_free(told)),
         (_after_payment(told), outsider if by_rule else inadmissible, not by_rule or refuses_outsiders(told)),
         ("missed", missed, "delivery" in stages),
         ("no-advice", no_advice, "assessment" in stages and bool(advisers)),
@@ -193,6 +193,12 @@ async def begin(scene: Scene, way: Way, *, persona: str | None = None) -> Journe
     await citizen.resume()
     await citizen.submit()
     return journey
+
+
+def _can_be_free(definition: Json) -> bool:
+    """Whether it is free by what one fills in: age and income are what they are."""
+    exempt = [one["when"] for one in (definition.get("catalogue") or {}).get("free", ())]
+    return any("application." in when or "cart" in when for when in exempt)
 
 
 def goals_of(definition: Json, way: Way) -> dict[str, bool]:
