@@ -16,8 +16,9 @@ from graphql import (
 )
 
 SCHEMA = build_schema((Path(__file__).parent.parent / "schema.graphql").read_text())
-OWN_WAY = {"paymentStart", "bankStatementImport"}
-"""Answer with an address, and with warnings that are made anew; they remember ids alone."""
+OWN_WAY = {"paymentStart", "bankStatementImport", "procedurePublish"}
+"""Answer with an address, and with warnings that are made anew, and remember ids alone; publishing answers
+from what is published and remembers nothing."""
 WORDS = {"message", "path", "rule"}
 """Of a refusal, one of many in one answer: written by us, and naming nothing that was given."""
 PLAIN = {"ID", "Boolean", "Int", "Decimal", "DateTime", "Date"}
