@@ -235,12 +235,12 @@ class Pretence:
 
 _HEARD: dict[EffectKind, Callable[[Pretence, Work, Effect], Awaitable[None]]] = {
     EffectKind.MAGDA_CHECK: Pretence._sources,  # noqa: SLF001  # a table of our own
-    EffectKind.CHECK_ASK: Pretence._check,  # noqa: SLF001
-    EffectKind.PAYMENT_REFUND: Pretence._refund,  # noqa: SLF001
-    EffectKind.LETTER_PDF: Pretence._letter,  # noqa: SLF001
-    EffectKind.LETTER_EBOX: Pretence._ebox,  # noqa: SLF001
-    EffectKind.MINUTES_CREATE: Pretence._on_agenda,  # noqa: SLF001
-    EffectKind.PAYOUT_SEND: Pretence._ordered,  # noqa: SLF001
-    EffectKind.PAYOUT_RECALL: Pretence._recalled,  # noqa: SLF001
+    EffectKind.CHECK_ASK: Pretence._check,  # noqa: SLF001  # as above
+    EffectKind.PAYMENT_REFUND: Pretence._refund,  # noqa: SLF001  # as above
+    EffectKind.LETTER_PDF: Pretence._letter,  # noqa: SLF001  # as above
+    EffectKind.LETTER_EBOX: Pretence._ebox,  # noqa: SLF001  # as above
+    EffectKind.MINUTES_CREATE: Pretence._on_agenda,  # noqa: SLF001  # as above
+    EffectKind.PAYOUT_SEND: Pretence._ordered,  # noqa: SLF001  # as above
+    EffectKind.PAYOUT_RECALL: Pretence._recalled,  # noqa: SLF001  # as above
 }
 """Where a system answers what matters to the case; the others have heard, and that is all."""
