@@ -61,6 +61,7 @@ from loket.records.premiums import (
     PayoutKind,
 )
 from loket.records.procedures import CoApplication, Likeness, ProcedureVersion
+from loket.records.processes import Process, ProcessKind
 from loket.records.sources import AccessLog, FeedEpoch, MagdaRegistration, MagdaUse
 
 __all__ = [
@@ -130,6 +131,8 @@ __all__ = [
     "PayoutKind",
     "Person",
     "PhaseVisit",
+    "Process",
+    "ProcessKind",
     "ProcedureVersion",
     "Quota",
     "QuotaClaim",

@@ -118,6 +118,8 @@ class Event(SQLModel, table=True):
     data: Json = Field(default_factory=dict, sa_column=json_column("{}"))
     chain: bytes = Field(sa_type=Bytes)
     """SHA-256 over the previous event's chain and this row: a changed past shows."""
+    trace: UUID | None = None
+    """Of what was asked (`tracing`): the same in the log, in errors and in what other systems got."""
 
 
 class Task(SQLModel, table=True):

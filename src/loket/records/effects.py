@@ -78,6 +78,8 @@ class Effect(SQLModel, table=True):
     retry_at: datetime | None = Field(default=None, sa_type=Instant)
     done_at: datetime | None = Field(default=None, sa_type=Instant)
     resend_of: UUID | None = None
+    trace: str | None = None
+    """W3C `traceparent` of what caused it."""
 
 
 class Attempt(SQLModel, table=True):
