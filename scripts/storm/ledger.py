@@ -6,16 +6,17 @@ A line is written before the next thing is done, so that it is there whatever en
     begun         seed, minutes, api, workers, database, home, url, desk
     asked         call, who, field, key, variables        a mutation that goes out for the first time
     unanswered    call, why                               a try of it of which nobody knows what came
-    answered      call, who, field, key, data, codes      data: the payload; codes: of its `errors`, [] when done
-    faulted       call, field, key, status, errors        errors at the top of the answer, or a status other than 200
+    answered      call, who, field, key, data, codes      data: the payload; codes: of its `errors`, [] if done
+    faulted       call, field, key, status, errors        errors at the top of the answer, or another status
     case          id, reference, procedure, who, insz     a case that a citizen was told of
     outside       system, method, path, fields, status    what somebody did at the sandbox, answered
     checkout      case, invoice, url                      a payment page somebody was sent to
     paid          case, url                               a payment page said that it was paid
     ended         case, status, wished, seconds           a story that ended, and how it was meant to
     broke         case, at, why                           a story that could not go on
-    raced         race, asked, won, told                  many at once: how many asked, how many succeeded, codes of all
-    connected     subscriber, about, connection, after    `connection` counts from 1; `after`: the cursor
+    raced         race, asked, won, told                  many at once: how many, how many succeeded, all codes
+    connected     subscriber, about, connection, after    `connection` counts from 1; `after`: the cursor;
+                                                          `about`: case REFERENCE, citizen WHO, staff WHO
     seen          subscriber, connection, event           event: id, cursor, type, status, reference
     cut           subscriber, connection, why
     struck        blow, target, pid, system, fault, seconds   see BLOWS
