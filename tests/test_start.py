@@ -378,14 +378,20 @@ async def test_a_server_that_is_not_there_does_not_answer() -> None:
 CATALOGUE = """
     SELECT 'column', c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod),
            a.attnotnull::text || a.attidentity::text || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
-    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')
     LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
     WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relnamespace = 'public'::regnamespace
+      AND NOT c.relispartition
     UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
-    FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 't'
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype NOT IN ('t', 'n')
+     AND NOT (SELECT relispartition FROM pg_class WHERE oid = conrelid)
     UNION ALL SELECT 'index', tablename::text, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+     AND NOT (SELECT relispartition FROM pg_class WHERE oid = tablename::regclass)
     UNION ALL SELECT 'sequence', sequencename::text, data_type::text, '' FROM pg_sequences
+    UNION ALL SELECT 'months', partrelid::regclass::text, pg_get_partkeydef(partrelid), ''
+    FROM pg_partitioned_table
 """
+"""Months come and go while Loket runs, and what is true of them is said of the whole."""
 
 
 def catalogue(url: str) -> set[tuple[str, ...]]:

@@ -19,7 +19,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP TABLE process")
     op.execute("ALTER TABLE event DROP COLUMN trace")
+    op.execute("DROP VIEW everyeffect")
     op.execute("ALTER TABLE effect DROP COLUMN trace")
+    op.execute("ALTER TABLE effectarchive DROP COLUMN trace")
+    op.execute("CREATE VIEW everyeffect AS SELECT * FROM effect UNION ALL SELECT * FROM effectarchive")
 
 
 # --- who runs, and what belongs together --------------------------------------------------------
@@ -36,4 +39,6 @@ PROCESSES_AND_TRACES = (
     )""",
     "ALTER TABLE event ADD COLUMN trace uuid",
     "ALTER TABLE effect ADD COLUMN trace varchar",
+    "ALTER TABLE effectarchive ADD COLUMN trace varchar",
+    "CREATE OR REPLACE VIEW everyeffect AS SELECT * FROM effect UNION ALL SELECT * FROM effectarchive",
 )

@@ -5,6 +5,7 @@ National numbers and account numbers are stored sealed (`vault`), with a keyed i
 """
 
 from loket.records.applications import Application, Document, DocumentContent
+from loket.records.archive import ATTEMPT_ARCHIVE, EFFECT_ARCHIVE, EVERY_ATTEMPT, EVERY_EFFECT
 from loket.records.bookkeeping import (
     BankEntry,
     BankStatement,
@@ -65,6 +66,10 @@ from loket.records.processes import Process, ProcessKind
 from loket.records.sources import AccessLog, FeedEpoch, MagdaRegistration, MagdaUse
 
 __all__ = [
+    "ATTEMPT_ARCHIVE",
+    "EFFECT_ARCHIVE",
+    "EVERY_ATTEMPT",
+    "EVERY_EFFECT",
     "AccessLog",
     "ActorKind",
     "Advice",

@@ -86,23 +86,28 @@ class Case(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """What happened; append-only. Feeds subscriptions, notifiers, timeline, statistics and audit alike."""
+    """What happened; append-only. Feeds subscriptions, notifiers, timeline, statistics and audit alike.
+
+    Kept by the month in which its case began (`months`), so all events of a case lie together: whoever looks
+    one up names the case, and one month is read instead of all.
+    """
 
     __table_args__ = (
+        PrimaryKeyConstraint("case_id", "seq"),
         UniqueConstraint("case_id", "case_version"),
         Index("event_feed", "xid", "seq"),
-        Index("event_of_case", "case_id", "seq"),
         Index("event_of_person", "person_id", "seq"),
+        Index("event_by_id", "id"),
+        {"postgresql_partition_by": "RANGE (case_id)"},
     )
 
-    seq: int | None = Field(
-        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
-    )
+    seq: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    """No two are equal, though no index over all months can say so: nobody but the database gives it."""
     xid: int | None = Field(
         default=None, sa_column=Column(Xid8, nullable=False, server_default=text("pg_current_xact_id()"))
     )
     """Its place in the feed, with `seq`: of its transaction, and never before the case's last event."""
-    id: UUID = Field(default_factory=uuid7, unique=True)
+    id: UUID = Field(default_factory=uuid7)
     case_id: UUID = Field(foreign_key="case.id")
     person_id: UUID = Field(foreign_key="person.id")
     case_version: int | None = None

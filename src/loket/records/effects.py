@@ -51,7 +51,8 @@ class Message(SQLModel, table=True):
 class Effect(SQLModel, table=True):
     """Something that another system must hear; written with the transition that causes it.
 
-    Its id is the key by which the other side recognises a repeat.
+    Its id is the key by which the other side recognises a repeat; it also says in which month it is kept
+    (`months`). Those in which nothing is open any more lie in the archive: `EVERY_EFFECT` has them too.
     """
 
     __table_args__ = (
@@ -60,10 +61,11 @@ class Effect(SQLModel, table=True):
         ),
         Index("effect_failed", "system", "seq", postgresql_where=text("state IN ('PARKED', 'IN_DOUBT')")),
         Index("effect_of_case", "case_id", "seq"),
+        {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
-    seq: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), unique=True))
+    seq: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
     lane: str
     system: str
     kind: EffectKind = Field(sa_type=one_of(EffectKind))
@@ -83,10 +85,15 @@ class Effect(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
-    """One call to another system; the row is committed before the call is made."""
+    """One call to another system; the row is committed before the call is made. Kept beside its effect."""
 
-    id: UUID = Field(default_factory=uuid7, primary_key=True)
-    effect_id: UUID = Field(foreign_key="effect.id", index=True)
+    __table_args__ = (
+        PrimaryKeyConstraint("id", "effect_id"),
+        {"postgresql_partition_by": "RANGE (effect_id)"},
+    )
+
+    id: UUID = Field(default_factory=uuid7)
+    effect_id: UUID = Field(index=True)
     number: int
     started_at: datetime = Field(sa_type=Instant)
     ended_at: datetime | None = Field(default=None, sa_type=Instant)

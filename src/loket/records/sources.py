@@ -3,11 +3,11 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
-from loket.records.kinds import ActorKind, Instant, RegistrationState, one_of
+from loket.records.kinds import ActorKind, Instant, RegistrationState, Xid8, one_of
 
 
 class MagdaRegistration(SQLModel, table=True):
@@ -55,3 +55,7 @@ class FeedEpoch(SQLModel, table=True):
 
     id: int = Field(default=1, primary_key=True)
     epoch: int = 1
+    floor_xid: int = Field(
+        default=0, sa_column=Column(Xid8, nullable=False, server_default=text("'0'::xid8"))
+    )
+    """Below it events may be missing: their months are kept no longer."""
