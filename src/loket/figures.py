@@ -355,10 +355,10 @@ EVENTS_AFTER = """
       FROM event
       JOIN "case" ON "case".id = event.case_id
       JOIN application ON application.id = "case".application_id
-      LEFT JOIN effect
+      LEFT JOIN everyeffect AS effect
         ON effect.id = CASE WHEN event.type LIKE 'EFFECT_%' THEN (event.data ->> 'effect')::uuid END
       LEFT JOIN letter ON effect.kind = 'LETTER_PDF' AND letter.id = (effect.payload ->> 'letter_id')::uuid
-      LEFT JOIN event AS cause ON cause.seq = effect.event_seq
+      LEFT JOIN event AS cause ON cause.case_id = event.case_id AND cause.seq = effect.event_seq
       LEFT JOIN event AS earlier
         ON earlier.case_id = cause.case_id AND earlier.case_version = cause.case_version - 1
      WHERE (event.xid, event.seq) > (CAST(:xid AS xid8), :seq)

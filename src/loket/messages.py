@@ -17,7 +17,16 @@ from loket.errors import Declined, ErrorCode, Refused
 from loket.lifecycle import MESSAGE, MessageStatus, PartAction
 from loket.notices import QR
 from loket.outcome import Done
-from loket.records import Case, Effect, EffectKind, EffectState, Message, MessageChannel, Person
+from loket.records import (
+    EVERY_EFFECT,
+    Case,
+    Effect,
+    EffectKind,
+    EffectState,
+    Message,
+    MessageChannel,
+    Person,
+)
 from loket.work import Work
 
 
@@ -148,7 +157,9 @@ async def resend(work: Work, message: Message, case: Case) -> Message:
     """
     if message.status is MessageStatus.QUEUED or message.effect_id is None:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=message.status)
-    effect = await work.session.get_one(Effect, message.effect_id)
+    told = (
+        await work.session.execute(select(EVERY_EFFECT).where(EVERY_EFFECT.c.id == message.effect_id))
+    ).one()
     again = Message(
         **message.model_dump(exclude={"id", "status", "reason", "effect_id", "sent_at", "delivered_at"})
     )
@@ -156,14 +167,15 @@ async def resend(work: Work, message: Message, case: Case) -> Message:
     work.session.add(again)
     await work.session.flush()
     sent = await work.leave(
-        EffectKind(effect.kind),
-        effect.payload | {"message_id": str(again.id)},
+        EffectKind(told.kind),
+        told.payload | {"message_id": str(again.id)},
         case=case,
-        event_seq=effect.event_seq,
-        resend_of=effect.id,
+        event_seq=told.event_seq,
+        resend_of=told.id,
     )
     again.effect_id = sent.id
-    if effect.state in (EffectState.PARKED, EffectState.IN_DOUBT):
+    if told.state in (EffectState.PARKED, EffectState.IN_DOUBT):
+        effect = await work.session.get_one(Effect, told.id)
         await work.wake_lane(effect.lane, effect.system, work.now)  # a worker clears it away
         effect.state, effect.done_at = EffectState.SKIPPED, work.now
     return again

@@ -1,10 +1,9 @@
 """A department hears by e-mail that a case waits for one of its handlers, beside the work queue."""
 
 from sqlalchemy import select
-from sqlmodel import col
 
 from loket.lifecycle import FINAL, EventType
-from loket.records import Case, Effect, EffectKind
+from loket.records import EVERY_EFFECT, Case, EffectKind
 from loket.work import Work
 
 PAGE = "/beheer/dossiers/"
@@ -35,11 +34,11 @@ def waits(case: Case) -> bool:
 
 async def _was_told(work: Work, case: Case) -> bool:
     found = await work.session.scalar(
-        select(col(Effect.id))
+        select(EVERY_EFFECT.c.id)
         .where(
-            col(Effect.case_id) == case.id,
-            col(Effect.kind) == EffectKind.STAFF_EMAIL,
-            col(Effect.payload)["round"].as_integer() == case.round,
+            EVERY_EFFECT.c.case_id == case.id,
+            EVERY_EFFECT.c.kind == EffectKind.STAFF_EMAIL,
+            EVERY_EFFECT.c.payload["round"].as_integer() == case.round,
         )
         .limit(1)
     )

@@ -33,12 +33,12 @@ from loket.lifecycle import (
 )
 from loket.numbers import printed_reference
 from loket.records import (
+    EVERY_EFFECT,
     Case,
     CreditNote,
     Decision,
     Delivery,
     Dunning,
-    Effect,
     EffectKind,
     Event,
     Invoice,
@@ -356,9 +356,9 @@ async def _dosis_words(work: Work, telling: _Telling, due: wording.DueMessage) -
         if event in rows:
             return {"code": rows[event].code, "phase": rows[event].phase}
     last = await work.session.scalar(
-        select(col(Effect.payload))
-        .where(col(Effect.case_id) == telling.case.id, col(Effect.kind) == EffectKind.DOSIS_STATUS)
-        .order_by(col(Effect.seq).desc())
+        select(EVERY_EFFECT.c.payload)
+        .where(EVERY_EFFECT.c.case_id == telling.case.id, EVERY_EFFECT.c.kind == EffectKind.DOSIS_STATUS)
+        .order_by(EVERY_EFFECT.c.seq.desc())
         .limit(1)
     )
     return (

@@ -11,7 +11,17 @@ from loket.database import EFFECTS, EVENTS, after_commit
 from loket.errors import ErrorCode, Refused
 from loket.lanes import BURST, RATE_PER_SECOND, SYSTEMS
 from loket.lifecycle import MESSAGE, EventType, PartAction, Role
-from loket.records import Case, Effect, EffectKind, EffectState, Event, Message, Payout, SystemState
+from loket.records import (
+    EVERY_EFFECT,
+    Case,
+    Effect,
+    EffectKind,
+    EffectState,
+    Event,
+    Message,
+    Payout,
+    SystemState,
+)
 from loket.work import Work, the_system
 
 
@@ -97,13 +107,17 @@ def effect_event(work: Work, case: Case, effect: Effect, kind: EventType) -> Eve
 
 async def _open(work: Work, effect_id: UUID, *, skipped: bool = False) -> Effect:
     """An effect that is not done, locked, its lane awake: after this work a worker looks at it."""
-    effect = await work.session.get(Effect, effect_id)
-    if effect is None:
+    known = select(EVERY_EFFECT.c.case_id, EVERY_EFFECT.c.state).where(EVERY_EFFECT.c.id == effect_id)
+    found = (await work.session.execute(known)).one_or_none()
+    if found is None:
         raise Refused(ErrorCode.NOT_FOUND)
-    if effect.case_id is not None:
-        await cases.get(work, effect.case_id)
+    if found.case_id is not None:
+        await cases.get(work, found.case_id)
     elif Role.OPERATOR in work.actor.departments:
         raise Refused(ErrorCode.NOT_FOUND)  # of the house, not of a department
+    effect = await work.session.get(Effect, effect_id)
+    if effect is None:
+        raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=found.state)  # in the archive
     await work.wake_lane(effect.lane, effect.system, work.now)
     await work.session.refresh(effect, with_for_update={"key_share": True})
     if effect.state is EffectState.DONE or (effect.state is EffectState.SKIPPED and not skipped):

@@ -6,16 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlmodel import col
 
 from loket import bookkeeping, recoveries
 from loket.definition import BudgetKey
 from loket.numbers import shared
 from loket.orders import net_lines
 from loket.records import (
+    EVERY_EFFECT,
     Case,
     Decision,
-    Effect,
     EffectKind,
     EntryType,
     Invoice,
@@ -124,10 +123,10 @@ async def _paid_by_key(work: Work, case: Case, decision: Decision) -> dict[Key, 
 async def _told(work: Work, case: Case, payout_ids: Sequence[UUID]) -> list[Json]:
     """The lines that accounting is told of these payouts; there are none of what was never approved."""
     found = await work.session.scalars(
-        select(col(Effect.payload)).where(
-            col(Effect.case_id) == case.id,
-            col(Effect.kind) == EffectKind.PAYOUT_SEND,
-            col(Effect.payload)["payout_id"].astext.in_([str(one) for one in payout_ids]),
+        select(EVERY_EFFECT.c.payload).where(
+            EVERY_EFFECT.c.case_id == case.id,
+            EVERY_EFFECT.c.kind == EffectKind.PAYOUT_SEND,
+            EVERY_EFFECT.c.payload["payout_id"].astext.in_([str(one) for one in payout_ids]),
         )
     )
     return [line for payload in found for line in payload.get("lines", ())]

@@ -68,10 +68,10 @@ OURS: ColumnElement[int] = literal_column("""
       WHERE booking.slot_id = slot.id
         AND (booking.status = 'BOOKED'
              OR booking.status = 'RELEASED'
-                AND EXISTS (SELECT FROM effect
-                             WHERE effect.case_id = booking.case_id AND effect.kind = 'PLANNING_BOOK'
-                               AND effect.payload ->> 'slot_id' = slot.external_id
-                               AND effect.receipt ->> 'version' IS NOT NULL)
+                AND EXISTS (SELECT FROM everyeffect AS told
+                             WHERE told.case_id = booking.case_id AND told.kind = 'PLANNING_BOOK'
+                               AND told.payload ->> 'slot_id' = slot.external_id
+                               AND told.receipt ->> 'version' IS NOT NULL)
                 AND EXISTS (SELECT FROM effect
                              WHERE effect.case_id = booking.case_id
                                AND effect.kind IN ('PLANNING_BOOK', 'PLANNING_CANCEL')

@@ -30,6 +30,7 @@ async def goes_already(work: Work, cause: Event) -> bool:
     found = await work.session.scalar(
         select(col(Message.id))
         .where(
+            col(Message.case_id) == cause.case_id,
             col(Message.event_seq) == cause.seq,
             col(Message.channel) == MessageChannel.LETTER,
             col(Message.legal_value),

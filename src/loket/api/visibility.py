@@ -179,7 +179,7 @@ def of_effect(scope: Scope) -> str:
     """What hangs on an effect: for staff who see its case."""
     if not (scope.is_staff and scope.bounded):
         return staff_only(scope)
-    return f"EXISTS (SELECT FROM effect e WHERE e.id = {{t}}.effect_id AND {_of(_OF_MY_CASE, 'e')})"
+    return f"EXISTS (SELECT FROM everyeffect e WHERE e.id = {{t}}.effect_id AND {_of(_OF_MY_CASE, 'e')})"
 
 
 def of_agenda(scope: Scope) -> str:

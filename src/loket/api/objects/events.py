@@ -38,7 +38,7 @@ _ABOUT_EFFECTS = ", ".join(f"'{one}'" for one in sorted(lifecycle.EFFECT_EVENTS)
 OF_EVENT = base64url(f"convert_to({EPOCH}{{t}}.xid::text || '.' || {{t}}.seq::text, 'UTF8')")
 
 
-@entity(records.Attempt, policy=of_effect)
+@entity(records.EVERY_ATTEMPT, policy=of_effect)
 class Attempt(Node):
     """One call to another system."""
 
@@ -49,7 +49,7 @@ class Attempt(Node):
     error: str = column("What was wrong.")
 
 
-@entity(records.Effect, policy=of_heard)
+@entity(records.EVERY_EFFECT, policy=of_heard)
 class Effect(Node):
     """Something that another system must hear or do."""
 
@@ -84,7 +84,7 @@ class CaseEvent(Node):
     case: ItsCase = one("Of which case.", on="case_id", with_parent=True)
     effects: list[Effect] = listed(
         "What other systems were to hear of it.",
-        where="{t}.event_seq = {parent}.seq",
+        where="{t}.case_id = {parent}.case_id AND {t}.event_seq = {parent}.seq",
         order="{t}.seq",
         policy=signed_in,
     )
