@@ -136,14 +136,14 @@ def _attempts(evidence: Evidence, bench: Bench) -> None:
 
 # fmt: off
 PARTS = (
-    # what there is       table           which of it                   told by             by the name of    times
-    ("invoices",         "invoice",      "true",                       "INVOICE_PDF",      "invoice_id",      1),
-    ("credit notes",     "creditnote",   "true",                       "CREDIT_NOTE_PDF",  "credit_note_id",  0),
-    ("letters",          "letter",       "true",                       "LETTER_PDF",       "letter_id",       1),
-    ("agenda items",     "agendaitem",   "true",                       "MINUTES_CREATE",   "item_id",         1),
-    ("approved payouts", "payout",       "approved_by_id IS NOT NULL", "PAYOUT_SEND",      "payout_id",       1),
-    ("entries to tell",  "journalentry", "effect_id IS NOT NULL",      "ACCOUNTING_ENTRY", "entry_id",       -1),
-    ("checks",           "event",        "type = 'CHECK_STARTED'",     "CHECK_ASK",        "",                1),
+    # what there is       table           which of it               told by             by the name of    times
+    ("invoices",         "invoice",      "true",                   "INVOICE_PDF",      "invoice_id",      1),
+    ("credit notes",     "creditnote",   "true",                   "CREDIT_NOTE_PDF",  "credit_note_id",  0),
+    ("letters",          "letter",       "true",                   "LETTER_PDF",       "letter_id",       1),
+    ("agenda items",     "agendaitem",   "true",                   "MINUTES_CREATE",   "item_id",         1),
+    ("approved payouts", "payout",       "approved_by_id NOTNULL", "PAYOUT_SEND",      "payout_id",       1),
+    ("entries to tell",  "journalentry", "effect_id NOTNULL",      "ACCOUNTING_ENTRY", "entry_id",       -1),
+    ("checks",           "event",        "type = 'CHECK_STARTED'", "CHECK_ASK",        "",                1),
 )
 # fmt: on
 """For each of these there is exactly one effect (0: one at most; -1: one or more) that names it; none names
