@@ -17,7 +17,7 @@ from loket.records.bookkeeping import (
 from loket.records.cases import Case, Check, Decision, Event, Note, Quota, QuotaClaim, Task, case_number
 from loket.records.deliveries import Booking, Delivery, Slot
 from loket.records.effects import Attempt, Effect, IdempotentRequest, Inbox, Lane, Message, SystemState, Timer
-from loket.records.figures import Experience, Feeling, Figure, Follower, LeadTime, PhaseVisit
+from loket.records.figures import Experience, Feeling, Figure, Follower, PhaseVisit
 from loket.records.kinds import (
     ActorKind,
     CalendarState,
@@ -117,7 +117,6 @@ __all__ = [
     "JournalLine",
     "Json",
     "Lane",
-    "LeadTime",
     "LedgerAccount",
     "Letter",
     "LetterBatch",
