@@ -1,6 +1,7 @@
 """Puts the parts together: settings → `Loket`, which a web application (`web`) or a worker then serves."""
 
-from collections.abc import AsyncIterator, Mapping
+import pkgutil
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from loket.systems.planning import Planning
 from loket.systems.sips import Sips
 from loket.systems.worldline import Worldline
 from loket.vault import Vault
+from loket.wakeups import WakeUps
 from loket.work import Actor, Work
 
 SHIPPED = Path(__file__).parent / "procedures"
@@ -76,7 +78,7 @@ class Loket:
         self.settings = settings
         self.vault = Vault(settings.secret_key)
         files = read_procedures(settings)
-        self.database = Database(settings.database_url)
+        self.database = Database(settings.database_url, wake_ups=_wake_ups(settings))
         self.procedures = Publications(self.database, files)
         self.feed = Feed(self.database)
         self.systems = connect(settings, self.database)
@@ -128,6 +130,26 @@ def read_procedures(settings: Settings) -> list[Reading]:
         needed = "LOKET_MUNICIPALITY_VAT_NUMBER is needed"
         raise SettingsError(f"{needed}: {', '.join(taxed)} sells within the scope of VAT")
     return found
+
+
+def _wake_ups(settings: Settings) -> WakeUps | None:
+    """None: PostgreSQL's own. Raises `SettingsError`."""
+    nats = settings.nats
+    if not nats.url:
+        return None
+    try:
+        over_nats: Callable[..., WakeUps] = pkgutil.resolve_name("loket.nats_wakeups:Nats")
+    except ImportError as fault:
+        raise SettingsError("LOKET_NATS_URL needs nats-py: pip install 'loket[nats]'") from fault
+    prefix = nats.prefix or f"loket.{settings.municipality.nis}"
+    try:
+        return over_nats(
+            nats.url, prefix=prefix, credentials_file=nats.credentials_file, ca_file=nats.ca_file
+        )
+    except ValueError as fault:
+        raise SettingsError(f"LOKET_NATS_URL: {fault}") from fault
+    except OSError as fault:
+        raise SettingsError(f"LOKET_NATS_CA_FILE: {fault}") from fault
 
 
 def connect(settings: Settings, database: Database) -> Systems:

@@ -1,8 +1,8 @@
-"""The database: transactions for writing, plain connections for reading, and wake-ups after a commit.
+"""The database: transactions for writing, plain connections for reading, and who is woken after a commit.
 
 Writers get a SQLModel session in a transaction. Readers get a psycopg connection without one: a read is one
 statement that builds its JSON in PostgreSQL, and whose text goes on untouched.
-A wake-up says only that there is something to look at; what it is stands in the tables.
+How wake-ups travel is for `wakeups`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, sql
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.abc import Buffer, Params, QueryNoTemplate
 from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
@@ -26,24 +26,19 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.pool import NullPool, PoolProxiedConnection
 
 from loket.readers import Readers
+from loket.wakeups import Notify, WakeUps
 
 logger = logging.getLogger(__name__)
 
 EVENTS = "loket_events"
 EFFECTS = "loket_effects"
 
-COALESCE_SECONDS = 0.010
-"""At most one NOTIFY per channel in this time: each takes a lock of the whole cluster at its commit."""
 IDLE_IN_TRANSACTION_SECONDS = 30
 """A forgotten transaction holds back the feed of events, so the server ends it."""
 RANDOM_PAGE_COST = 1.1
 """A page anywhere, to one in order: the server's default, 4, is for turning discs. With it a queue is read by
 walking all cases in order (41 ms of 100,000) and not by its own index (0.7 ms)."""
 CONNECT_SECONDS = 5
-PULSE_SECONDS = 15.0
-"""How often a silent listener asks whether its server is still there."""
-RECONNECT_SECONDS = (0.1, 2.0)
-"""First and longest wait between attempts."""
 KEEPALIVE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -129,10 +124,11 @@ class Database:
         readers: int = 10,
         statement_timeout_seconds: float = 30.0,
         name: str = "loket",
+        wake_ups: WakeUps | None = None,
     ) -> None:
         """`writers` and `readers` are the most connections of each kind, of readers for each way to read.
 
-        `name` shows in pg_stat_activity.
+        `name` shows in pg_stat_activity. `wake_ups`: what carries them in place of NOTIFY.
         """
         self.url = make_url(url).set(drivername="postgresql+psycopg")
         options = (
@@ -171,26 +167,16 @@ class Database:
         self._counts: list[Statements] = []
         event.listen(self._engine.sync_engine, "before_cursor_execute", self._count_writer)
         event.listen(self._engine.sync_engine, "checkout", _check_writer)
-        self._dirty: set[str] = set()
-        self._wake = asyncio.Event()
-        self._notifier: asyncio.Task[None] | None = None
+        self._wake_ups = wake_ups or Notify(self._connect)
 
     async def open(self) -> None:
         """Start the pools. Does not wait for the server: `ping` tells whether it answers."""
         await self._pool.open()
-        self._notifier = asyncio.create_task(self._notify(), name="database notifier")
+        await self._wake_ups.open()
 
     async def aclose(self) -> None:
         """Send the last wake-ups and close every connection."""
-        if self._notifier is not None:
-            self._notifier.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._notifier
-            self._notifier = None
-            if self._dirty:
-                with contextlib.suppress(psycopg.Error, TimeoutError):  # the poll of the others finds it
-                    async with asyncio.timeout(1), await self._connect() as connection:
-                        await self._send(connection)
+        await self._wake_ups.aclose()
         self._readers.close()
         await self._pool.close()
         await self._engine.dispose()
@@ -212,7 +198,7 @@ class Database:
         async with self._sessions() as session:
             async with session.begin():
                 yield session
-            self._wake_up(session.info.pop(_WAKE, ()))
+            self._wake_ups.wake(session.info.pop(_WAKE, ()))
 
     @contextlib.asynccontextmanager
     async def apart(
@@ -290,65 +276,9 @@ class Database:
 
     # ----------------------------------------------------------------------------------------------- wake-ups
 
-    async def listen(self, channels: Sequence[str]) -> AsyncGenerator[str, None]:
-        """The name of a channel whenever there may be something new: use it in `contextlib.aclosing`.
-
-        Every channel is named once at the start and after a broken connection, for what was missed meanwhile.
-        Never ends by itself; a listener keeps a slower poll beside it.
-        """
-        wait = RECONNECT_SECONDS[0]
-        while True:
-            try:
-                async with await self._connect() as connection:
-                    for channel in channels:
-                        await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-                    wait = RECONNECT_SECONDS[0]
-                    for channel in channels:
-                        yield channel
-                    while True:
-                        async for notice in connection.notifies(timeout=PULSE_SECONDS):
-                            yield notice.channel
-                        async with asyncio.timeout(CONNECT_SECONDS):
-                            await connection.execute("SELECT 1")
-            except (psycopg.Error, TimeoutError, OSError) as fault:
-                logger.warning("listening again in %.1f s: %s", wait, fault)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, RECONNECT_SECONDS[1])
-
-    def _wake_up(self, channels: set[str] | tuple[()]) -> None:
-        if channels:
-            self._dirty |= channels
-            self._wake.set()
-
-    async def _notify(self) -> None:
-        """Send wake-ups as long as the database is open, on a connection of its own."""
-        wait = RECONNECT_SECONDS[0]
-        while True:
-            try:
-                async with await self._connect() as connection:
-                    while True:
-                        await self._wake.wait()
-                        self._wake.clear()
-                        await self._send(connection)
-                        wait = RECONNECT_SECONDS[0]
-                        await asyncio.sleep(COALESCE_SECONDS)
-            except (psycopg.Error, TimeoutError, OSError) as fault:
-                logger.warning("wake-ups again in %.1f s: %s", wait, fault)
-            self._wake_up(self._dirty)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, RECONNECT_SECONDS[1])
-
-    async def _send(self, connection: AsyncConnection[TupleRow]) -> None:
-        """One NOTIFY per channel that was marked; what could not be sent stays marked."""
-        channels, self._dirty = self._dirty, set()
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await connection.execute(
-                    "SELECT pg_notify(name, '') FROM unnest(%s::text[]) AS name", (sorted(channels),)
-                )
-        except BaseException:
-            self._dirty |= channels
-            raise
+    def listen(self, channels: Sequence[str]) -> AsyncGenerator[str, None]:
+        """The name of a channel whenever there may be something new, see `WakeUps.listen`."""
+        return self._wake_ups.listen(channels)
 
     async def _connect(self) -> AsyncConnection[TupleRow]:
         return await AsyncConnection.connect(conninfo(self.url), **self._arguments, autocommit=True)

@@ -322,6 +322,21 @@ class Sms:
 
 
 @dataclass(frozen=True)
+class Nats:
+    """A NATS server that carries wake-ups in place of PostgreSQL's NOTIFY, for many processes.
+
+    `url`: nats://host:4222 or tls://host:4222, several of one cluster with commas between; a user and a
+    password may stand in it. `credentials_file` is what NATS calls a `.creds` file. `prefix` begins the
+    subjects; where several installations share a server each has its own. Empty: `loket.` and the NIS code.
+    """
+
+    url: str = field(default="", repr=False)
+    credentials_file: str = ""
+    ca_file: str = ""
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     home: str = ".loket"
     """Where the private PostgreSQL, keys and logs of a default run live."""
@@ -360,6 +375,7 @@ class Settings:
     minutes: Minutes = field(default_factory=Minutes)
     smtp: Smtp = field(default_factory=Smtp)
     sms: Sms = field(default_factory=Sms)
+    nats: Nats = field(default_factory=Nats)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
