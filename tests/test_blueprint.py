@@ -15,11 +15,13 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx2
+import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
 from ruamel.yaml import YAML
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
@@ -29,7 +31,7 @@ from loket.app import SHIPPED
 from loket.database import Database
 from loket.definition import Definition
 from loket.figures import BLOCKS, Follower, Read, blocks_between, blocks_of, fold
-from loket.histogram import bucket_of, quantile, seconds_of
+from loket.histogram import BUCKETS, DIGITS, bucket_of, counts_of, of_one, quantile, seconds_of
 from loket.lifecycle import ENTRY, FINAL, Action, EventType, Stage, Status, case_machine
 from loket.phases import WHOLE, Happened, Visit, course_of
 from loket.publications import Publications
@@ -156,8 +158,8 @@ def _way(draw: st.DrawFn, definition: Definition) -> list[Read]:
     return made
 
 
-Total = Counter[tuple[str, str, date, str | int]]
-"""By procedure, phase, day, and figure or bucket."""
+Total = Counter[tuple[str, str, date, str]]
+"""By procedure, phase, day, and figure."""
 
 
 def folded(history: Sequence[Read], cuts: Sequence[int]) -> tuple[Total, dict[UUID, dict[str, Visit]]]:
@@ -169,7 +171,6 @@ def folded(history: Sequence[Read], cuts: Sequence[int]) -> tuple[Total, dict[UU
         counted = fold(PROCEDURES, history[begin:end], visits)
         for key, numbers in counted.figures.items():
             total.update({(*key, name): number for name, number in numbers.items()})
-        total.update(counted.lead_times)
         for (case, phase), visit in counted.visits.items():
             visits.setdefault(case, {})[phase] = visit
     return total, visits
@@ -191,8 +192,8 @@ def test_figures_add_up_to_what_the_events_say(history: list[Read]) -> None:
     whole = Counter[str]()
     present, took = Counter[str](), Counter[str]()
     for (_, phase, _, what), number in total.items():
-        if isinstance(what, int):
-            took[phase] -= number
+        if what == figures.LEAD_TIMES:
+            took[phase] -= sum(counts_of(str(number)))
             continue
         whole[what] += number if phase == WHOLE else 0
         present[phase] += {"cases_in": number, "cases_out": -number}.get(what, 0)
@@ -235,16 +236,35 @@ def test_a_quantile_out_of_the_histogram_is_within_five_per_cent_of_the_real_one
     seconds: list[float], share: float
 ) -> None:
     seconds = [timedelta(seconds=one).total_seconds() for one in seconds]
-    told = quantile(Counter(bucket_of(timedelta(seconds=one)) for one in seconds), share)
+    told = quantile(counts_of(str(sum(of_one(timedelta(seconds=one)) for one in seconds))), share)
     exact = sorted(seconds)[max(math.ceil(share * len(seconds)), 1) - 1]
     assert told is not None
     assert abs(told - exact) <= (0.05 * exact if exact >= 1 else 1)
 
 
 def test_nobody_gone_is_no_lead_time_and_no_time_at_all_is_none() -> None:
-    assert quantile({}, 0.5) is None
+    assert quantile(counts_of("0"), 0.5) is None
     assert seconds_of(bucket_of(timedelta(0))) == 0
-    assert bucket_of(timedelta(days=365)) < 300  # a histogram of any length of life stays small
+
+
+@given(st.lists(st.lists(st.integers(0, BUCKETS - 1), max_size=30), max_size=8))
+def test_histograms_added_in_any_batches_hold_every_case(batches: list[list[int]]) -> None:
+    each = [sum(of_one(timedelta(seconds=seconds_of(bucket))) for bucket in batch) for batch in batches]
+    cases = Counter(bucket for batch in batches for bucket in batch)
+    assert counts_of(str(sum(each))) == [cases[bucket] for bucket in range(BUCKETS)]
+
+
+def test_a_bucket_runs_over_into_the_next_only_after_thousands_of_millions() -> None:
+    many = 10**DIGITS - 1
+    told = counts_of(str(many * of_one(timedelta(hours=1)) + of_one(timedelta(hours=1.1))))
+    assert Counter(told) == {0: BUCKETS - 2, many: 1, 1: 1}
+    assert quantile(told, 0.5) == pytest.approx(3600, rel=0.05)
+
+
+def test_what_takes_longer_than_any_bucket_is_in_the_last() -> None:
+    assert bucket_of(timedelta(days=21 * 365)) == BUCKETS - 2
+    assert {bucket_of(timedelta(days=years * 365)) for years in (22, 30, 300, 2700)} == {BUCKETS - 1}
+    assert quantile(counts_of(str(of_one(timedelta(days=40 * 365)))), 0.9) == seconds_of(BUCKETS - 1)
 
 
 @given(st.dates(date(2020, 1, 1), date(2035, 1, 1)), st.integers(0, 4000))
@@ -346,19 +366,13 @@ async def test_a_database_with_a_history_is_counted_from_its_beginning(database:
 
 async def test_a_home_with_cases_from_before_publishing_is_taken_along(empty_database_url: str) -> None:
     """Its procedures are on the shelf, and what happened there is counted."""
-
-    def to(revision: str, move: Callable[[Config, str], None]) -> None:
-        with revisions._connected(empty_database_url) as connection:
-            move(revisions._config(connection), revision)
-            connection.commit()
-
-    await asyncio.to_thread(to, "0004", command.upgrade)
+    move_to(empty_database_url, "0004", command.upgrade)
     async with Database(empty_database_url) as older:
         (case,) = await begin(older)
         await goes_on(older, case)
-    assert await asyncio.to_thread(revisions.upgrade, empty_database_url) == ["0005"]
-    await asyncio.to_thread(to, "0004", command.downgrade)  # and again, with all that was there
-    assert await asyncio.to_thread(revisions.upgrade, empty_database_url) == ["0005"]
+    assert (await asyncio.to_thread(revisions.upgrade, empty_database_url))[0] == "0005"
+    move_to(empty_database_url, "0004", command.downgrade)  # and again, with all that was there
+    assert (await asyncio.to_thread(revisions.upgrade, empty_database_url))[0] == "0005"
     files = publishing.read_all(SHIPPED.glob("*.yaml"))
     async with Database(empty_database_url) as database:
         shelf = Publications(database, files)
@@ -369,6 +383,54 @@ async def test_a_home_with_cases_from_before_publishing_is_taken_along(empty_dat
             found = await (await reader.execute("SELECT key, version FROM procedureversion")).fetchall()
     assert {tuple(row) for row in found} == {one.version for one in files}
     assert (rows.whole.cases_in, rows.whole.waiting) == (1, 1)
+
+
+def move_to(url: str, revision: str, move: Callable[[Config, str], None]) -> None:
+    with revisions._connected(url) as connection:
+        move(revisions._config(connection), revision)
+        connection.commit()
+
+
+async def test_lead_times_from_before_they_were_packed_are_kept_and_still_read_as_they_were(
+    empty_database_url: str,
+) -> None:
+    move_to(empty_database_url, "0005", command.upgrade)
+    day = BEGAN.astimezone(BRUSSELS).date()
+    rows = [
+        (*block, phase, Jsonb(cases))
+        for block in blocks_of(day)
+        for phase, cases in (
+            ("handling", {"0": 3, "137": 2, "254": 1}),
+            (WHOLE, {"90": 7, "255": 4_000_000_000}),
+        )
+    ]
+    old = "SELECT days, day, phase, cases FROM leadtime WHERE procedure_key = 'compost-bin' ORDER BY 1, 3"
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        for days, first, phase, cases in rows:
+            connection.execute(OLD_FIGURE, (days, first, phase))
+            connection.execute(OLD_LEAD_TIMES, (days, first, phase, cases))
+        before = connection.execute(old).fetchall()
+        move_to(empty_database_url, "0006", command.upgrade)
+        assert connection.execute(old).fetchall() == before
+        with pytest.raises(psycopg.errors.FeatureNotSupported):  # whoever counted so does not any more
+            connection.execute(OLD_LEAD_TIMES, (1, day, "payment", Jsonb({"4": 1})))
+        (told,) = connection.execute(
+            "SELECT sum(lead_times)::text FROM figure WHERE phase = 'handling' AND days = 1"
+        ).fetchone() or ("",)
+        counts = counts_of(told)
+        assert {bucket: cases for bucket, cases in enumerate(counts) if cases} == {0: 3, 137: 2, 254: 1}
+        move_to(empty_database_url, "0005", command.downgrade)
+        assert connection.execute(old).fetchall() == before
+        connection.execute("UPDATE leadtime SET cases = cases || '{\"301\": 5}'")
+        move_to(empty_database_url, "0006", command.upgrade)
+        assert {cases["255"] for _, _, _, cases in connection.execute(old)} == {5, 4_000_000_005}
+
+
+OLD_FIGURE = "INSERT INTO figure VALUES ('compost-bin', %s, %s, %s, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
+OLD_LEAD_TIMES = (
+    "INSERT INTO leadtime (procedure_key, days, day, phase, cases) VALUES ('compost-bin', %s, %s, %s, %s)"
+    " ON CONFLICT (procedure_key, days, day, phase) DO UPDATE SET cases = EXCLUDED.cases"
+)
 
 
 async def test_cases_of_a_version_that_nobody_can_read_keep_the_others_waiting_no_longer(

@@ -94,9 +94,7 @@ async def _read(database: Database, definition: Definition, days: int) -> float:
 
 async def _rows(database: Database) -> int:
     async with database.reader() as reader:
-        row = await (
-            await reader.execute("SELECT (SELECT count(*) FROM figure) + (SELECT count(*) FROM leadtime)")
-        ).fetchone()
+        row = await (await reader.execute("SELECT count(*) FROM figure")).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -3,7 +3,8 @@
 A follower reads on from its cursor (transaction id, sequence), below the oldest running transaction like the
 feed, and moves the cursor in the transaction that counts: killed at any moment, it counted all or nothing.
 Workers take turns by an advisory lock; none of them leads. A restore begins a new epoch of the feed, whose
-transaction ids are not comparable with the old: all is counted anew.
+transaction ids are not comparable with the old: all is counted anew. What was counted of events that are kept
+no longer was set aside before they went (`retention`), in rows whose `days` are negative, and is taken up again.
 """
 
 import asyncio
@@ -13,15 +14,16 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from loket.database import EVENTS, Database
 from loket.definition import Definition
-from loket.histogram import bucket_of
+from loket.histogram import of_one
 from loket.lifecycle import EventType, Stage, Status
 from loket.phases import WHOLE, Course, Happened, Visit, belonging
 from loket.records import ActorKind, EffectKind, Feeling
@@ -106,8 +108,7 @@ class Counted:
     """What a batch adds to the figures."""
 
     figures: defaultdict[Key, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    lead_times: Counter[tuple[str, str, date, int]] = field(default_factory=Counter)
-    """The fourth is the bucket."""
+    """By the names of their columns."""
     visits: dict[tuple[UUID, str], Visit] = field(default_factory=dict)
     """As they are after it."""
 
@@ -140,8 +141,7 @@ def _count(counted: Counted, definition: Definition, course: Course, one: Read) 
             figures["cases_in"] += 1
         else:
             figures["cases_out"] += 1
-            took = (left.left_at or event.at) - left.entered_at
-            counted.lead_times[definition.key, phase, day, bucket_of(took)] += 1
+            figures[LEAD_TIMES] += of_one((left.left_at or event.at) - left.entered_at)
     told = dict(_told(one))
     if told:
         here = _phase_of(definition, one, was, course.place)
@@ -255,7 +255,15 @@ async def _cursor(session: AsyncSession) -> tuple[int, int]:
 
 
 async def _next(session: AsyncSession, xid: int, seq: int, most: int) -> list[Read]:
-    rows = await session.execute(text(EVENTS_AFTER), {"xid": str(xid), "seq": seq, "most": most})
+    return _reads(await session.execute(text(EVENTS_AFTER), {"xid": str(xid), "seq": seq, "most": most}))
+
+
+async def events_of(session: AsyncSession, cases: Sequence[UUID]) -> list[Read]:
+    """All events of these cases, in order."""
+    return _reads(await session.execute(text(EVENTS_OF), {"cases": list(cases)}))
+
+
+def _reads(rows: Iterable[Row[Any]]) -> list[Read]:
     return [
         Read(
             xid=row.xid,
@@ -295,29 +303,20 @@ async def _write(session: AsyncSession, counted: Counted) -> None:
     ]
     await session.execute(text(VISITED), {"rows": orjson.dumps(visits).decode()})
     await add(session, counted.figures)
-    await _add_lead_times(session, counted.lead_times)
 
 
-async def _add_lead_times(session: AsyncSession, took: Mapping[tuple[str, str, date, int], int]) -> None:
-    """Read, add and write: nobody but whoever has the turn writes these."""
-    sums: defaultdict[tuple[str, int, date, str], Counter[str]] = defaultdict(Counter)
-    for (procedure, phase, day, bucket), cases in took.items():
-        for days, first in blocks_of(day):
-            sums[procedure, days, first, phase][str(bucket)] += cases
-    wanted = orjson.dumps([list(key) for key in sums]).decode()
-    for row in await session.execute(text(TOOK_BEFORE), {"rows": wanted}):
-        sums[row.procedure_key, row.days, row.day, row.phase].update(row.cases)
-    rows = [[*key, cases] for key, cases in sums.items()]
-    await session.execute(text(TOOK), {"rows": orjson.dumps(rows).decode()})
-
-
-async def add(session: AsyncSession, figures: Mapping[Key, Mapping[str, int]]) -> None:
-    """Add to the figures of phases on days, by the names of their columns."""
+async def add(
+    session: AsyncSession, figures: Mapping[Key, Mapping[str, int]], *, aside: bool = False
+) -> None:
+    """Add to the figures of phases on days, by the names of their columns; or to those that are set aside."""
     sums: defaultdict[tuple[str, int, date, str], Counter[str]] = defaultdict(Counter)
     for (procedure, phase, day), numbers in figures.items():
         for days, first in blocks_of(day):
-            sums[procedure, days, first, phase].update(numbers)
-    rows = [[*key, *(numbers[column] for column in COLUMNS)] for key, numbers in sums.items()]
+            sums[procedure, -days if aside else days, first, phase].update(numbers)
+    rows = [
+        [*key, *(numbers[column] for column in COLUMNS), str(numbers[LEAD_TIMES])]
+        for key, numbers in sums.items()
+    ]
     await session.execute(text(ADD), {"rows": orjson.dumps(rows).decode()})
 
 
@@ -333,6 +332,7 @@ COLUMNS: Sequence[str] = (
     "cases_in", "cases_out", "transitions", "by_hand", "effects_done", "effects_retried", "effects_parked",
     "messages_sent", "messages_failed", "overdue", "happy", "neutral", "unhappy",
 )  # fmt: skip
+LEAD_TIMES = "lead_times"
 CURSOR = """
     SELECT feedepoch.epoch, follower.epoch AS mine, follower.xid::text AS xid, follower.seq
       FROM feedepoch LEFT JOIN follower ON follower.name = :name
@@ -341,16 +341,21 @@ BEGIN = """
     INSERT INTO follower (name, epoch, xid, seq) VALUES (:name, :epoch, '0', 0)
         ON CONFLICT (name) DO UPDATE SET epoch = EXCLUDED.epoch, xid = '0', seq = 0
 """
+TAKE_UP = """
+    INSERT INTO figure
+    SELECT (jsonb_populate_record(figure, jsonb_build_object('days', -days))).* FROM figure WHERE days < 0
+"""
 FORGET = (
     "LOCK TABLE figure IN SHARE ROW EXCLUSIVE MODE",  # whoever rates meanwhile comes before or after, whole
-    "DELETE FROM phasevisit",
-    "DELETE FROM leadtime",
-    "DELETE FROM figure",
+    "DELETE FROM phasevisit WHERE EXISTS (SELECT FROM event WHERE event.case_id = phasevisit.case_id)",
+    "DELETE FROM figure WHERE days > 0",
+    TAKE_UP,
 )
-EVENTS_AFTER = """
+READ = """
     SELECT event.xid::text::bigint AS xid, event.seq, event.case_id, event.type, event.stage, event.status,
            event.previous_status, event.occurred_at, event.actor_kind, "case".procedure_key,
-           "case".procedure_version, application.started_at, effect.kind, letter.way,
+           "case".procedure_version, application.started_at, letter.way,
+           coalesce(effect.kind, CASE WHEN event.type LIKE 'EFFECT_%' THEN event.data ->> 'kind' END) AS kind,
            cause.type AS cause, coalesce(earlier.stage, cause.stage) AS cause_stage
       FROM event
       JOIN "case" ON "case".id = event.case_id
@@ -361,10 +366,16 @@ EVENTS_AFTER = """
       LEFT JOIN event AS cause ON cause.case_id = event.case_id AND cause.seq = effect.event_seq
       LEFT JOIN event AS earlier
         ON earlier.case_id = cause.case_id AND earlier.case_version = cause.case_version - 1
+"""
+EVENTS_AFTER = f"""{READ}
      WHERE (event.xid, event.seq) > (CAST(:xid AS xid8), :seq)
        AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
      ORDER BY event.xid, event.seq
      LIMIT :most
+"""
+EVENTS_OF = f"""{READ}
+     WHERE event.case_id = ANY(:cases)
+     ORDER BY event.xid, event.seq
 """
 VISITS = "SELECT case_id, phase, entered_at, left_at FROM phasevisit WHERE case_id = ANY(:cases)"
 VISITED = """
@@ -376,27 +387,15 @@ VISITED = """
         ON CONFLICT (case_id, phase)
         DO UPDATE SET entered_at = EXCLUDED.entered_at, left_at = EXCLUDED.left_at
 """
-TOOK_BEFORE = """
-    SELECT procedure_key, days, day, phase, cases
-      FROM leadtime JOIN jsonb_array_elements(CAST(:rows AS jsonb)) AS row
-        ON procedure_key = row ->> 0 AND days = (row ->> 1)::int AND day = (row ->> 2)::date
-       AND phase = row ->> 3
-"""
-TOOK = """
-    INSERT INTO leadtime (procedure_key, days, day, phase, cases)
-    SELECT row ->> 0, (row ->> 1)::int, (row ->> 2)::date, row ->> 3, row -> 4
-      FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row
-     ORDER BY 1, 2, 3, 4
-        ON CONFLICT (procedure_key, days, day, phase) DO UPDATE SET cases = EXCLUDED.cases
-"""
 ADD = f"""
-    INSERT INTO figure (procedure_key, days, day, phase, {", ".join(COLUMNS)})
+    INSERT INTO figure (procedure_key, days, day, phase, {", ".join(COLUMNS)}, {LEAD_TIMES})
     SELECT row ->> 0, (row ->> 1)::int, (row ->> 2)::date, row ->> 3,
-           {", ".join(f"(row ->> {number})::int" for number in range(4, 4 + len(COLUMNS)))}
+           {", ".join(f"(row ->> {number})::int" for number in range(4, 4 + len(COLUMNS)))},
+           (row ->> {4 + len(COLUMNS)})::numeric
       FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row
      ORDER BY 1, 2, 3, 4
         ON CONFLICT (procedure_key, days, day, phase)
-        DO UPDATE SET {", ".join(f"{one} = figure.{one} + EXCLUDED.{one}" for one in COLUMNS)}
+        DO UPDATE SET {", ".join(f"{one} = figure.{one} + EXCLUDED.{one}" for one in (*COLUMNS, LEAD_TIMES))}
 """  # noqa: S608  # our own words
 FEELINGS = """
     SELECT procedure_key, phase, (rated_at AT TIME ZONE 'Europe/Brussels')::date AS day, feeling,

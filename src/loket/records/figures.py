@@ -5,14 +5,14 @@ so a period of any length is a few rows.
 """
 
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Index, PrimaryKeyConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Column, Index, Numeric, PrimaryKeyConstraint, text
 from sqlmodel import Field, SQLModel
 
-from loket.records.kinds import Instant, Json, Xid8, one_of
+from loket.records.kinds import Instant, Xid8, one_of
 
 
 class Feeling(StrEnum):
@@ -74,22 +74,10 @@ class Figure(SQLModel, table=True):
     happy: int = 0
     neutral: int = 0
     unhappy: int = 0
-
-
-class LeadTime(SQLModel, table=True):
-    """How many cases left a phase in a block of days after about so long: a logarithmic histogram."""
-
-    __table_args__ = (PrimaryKeyConstraint("procedure_key", "days", "day", "phase"),)
-
-    procedure_key: str
-    days: int
-    """The length of the block."""
-    day: date
-    """Its first."""
-    phase: str
-    """Empty: the case as a whole."""
-    cases: Json = Field(sa_column=Column(JSONB, nullable=False))
-    """How many, by bucket (`histogram.bucket_of`); those of none are left out."""
+    lead_times: Decimal = Field(
+        default=Decimal(0), sa_column=Column(Numeric, nullable=False, server_default=text("0"))
+    )
+    """A whole number: how long those took who went out, as a histogram (`histogram`)."""
 
 
 class Experience(SQLModel, table=True):
