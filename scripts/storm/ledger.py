@@ -6,7 +6,7 @@ A line is written before the next thing is done, so that it is there whatever en
     begun         seed, minutes, api, workers, database, home, url, desk
     asked         call, who, field, key, variables        a mutation that goes out for the first time
     unanswered    call, why                               a try of it of which nobody knows what came
-    answered      call, who, field, key, data, codes      data: the payload; codes: of its `errors`, [] if done
+    answered      call, who, field, key, data, codes      data: the payload; codes: of its `errors`, [] = done
     faulted       call, field, key, status, errors        errors at the top of the answer, or another status
     case          id, reference, procedure, who, insz     a case that a citizen was told of
     outside       system, method, path, fields, status    what somebody did at the sandbox, answered
@@ -14,7 +14,7 @@ A line is written before the next thing is done, so that it is there whatever en
     paid          case, url                               a payment page said that it was paid
     ended         case, status, wished, seconds           a story that ended, and how it was meant to
     broke         case, at, why                           a story that could not go on
-    raced         race, asked, won, told                  many at once: how many, how many succeeded, all codes
+    raced         race, asked, won, told                  many at once: how many, how many succeeded, codes
     connected     subscriber, about, connection, after    `connection` counts from 1; `after`: the cursor;
                                                           `about`: case REFERENCE, citizen WHO, staff WHO
     seen          subscriber, connection, event           event: id, cursor, type, status, reference
@@ -74,7 +74,9 @@ class Ledger:
     def write(self, kind: str, **facts: object) -> None:
         self.counts[kind] += 1
         line = {"at": time.time(), "kind": kind, **facts}
-        self._out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str))
+        self._out.write(
+            orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str)
+        )
 
 
 @dataclass
@@ -93,7 +95,9 @@ class Journal:
     def acknowledged(self, name: str | None = None) -> list[Line]:
         """The mutations that were answered without an error, of one field perhaps, in order."""
         return [
-            one for one in self.of("answered") if not one["codes"] and (name is None or one["field"] == name)
+            one
+            for one in self.of("answered")
+            if not one["codes"] and (name is None or one["field"] == name)
         ]
 
     def seen(self) -> dict[str, list[Line]]:
@@ -108,7 +112,9 @@ class Journal:
 
     def calm_at(self) -> datetime | None:
         """When all was mended; None in the ledger of a run that was broken off."""
-        return next((one.at for one in reversed(self.lines) if one.kind == "calm"), None)
+        return next(
+            (one.at for one in reversed(self.lines) if one.kind == "calm"), None
+        )
 
 
 def _lines(file: Path) -> Iterator[Line]:
@@ -117,4 +123,6 @@ def _lines(file: Path) -> Iterator[Line]:
             if not text.endswith(b"\n"):
                 return  # the writer was killed in the middle of it
             facts = orjson.loads(text)
-            yield Line(datetime.fromtimestamp(facts.pop("at"), UTC), facts.pop("kind"), facts)
+            yield Line(
+                datetime.fromtimestamp(facts.pop("at"), UTC), facts.pop("kind"), facts
+            )

@@ -5,7 +5,6 @@ TCP with a password, as where a database was there already; of Debian when it is
 """
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -56,7 +55,11 @@ class Town:
         """Raises `NotUp`."""
         self.home.mkdir(parents=True, exist_ok=True)
         port, sandbox = free_ports(21000, 1), free_ports(21100, SANDBOX_PORTS)
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOKET_")}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("LOKET_")
+        }
         self.environment = inherited | {
             "LOKET_HOME": str(self.home),
             "LOKET_PORT": str(port),
@@ -82,21 +85,36 @@ class Town:
         Path(row[0]).write_text(HBA, "ascii")
         first.stop()
         port = free_ports(21200, 1)
-        self.postgres = Postgres(root, settings={"listen_addresses": "127.0.0.1", "port": str(port)})
+        self.postgres = Postgres(
+            root, settings={"listen_addresses": "127.0.0.1", "port": str(port)}
+        )
         self.database_url = f"postgresql://loket:{PASSWORD}@127.0.0.1:{port}/loket"
         self.environment["LOKET_DATABASE_URL"] = self.database_url
         self._begin_database()
 
     def _begin_database(self) -> None:
         assert self.postgres is not None
-        os.environ["PGPORT"] = self.database_url.rpartition(":")[2].partition("/")[0]  # for its socket's name
+        os.environ["PGPORT"] = self.database_url.rpartition(":")[2].partition("/")[
+            0
+        ]  # for its socket's name
         self._thread.submit(self.postgres.start).result()
 
     def launch(self) -> None:
-        log = (self.home / "logs" / "run.log") if (self.home / "logs").exists() else self.home / "run.log"
+        log = (
+            (self.home / "logs" / "run.log")
+            if (self.home / "logs").exists()
+            else self.home / "run.log"
+        )
         with log.open("ab") as out:
             self.loket = subprocess.Popen(
-                [sys.executable, "-m", "loket", "run", f"--api={self.api}", f"--workers={self.workers}"],
+                [
+                    sys.executable,
+                    "-m",
+                    "loket",
+                    "run",
+                    f"--api={self.api}",
+                    f"--workers={self.workers}",
+                ],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -108,7 +126,9 @@ class Town:
     def wait(self) -> None:
         """Until it says that it runs."""
         end = time.monotonic() + START_SECONDS
-        while (running := supervisor.find(self.home)) is None or not self._is_ours(running.pid):
+        while (running := supervisor.find(self.home)) is None or not self._is_ours(
+            running.pid
+        ):
             assert self.loket is not None
             if self.loket.poll() is not None or time.monotonic() > end:
                 raise NotUp(self.told())
@@ -120,7 +140,10 @@ class Town:
         return self.loket is not None and self.loket.pid == pid
 
     def told(self) -> str:
-        texts = [path.read_text("utf-8", "replace")[-3000:] for path in self.home.glob("**/run.log")]
+        texts = [
+            path.read_text("utf-8", "replace")[-3000:]
+            for path in self.home.glob("**/run.log")
+        ]
         return "\n".join(texts)
 
     def stop(self) -> float:
@@ -156,23 +179,48 @@ class Town:
         """The processes of that name now: api, worker, sandbox, postmaster, backend, supervisor."""
         match target:
             case "supervisor":
-                return [self.loket.pid] if self.loket is not None and self.loket.poll() is None else []
+                return (
+                    [self.loket.pid]
+                    if self.loket is not None and self.loket.poll() is None
+                    else []
+                )
             case "postmaster":
                 if self.postgres is not None:
-                    return [self.postgres.pid] if self.postgres.pid and self.postgres.poll() is None else []
-                return [pid for pid in self._children() if _command(pid).split(" ")[0].endswith("/postgres")]
+                    return (
+                        [self.postgres.pid]
+                        if self.postgres.pid and self.postgres.poll() is None
+                        else []
+                    )
+                return [
+                    pid
+                    for pid in self._children()
+                    if _command(pid).split(" ")[0].endswith("/postgres")
+                ]
             case "backend":
                 owners = self.find("postmaster")
                 found = [pid for owner in owners for pid in children(owner)]
-                return [pid for pid in found if _command(pid).startswith("postgres: loket loket")]
+                return [
+                    pid
+                    for pid in found
+                    if _command(pid).startswith("postgres: loket loket")
+                ]
             case _:
-                return [pid for pid in self._children() if WORDS[target] in _command(pid)]
+                return [
+                    pid for pid in self._children() if WORDS[target] in _command(pid)
+                ]
 
     def _children(self) -> list[Pid]:
         return children(self.loket.pid) if self.loket is not None else []
 
     def family(self) -> Iterator[Pid]:
-        for target in ("supervisor", "postmaster", "backend", "api", "worker", "sandbox"):
+        for target in (
+            "supervisor",
+            "postmaster",
+            "backend",
+            "api",
+            "worker",
+            "sandbox",
+        ):
             yield from self.find(target)
 
     def revive(self) -> None:
@@ -181,37 +229,35 @@ class Town:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    def cpu_seconds(self) -> dict[str, float]:
-        """Of those who live now, by name."""
-        found = {}
-        for target in ("api", "worker", "sandbox", "backend"):
-            found[target] = sum(_cpu(pid) for pid in self.find(target))
-        return found
-
-    def sandbox_folder(self) -> Path:
-        config = json.loads((self.home / "sandbox.json").read_text("utf-8"))
-        return Path(config["state"])
-
 
 def children(pid: Pid) -> list[Pid]:
     found: list[Pid] = []
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
-                found += [int(one) for one in (task / "children").read_text("ascii").split()]
+                found += [
+                    int(one) for one in (task / "children").read_text("ascii").split()
+                ]
     return sorted(found)
+
+
+def age_seconds(pid: Pid) -> float:
+    """How long a process lives; 0 of who lives no more."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        up = float(Path("/proc/uptime").read_text("ascii").split()[0])
+    except OSError:
+        return 0.0
+    return up - int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _command(pid: Pid) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        return (
+            Path(f"/proc/{pid}/cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode("utf-8", "replace")
+        )
     except OSError:
         return ""
-
-
-def _cpu(pid: Pid) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")

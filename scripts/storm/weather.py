@@ -14,7 +14,7 @@ import httpx2
 import psycopg
 
 from storm.ledger import Ledger
-from storm.town import Town
+from storm.town import Town, age_seconds
 
 Json = dict[str, Any]
 
@@ -54,6 +54,9 @@ SYSTEMS = (
 MODES = ("refuse", "error", "timeout", "slow", "lose_answer", "duplicate", "malformed")
 HOOKS = ("worldline", "accounting", "planning", "minutes", "sms")
 """Systems that send something by themselves, which can be spoiled too."""
+YOUNG_SECONDS = 15.0
+"""Most who live no longer than this are spared: a town where nobody gets up shows nothing."""
+SPARED = 0.8
 LEASE_SECONDS = 35.0
 """Beyond the lease of a lane: somebody else has it when the worker wakes up."""
 
@@ -66,6 +69,8 @@ class Blow:
     target: str
     which: float
     """Of those there are, which one: 0 to 1."""
+    luck: float
+    """Of who is young: 0 to 1."""
     seconds: float = 0.0
     """Of a stop or a fault."""
     system: str = ""
@@ -79,7 +84,7 @@ def plan(seed: int, seconds: float) -> list[Blow]:
     weights = [weight for weight, _, _ in BLOWS]
     while (at := at + dice.uniform(*PAUSE_SECONDS)) < seconds:
         _, blow, target = dice.choices(BLOWS, weights)[0]
-        which = dice.random()
+        which, luck = dice.random(), dice.random()
         if blow == "spoil":
             blows.append(_fault(dice, at))
         else:
@@ -88,7 +93,7 @@ def plan(seed: int, seconds: float) -> list[Blow]:
                 lasts = LEASE_SECONDS
             if target in ("postmaster", "sandbox"):
                 lasts /= 3
-            blows.append(Blow(at, blow, target, which, lasts))
+            blows.append(Blow(at, blow, target, which, luck, lasts))
     return blows
 
 
@@ -105,7 +110,7 @@ def _fault(dice: random.Random, at: float) -> Blow:
     if mode == "refuse" and system not in HOOKS:
         # said of a whole system this means 'never': a short one, so that a few are parked for a true reason
         fault |= {"probability": 0.2}
-    return Blow(at, "spoil", "", 0.0, dice.uniform(2.0, 9.0), system, fault)
+    return Blow(at, "spoil", "", 0.0, 0.0, dice.uniform(2.0, 9.0), system, fault)
 
 
 @dataclass
@@ -161,7 +166,11 @@ class Storm:
 
     def _one(self, blow: Blow) -> int | None:
         found = self.town.find(blow.target)
-        return found[int(blow.which * len(found))] if found else None
+        if not found:
+            return None
+        pid = found[int(blow.which * len(found))]
+        young = blow.target != "backend" and age_seconds(pid) < YOUNG_SECONDS
+        return None if young and blow.luck < SPARED else pid
 
     async def _kill(self, blow: Blow) -> None:
         pid = self._one(blow)
@@ -200,7 +209,9 @@ class Storm:
         self._write(blow, None)
         with contextlib.suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(5):
-                connection = await psycopg.AsyncConnection.connect(self.town.database_url, autocommit=True)
+                connection = await psycopg.AsyncConnection.connect(
+                    self.town.database_url, autocommit=True
+                )
                 async with connection:
                     await connection.execute(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'loket'"

@@ -1,0 +1,350 @@
+"""Nothing lost: thousands of cases while processes die and systems misbehave, and all books compared.
+
+scripts/chaos --minutes 10 --seed 1                  one API process and one worker, PostgreSQL of its own
+scripts/chaos --api 3 --workers 3 --database server  three of each, a PostgreSQL server over TCP
+scripts/chaos --sabotage                             rows are broken on purpose: the judge must find it
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+
+from loket.walk.outside import Outside
+from storm.clients import Post
+from storm.crowd import CRUSH_MOST, CRUSH_SHARE, Crowd, Crush, crew_of, listen_at_work
+from storm.findings import GROUPS, Verdict
+from storm.judge import judge
+from storm.ledger import Ledger
+from storm.sabotage import spoil
+from storm.town import Town
+from storm.weather import Storm, plan
+
+Json = dict[str, Any]
+
+PROGRESS_SECONDS = 15.0
+SETTLE_SECONDS = 600.0
+"""The longest after the storm until everything must have ended."""
+SOON_SECONDS = 120
+"""What is due later than this waits for its day: a payment page is asked about again hours later."""
+CASES_A_SECOND = 1.0
+"""What two shared cores bear, about: the size of the crush follows from it."""
+
+OPEN = """
+    SELECT count(*) FILTER (WHERE state = 'PENDING' AND (retry_at IS NULL
+               OR retry_at < now() + make_interval(secs => %(soon)s))),
+           count(*) FILTER (WHERE state IN ('PARKED', 'IN_DOUBT')),
+           count(*)
+      FROM effect"""
+ATTEMPTS = """
+    SELECT effect.system, count(DISTINCT effect.id), count(attempt.id)
+      FROM effect LEFT JOIN attempt ON attempt.effect_id = effect.id
+     WHERE effect.attempts > 0 GROUP BY 1 ORDER BY 1"""
+
+
+@dataclass
+class Run:
+    asked: argparse.Namespace
+    town: Town
+    began: float = field(default_factory=time.monotonic)
+    seconds_to_quiet: float | None = None
+    unfinished: int = 0
+    sabotaged: list[str] = field(default_factory=list)
+    effects: int = 0
+    parked: int = 0
+    attempts: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def tell(self, text: str) -> None:
+        seconds = time.monotonic() - self.began
+        print(f"{seconds:7.1f}  {text}", flush=True)
+
+
+def main() -> int:
+    asked = _arguments()
+    home = asked.home or Path(tempfile.mkdtemp(prefix="loket-chaos-"))
+    home.mkdir(mode=0o755, parents=True, exist_ok=True)
+    home.chmod(0o755)
+    town = Town(home / "home", asked.api, asked.workers, asked.database == "server")
+    run = Run(asked, town)
+    run.tell(
+        f"seed {asked.seed}, {asked.minutes:g} minutes, {asked.api} API, {asked.workers} workers,"
+        f" PostgreSQL {asked.database}; home {home}"
+    )
+    try:
+        town.start()
+        run.tell(f"Loket runs at {town.url}, the sandbox's desk at {town.desk}")
+        with Ledger(home / "ledger.jsonl") as ledger:
+            storm, crowd = asyncio.run(_storm(run, ledger))
+        verdict = judge(
+            town.home, home / "ledger.jsonl", database_url=town.database_url
+        )
+        run.effects, run.parked, run.attempts = _count(town)
+    finally:
+        took = town.stop()
+    run.tell(f"stopped with SIGTERM in {took:.1f} s")
+    wrong = _report(run, storm, crowd, verdict, took, home)
+    if asked.sabotage:
+        found = bool(verdict.violations) and len(run.sabotaged) > 0
+        print(
+            f"\nSabotage was {'found' if found else 'NOT FOUND'}: {'; '.join(run.sabotaged)}"
+        )
+        wrong = not found
+    if wrong or asked.keep:
+        print(f"Kept for a look: {home}")
+    else:
+        shutil.rmtree(home, ignore_errors=True)
+    return 1 if wrong else 0
+
+
+# --- the storm --------------------------------------------------------------------------------
+
+
+async def _storm(run: Run, ledger: Ledger) -> tuple[Storm, Crowd]:
+    asked, town = run.asked, run.town
+    limits = httpx2.Limits(max_connections=400, max_keepalive_connections=100)
+    async with httpx2.AsyncClient(trust_env=False, timeout=20.0, limits=limits) as http:
+        seconds = asked.minutes * 60
+        until = time.monotonic() + seconds
+        outside = Outside.behind(town.desk, http)
+        post = Post(
+            town.url, outside.address("acmidm"), http, ledger, until + SETTLE_SECONDS
+        )
+        ledger.write(
+            "begun", seed=asked.seed, minutes=asked.minutes, api=asked.api, workers=asked.workers,
+            database=asked.database, home=town.home, url=town.url, desk=town.desk,
+        )  # fmt: skip
+        crew = await crew_of(post, outside)
+        crush = Crush(
+            crew, max(20, min(CRUSH_MOST, int(seconds * CASES_A_SECOND / CRUSH_SHARE)))
+        )
+        crew.crush = crush.join
+        crowd = Crowd(crew, asked.seed, asked.cases, asked.parallel, crush)
+        await post.stubborn(lambda: outside.make_room(20_000), "the planner")
+        await listen_at_work(crowd)
+        storm = Storm(
+            town, ledger, [] if asked.calm else plan(asked.seed, seconds), http
+        )
+        run.tell(
+            f"{len(storm.blows)} blows are planned, {crush.size} citizens will want {10} places at once"
+        )
+        keeping = asyncio.create_task(storm.keep())
+        telling = asyncio.create_task(_progress(run, storm, crowd))
+        sabotage = asyncio.create_task(_sabotage(run)) if asked.sabotage else None
+        try:
+            await asyncio.gather(storm.rage(), crowd.come(until))
+            await asyncio.sleep(
+                max(0.0, until - time.monotonic()) if asked.cases > crowd.begun else 0
+            )
+            await storm.calm()
+            run.tell("all is mended; waiting until everything has ended")
+            await _settle(run, crowd)
+            if sabotage is not None:
+                await sabotage
+        finally:
+            for task in (keeping, telling):
+                task.cancel()
+            await asyncio.gather(keeping, telling, return_exceptions=True)
+            await crowd.leave()
+        return storm, crowd
+
+
+async def _sabotage(run: Run) -> None:
+    await asyncio.sleep(20)
+    run.sabotaged = await spoil(run.town, run.tell)
+
+
+async def _settle(run: Run, crowd: Crowd) -> None:
+    """Until all stories have ended and nothing is to be told any more; at most SETTLE_SECONDS."""
+    began = time.monotonic()
+    crowd.crew.post.until = began + SETTLE_SECONDS
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_SECONDS + 60):
+            await crowd.end()
+    crowd.crush.tell()
+    still = 0
+    while time.monotonic() - began < SETTLE_SECONDS:
+        try:
+            open_now = (await asyncio.to_thread(_look, run.town.database_url))[0]
+        except psycopg.Error as fault:
+            run.tell(f"the database: {fault}".strip())
+            open_now = -1
+        still = still + 1 if open_now == 0 else 0
+        if still >= 3:
+            run.seconds_to_quiet = time.monotonic() - began
+            crowd.crew.post.ledger.write(
+                "quiet", seconds=round(run.seconds_to_quiet, 1)
+            )
+            break
+        await asyncio.sleep(2)
+    run.unfinished = len(crowd.active)
+    await asyncio.sleep(5)  # listeners who just went away come back, and catch up
+
+
+def _look(database_url: str) -> tuple[int, int, int]:
+    with psycopg.connect(database_url, connect_timeout=5) as connection:
+        row = connection.execute(OPEN.encode(), {"soon": SOON_SECONDS}).fetchone()
+    assert row is not None
+    return row[0], row[1], row[2]
+
+
+def _count(town: Town) -> tuple[int, int, list[tuple[str, int, int]]]:
+    _, parked, effects = _look(town.database_url)
+    with psycopg.connect(town.database_url) as connection:
+        attempts = connection.execute(ATTEMPTS).fetchall()
+    return (
+        effects,
+        parked,
+        [(str(name), int(of), int(made)) for name, of, made in attempts],
+    )
+
+
+# --- telling ----------------------------------------------------------------------------------
+
+
+async def _progress(run: Run, storm: Storm, crowd: Crowd) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        crew, post = crowd.crew, crowd.crew.post
+        blows = Counter(name.partition(" ")[0] for name in storm.counts.elements())
+        told = (
+            ", ".join(f"{number} {blow}" for blow, number in sorted(blows.items()))
+            or "no blows"
+        )
+        try:
+            effects = "{} open, {} parked of {}".format(
+                *await asyncio.to_thread(_look, run.town.database_url)
+            )
+        except psycopg.Error:
+            effects = "the database is away"
+        run.tell(
+            f"{crowd.begun} begun, {sum(crew.ended.values())} ended, {len(crowd.active)} under way"
+            f" ({crowd.crush.joined if not crowd.crush.full.is_set() else 0} wait for one slot),"
+            f" {len(crew.broke)} broke; effects: {effects}; {told};"
+            f" {post.unanswered} unanswered, {post.faulted} faulted"
+        )
+
+
+def _report(
+    run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float, home: Path
+) -> bool:
+    asked, crew, post = run.asked, crowd.crew, crowd.crew.post
+    groups = {
+        group: sum(one.group == group for one in verdict.violations) for group in GROUPS
+    }
+    hung = run.seconds_to_quiet is None
+    summary: Json = {
+        "seed": asked.seed, "minutes": asked.minutes, "api": asked.api, "workers": asked.workers,
+        "database": asked.database, "cases": crowd.begun, "ended": dict(crew.ended), "broke": crew.broke,
+        "unfinished": run.unfinished, "effects": run.effects, "parked": run.parked,
+        "blows": dict(sorted(storm.counts.items())), "unanswered": post.unanswered, "faulted": post.faulted,
+        "refusals": dict(crew.refusals.most_common()), "crush": crowd.crush.joined,
+        "listeners": len(crowd.listeners), "events_heard": sum(one.events for one in crowd.listeners),
+        "reconnections": sum(one.connection - 1 for one in crowd.listeners),
+        "attempts": run.attempts, "seconds_to_quiet": run.seconds_to_quiet, "seconds_to_stop": round(took, 1),
+        "violations": groups, "verdict": verdict.json(), "sabotaged": run.sabotaged,
+    }  # fmt: skip
+    file = home / "chaos.json"
+    file.write_text(json.dumps(summary, indent=2, default=str) + "\n", "utf-8")
+    kills = Counter(
+        {
+            name: number
+            for name, number in storm.counts.items()
+            if not name.startswith("spoil")
+        }
+    )
+    faults = sum(
+        number for name, number in storm.counts.items() if name.startswith("spoil")
+    )
+    rows = [
+        ("cases begun, ended, broke, unfinished",
+         f"{crowd.begun}, {sum(crew.ended.values())}, {len(crew.broke)}, {run.unfinished}"),
+        ("how they ended", _told(crew.ended)),
+        ("effects, of these parked", f"{run.effects}, {run.parked}"),
+        ("kills and stops", _told(kills)),
+        ("faults of the sandbox's systems", str(faults)),
+        ("requests without answer, with a fault", f"{post.unanswered}, {post.faulted}"),
+        ("subscribers, reconnections, events",
+         f"{len(crowd.listeners)}, {summary['reconnections']}, {summary['events_heard']}"),
+        ("attempts for one effect, by system",
+         ", ".join(f"{name} {made / of:.2f}" for name, of, made in run.attempts)),
+        ("seconds to quiet, to stop", f"{run.seconds_to_quiet and round(run.seconds_to_quiet)}, {took:.1f}"),
+        ("violations", _told(Counter(groups)) if verdict.violations else "0 in all groups"),
+    ]  # fmt: skip
+    print()
+    print(verdict.text())
+    print()
+    for name, value in rows:
+        print(f"  {name:<38} {value}")
+    for one in crew.broke[:20]:
+        print(f"  BROKE  {one}"[:400])
+    if hung:
+        print(f"  HANGS  not quiet after {SETTLE_SECONDS:g} s")
+    print(f"\nAll of it: {file}")
+    return bool(verdict.violations or crew.broke or run.unfinished or hung)
+
+
+def _told(counts: Counter[str]) -> str:
+    return (
+        ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
+        or "none"
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/chaos",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=10.0,
+        metavar="M",
+        help="how long the storm lasts",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=int(time.time()) % 100_000,
+        metavar="S",
+        help="of the plan",
+    )
+    parser.add_argument("--api", type=int, default=1, metavar="N", help="API processes")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="workers")
+    parser.add_argument("--database", choices=("private", "server"), default="private")
+    parser.add_argument(
+        "--cases", type=int, default=1_000_000, metavar="N", help="at most so many"
+    )
+    parser.add_argument(
+        "--parallel", type=int, default=40, metavar="P", help="at most so many at once"
+    )
+    parser.add_argument("--calm", action="store_true", help="no storm: only the crowd")
+    parser.add_argument(
+        "--sabotage",
+        action="store_true",
+        help="break rows on purpose: that must be found",
+    )
+    parser.add_argument(
+        "--home", type=Path, metavar="FOLDER", help="where (an empty or new folder)"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the folder, also when all is well"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main())

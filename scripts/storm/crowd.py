@@ -1,0 +1,267 @@
+"""Everybody who wants something of Loket during a storm: who, how many at once, what each will do."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from loket.walk import queries
+from loket.walk.outside import BRUSSELS, Outside
+from loket.walk.road import known_premium
+from loket.walk.staff import PERSONAS
+from storm.clients import GaveUp, Post, Refused
+from storm.compost import Compost
+from storm.listeners import Listener
+from storm.premium import Premium
+from storm.stories import Crew, Story
+
+Json = dict[str, Any]
+
+PROCEDURES = ("compost-bin", "social-premium")
+PREMIUM_SHARE = 0.2
+# fmt: off
+WAYS: Mapping[str, tuple[tuple[int, str], ...]] = {
+    "compost-bin": (
+        (60, "straight"), (12, "withdraw-paying"), (6, "withdraw-late"), (6, "moved"), (6, "transfer"),
+        (3, "never-paid"), (1, "fifty"), (1, "twenty"),
+    ),
+    "social-premium": ((80, "straight"), (10, "refused"), (10, "withdraw")),
+}
+# fmt: on
+FIRST_OF_ALL = ("fifty", "twenty")
+"""Ways that each run has at least once."""
+CITIZENS = 99_999
+PLACES = 10
+"""In the slot that everybody wants."""
+CRUSH_SHARE = 8
+"""One in so many of the cases that there is time for waits for that slot, at most CRUSH_MOST of them."""
+CRUSH_MOST = 200
+CRUSH_PATIENCE_SECONDS = 240.0
+LISTENED = 12
+"""One citizen in so many follows what happens."""
+RESTLESS_SECONDS = 25.0
+
+
+@dataclass
+class Crush:
+    """Many citizens wait until they are enough, and then all want the same ten places."""
+
+    crew: Crew
+    size: int
+    joined: int = 0
+    slot: str = ""
+    begun_at: float = 0.0
+    full: asyncio.Event = field(default_factory=asyncio.Event)
+    results: Counter[str] = field(default_factory=Counter)
+
+    async def join(self, story: Story) -> str | None:
+        """Wait with the others; the slot that all want, once. None for who comes later, or need not."""
+        if story.way != "straight" or self.full.is_set() or story.joined:
+            return None
+        story.joined = True
+        self.joined += 1
+        self.begun_at = self.begun_at or time.monotonic()
+        if self.joined >= self.size:
+            await self.open(story)
+        else:
+            await self.full.wait()
+        return self.slot or None
+
+    async def open(self, story: Story) -> None:
+        """The planner adds a slot of ten places, and everybody sees it."""
+        if self.full.is_set():
+            return
+        starts_at = await self._new_slot()
+        found = await story.client.ask(queries.SLOTS, caseId=story.case["id"])
+        for one in found["deliverySlots"]:
+            if datetime.fromisoformat(one["startsAt"]) == starts_at:
+                self.slot = one["id"]
+        self.full.set()
+
+    async def _new_slot(self) -> datetime:
+        outside = self.crew.outside
+
+        async def add() -> datetime:
+            slots = await outside.read("planning", "/sim/slots")
+            last = max(
+                datetime.fromisoformat(one["startsAt"])
+                for one in slots
+                if one["status"] == "OPEN"
+            )
+            starts_at = last.astimezone(BRUSSELS).replace(
+                hour=17, minute=30
+            ) - timedelta(weeks=3)
+            hours = {
+                "startsAt": starts_at.isoformat(),
+                "endsAt": (starts_at + timedelta(hours=2)).isoformat(),
+            }
+            await outside.order("planning", "/sim/slots", {**hours, "capacity": PLACES})
+            return starts_at
+
+        return await self.crew.post.stubborn(add, "the planner")
+
+    def tell(self) -> None:
+        """Write down what came of it."""
+        if self.full.is_set():
+            self.crew.post.ledger.write(
+                "raced",
+                race="slot",
+                asked=self.joined,
+                won=None,
+                told={},
+                case=self.slot,
+            )
+
+
+@dataclass
+class Crowd:
+    """`cases`: at most so many; `parallel`: so many at once."""
+
+    crew: Crew
+    seed: int
+    cases: int
+    parallel: int
+    crush: Crush
+    begun: int = 0
+    active: set["asyncio.Task[None]"] = field(default_factory=set)
+    listeners: list[Listener] = field(default_factory=list)
+    _listening: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    async def come(self, until: float) -> None:
+        """Until then, on the clock of `time.monotonic`, or until all have come."""
+        dice = random.Random(f"crowd {self.seed}")
+        first = list(FIRST_OF_ALL)
+        while time.monotonic() < until and self.begun < self.cases:
+            waiting = 0 if self.crush.full.is_set() else self.crush.joined
+            if len(self.active) - waiting < self.parallel:
+                self._begin(dice, first.pop() if first and self.begun % 10 == 5 else "")
+            else:
+                await asyncio.sleep(0.05)
+            self._do_not_wait_for_ever()
+
+    def _do_not_wait_for_ever(self) -> None:
+        crush = self.crush
+        waited = time.monotonic() - crush.begun_at if crush.joined else 0.0
+        if waited > CRUSH_PATIENCE_SECONDS:
+            crush.full.set()
+
+    async def end(self) -> None:
+        """Until every story has ended; nobody waits for others any more."""
+        self.crush.full.set()
+        while self.active:
+            await asyncio.wait(self.active)
+
+    def _begin(self, dice: random.Random, way: str) -> None:
+        procedure = PROCEDURES[dice.random() < PREMIUM_SHARE and not way]
+        weights = [weight for weight, _ in WAYS[procedure]]
+        way = way or dice.choices([way for _, way in WAYS[procedure]], weights)[0]
+        self.begun += 1
+        number = self._citizen(procedure, way)
+        kind = Premium if procedure == "social-premium" else Compost
+        story = kind(self.crew, number, way, random.Random(dice.random()))
+        follows = self.begun % LISTENED == 0
+        task = asyncio.create_task(
+            self._tell(story, follows=follows), name=f"story {self.begun}"
+        )
+        self.active.add(task)
+        task.add_done_callback(self.active.discard)
+
+    def _citizen(self, procedure: str, way: str) -> int:
+        """Nobody twice: a household may order only so much."""
+        number = (self.seed * 7919 + self.begun * 20) % (CITIZENS - 40) + 1
+        if procedure == "social-premium":
+            about = known_premium(procedure)
+            assert about is not None
+            fits = about.none if way == "refused" else about.entitled
+            while not fits(number):
+                number += 1
+        return number
+
+    async def _tell(self, story: Story, *, follows: bool) -> None:
+        listener = await self._follow(story) if follows else None
+        await story.tell()
+        if (
+            listener is not None
+            and listener.about == "citizen"
+            and "reference" in story.case
+        ):
+            self.crew.post.ledger.write(
+                "follows",
+                subscriber=listener.name,
+                about=listener.what,
+                case=story.reference,
+            )
+
+    async def _follow(self, story: Story) -> Listener | None:
+        """Over a socket or SSE, from before there is a case."""
+        try:
+            client = await self.crew.post.sign_in(story.who)
+            after = (await client.ask(queries.VIEWER))["viewer"]["cursor"]
+        except (GaveUp, Refused):
+            return None
+        socket = bool(len(self.listeners) % 2)
+        listener = Listener(
+            f"citizen-{story.number}",
+            client,
+            "citizen",
+            socket=socket,
+            after=after,
+            restless=RESTLESS_SECONDS,
+        )
+        self.listen(listener)
+        return listener
+
+    def listen(self, listener: Listener) -> None:
+        self.listeners.append(listener)
+        task = asyncio.create_task(listener.listen(), name=listener.name)
+        self._listening.add(task)
+
+    async def leave(self) -> None:
+        for task in self._listening:
+            task.cancel()
+        await asyncio.gather(*self._listening, return_exceptions=True)
+
+
+async def crew_of(post: Post, outside: Outside) -> Crew:
+    """Raises `GaveUp`."""
+    staff = {who: await post.sign_in(who) for who in PERSONAS}
+    found = {}
+    for one in PROCEDURES:
+        found[one] = (await staff["greet"].ask(queries.PROCEDURE, key=one))["procedure"]
+    about = known_premium("social-premium")
+    assert about is not None
+    return Crew(post, outside, staff, found, about.answers)
+
+
+async def listen_at_work(crowd: Crowd) -> None:
+    """Two departments: they also tell the stories that something happened."""
+    for who, socket in (("hilde", False), ("sofie", True)):
+        client = await crowd.crew.post.sign_in(who)
+        after = (await client.ask(queries.VIEWER))["viewer"]["cursor"]
+        crowd.listen(
+            Listener(
+                f"staff-{who}",
+                client,
+                "staff",
+                socket=socket,
+                after=after,
+                heard=crowd.crew.heard,
+            )
+        )
+    # and one who often goes away, beside the one who stays
+    client = await crowd.crew.post.sign_in("greet")
+    after = (await client.ask(queries.VIEWER))["viewer"]["cursor"]
+    crowd.listen(
+        Listener(
+            "staff-greet",
+            client,
+            "staff",
+            socket=True,
+            after=after,
+            restless=RESTLESS_SECONDS,
+        )
+    )
