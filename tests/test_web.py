@@ -3,15 +3,23 @@
 import json
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from starlette.applications import Starlette
 
-from loket import logs, web
+from loket import logs, probes, web
 from loket.app import Loket
+from loket.database import Database
+from loket.metrics import Metrics
+from loket.pulse import Pulse
+from loket.records import ProcessKind
+from loket.settings import Settings
 from served import Served, listening, served, serving
 
 WEBSITE = "https://www.lindebeke.example"
@@ -101,40 +109,157 @@ async def test_the_website_may_ask_from_its_own_origin_and_nobody_else(world: Se
     assert "access-control-allow-origin" not in read.headers
 
 
-async def test_ready_means_a_database_with_all_tables(world: Served, empty_database_url: str) -> None:
+async def test_ready_means_a_database_with_all_tables(world: Served) -> None:
     assert (await world.client.get("/livez")).text == "ok\n"
-    assert (await world.client.get("/readyz")).text == "ready\n"
+    told = (await world.client.get("/readyz")).json()
+    assert (told["ready"], told["database"], told["migrations"]) == (True, "ok", "ok")
     async with world.loket.database.transaction() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = 'vroeger'"))
     # a process that saw the tables once goes on: an upgrade happens while the old one still serves
     assert (await world.client.get("/readyz")).status_code == 200
 
 
+async def test_without_a_worker_it_serves_and_says_that_it_is_degraded(world: Served) -> None:
+    lonely = await world.client.get("/readyz")
+    assert lonely.status_code == 200
+    assert (lonely.json()["workers"], len(lonely.json()["degraded"])) == (0, 1)
+    worker = Pulse(world.loket.database, ProcessKind.WORKER)
+    await worker.beat()
+    assert (await world.client.get("/readyz")).json()["degraded"] == []
+    await worker.leave()
+    assert (await world.client.get("/readyz")).json()["workers"] == 0
+
+
+async def test_a_worker_that_fell_silent_is_taken_for_dead(world: Served) -> None:
+    worker = Pulse(world.loket.database, ProcessKind.WORKER)
+    await worker.beat()
+    assert (await world.client.get("/readyz")).json()["workers"] == 1
+    async with world.loket.database.transaction() as session:
+        await session.execute(text("UPDATE process SET beat_at = now() - interval '1 minute'"))
+    assert (await world.client.get("/readyz")).json()["workers"] == 0
+
+
 async def test_not_ready_without_tables(world: Served, empty_database_url: str) -> None:
-    async with Loket(replace(world.loket.settings, database_url=empty_database_url)) as other:
+    async with doors(replace(world.loket.settings, database_url=empty_database_url)) as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert "loket migrate" in answer.json()["migrations"]
+
+
+async def test_not_ready_without_a_database() -> None:
+    async with Database("postgresql://loket@127.0.0.1:1/loket") as nowhere:
+        ready, told = await probes.Ready(nowhere).look()
+    assert not ready
+    assert told["database"] == "does not answer"
+
+
+@asynccontextmanager
+async def doors(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    """Of a Loket whose feed and pulse do not run: they need a database."""
+    async with Loket(settings) as other:
         with listening() as listener:
-            # the feed cannot run on an empty database, so only the doors are opened here
             app = Starlette(routes=web.assemble(other, []).routes)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             async with serving(app, listener), httpx2.AsyncClient(base_url=url, trust_env=False) as client:
-                answer = await client.get("/readyz")
-    assert answer.status_code == 503
-    assert "loket migrate" in answer.text
+                yield client
+
+
+def samples(told: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """By name and labels."""
+    return {
+        (one.name, frozenset(one.labels.items())): one.value
+        for family in text_string_to_metric_families(told)
+        for one in family.samples
+    }
+
+
+def found(told: str, name: str, **labels: str) -> float:
+    """The sum of the samples of that name with these labels, whatever others they have."""
+    return sum(
+        value
+        for (known, given), value in samples(told).items()
+        if known == name and labels.items() <= dict(given).items()
+    )
 
 
 async def test_metrics_count_what_is_open_per_system(world: Served) -> None:
     async with world.loket.database.transaction() as session:
         await session.execute(
             text(
-                "INSERT INTO effect (id, lane, system, kind, state, attempts, last_error, created_at)"
+                "INSERT INTO effect"
+                " (id, lane, system, kind, state, attempts, last_error, created_at, retry_at)"
                 " SELECT gen_random_uuid(), n::text, 'dosis', 'DOSIS_STATUS',"
-                " CASE WHEN n < 3 THEN 'PENDING' ELSE 'PARKED' END, 0, '', now() - interval '90 s'"
-                " FROM generate_series(1, 5) n"
+                " CASE WHEN n < 3 THEN 'PENDING' ELSE 'PARKED' END, n - 1, '', now() - interval '90 s',"
+                " CASE WHEN n = 2 THEN now() END FROM generate_series(1, 5) n"
             )
         )
     told = (await world.client.get("/metrics")).text
-    values = dict(line.rsplit(" ", 1) for line in told.splitlines() if not line.startswith("#"))
-    assert values['loket_effects_pending{system="dosis"}'] == "2"
-    assert values['loket_effects_parked{system="dosis",state="PARKED"}'] == "3"
-    assert 89 < float(values['loket_effect_oldest_seconds{system="dosis"}']) < 200
-    assert values["loket_subscribers"] == "0"
+    assert found(told, "loket_effects_pending", system="dosis") == 2
+    assert found(told, "loket_effects_retrying", system="dosis") == 1
+    assert found(told, "loket_effects_parked", system="dosis", state="PARKED") == 3
+    assert 89 < found(told, "loket_effect_oldest_seconds", system="dosis") < 200
+
+
+async def test_one_answer_has_the_numbers_of_all_processes(world: Served) -> None:
+    await world.client.post("/graphql", json={"query": "{ nothing }"})
+    await world.client.post("/graphql", json={"query": "{ __typename }"})
+    await world.client.get("/files/geheim-token")
+    one, other = (Pulse(world.loket.database, kind) for kind in ProcessKind)
+    await one.beat()
+    await other.beat()
+    told = await numbers(world)
+    assert found(told, "loket_processes", kind="WORKER") == 1
+    assert found(told, "loket_operation_seconds_count", kind="query") >= 1
+    assert found(told, "loket_requests_total", route="/graphql", status="2xx") >= 1
+    assert "geheim" not in told
+    await other.leave()
+    assert found(await numbers(world), "loket_processes", kind="WORKER") == 0
+    await one.leave()
+
+
+async def numbers(world: Served) -> str:
+    """Of this moment: `/metrics` says the same again for two seconds."""
+    return (await Metrics(world.loket.database).text()).decode()
+
+
+async def test_in_production_numbers_are_for_who_has_the_token(world: Served) -> None:
+    async def asked(token: str = "", **changed: object) -> int:
+        settings = replace(world.loket.settings, **changed)  # type: ignore[arg-type]  # fields by name
+        parts: Any = Nameless(settings, world.loket.database)
+        app = Starlette(routes=probes.routes(parts))
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://loket", trust_env=False
+        ) as client:
+            return (await client.get("/metrics", headers=headers)).status_code
+
+    assert await asked() == 200
+    assert await asked(metrics_token="m" * 20) == 404
+    assert await asked("n" * 20, metrics_token="m" * 20) == 404
+    assert await asked("m" * 20, metrics_token="m" * 20) == 200
+    assert await asked(production=True) == 404
+
+
+@dataclass
+class Nameless:
+    """As much of a Loket as these doors need."""
+
+    settings: Settings
+    database: Database
+
+
+async def test_numbers_take_as_many_statements_whatever_there_is_to_count(world: Served) -> None:
+    async with Database(str(world.loket.settings.database_url)) as quiet:
+        with quiet.count() as statements:
+            await Metrics(quiet).text()
+    assert len(statements) == 8
+
+
+async def test_a_caller_names_the_trace_and_hears_it_again(world: Served) -> None:
+    mine = "4bf92f3577b34da6a3ce929d0e0e4736"
+    answer = await world.client.get("/livez", headers={"traceparent": f"00-{mine}-00f067aa0ba902b7-01"})
+    assert answer.headers["x-request-id"] == mine
+    for nonsense in ("00-" + "0" * 32 + "-00f067aa0ba902b7-01", "zz", f"01-{mine}-00f067aa0ba902b7-01"):
+        answer = await world.client.get("/livez", headers={"traceparent": nonsense})
+        assert answer.headers["x-request-id"] != mine

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from loket import accesslog, publishing, stages
+from loket import accesslog, publishing, stages, tracing
 from loket.channels.ebox import EBox
 from loket.channels.email import Email
 from loket.channels.mbp import Mbp
@@ -98,17 +98,18 @@ class Loket:
     @asynccontextmanager
     async def work(self, actor: Actor, *, now: datetime | None = None) -> AsyncIterator[Work]:
         """One transaction: what is done in it, and all that follows from it, is kept or forgotten whole."""
-        async with self.database.transaction() as session:
-            work = Work(
-                session=session,
-                actor=actor,
-                now=now or datetime.now(UTC),
-                settings=self.settings,
-                vault=self.vault,
-                procedures=self.procedures,
-            )
-            yield work
-            await stages.settle(work)
+        with tracing.within(), tracing.span("transaction"):
+            async with self.database.transaction() as session:
+                work = Work(
+                    session=session,
+                    actor=actor,
+                    now=now or datetime.now(UTC),
+                    settings=self.settings,
+                    vault=self.vault,
+                    procedures=self.procedures,
+                )
+                yield work
+                await stages.settle(work)
 
 
 def load_procedures(settings: Settings) -> Mapping[Version, Definition]:

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import cast, func, select
 from sqlmodel import col
 
+from loket import tracing
 from loket.database import EVENTS, after_commit
 from loket.definition import Definition
 from loket.errors import ErrorCode, Refused
@@ -329,6 +330,7 @@ async def _write(
         actor_name=work.actor.name,
         data=data,
         chain=b"",
+        trace=tracing.of_this(),
     )
     event.chain = link(last.chain if last else b"", event)
     if last is not None:

@@ -1,6 +1,7 @@
 """What a process says of itself: one JSON object a line on standard error, without personal data.
 
-The lines of one request carry its id, which the caller gets as X-Request-Id.
+The lines of one request carry its id, which the caller gets as X-Request-Id; so do those of the effects that
+follow from it, in whatever process. Where a caller gave an id of its own, the trace's stands beside it.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 import orjson
+
+from loket import tracing
 
 TOGETHER_SECONDS = 0.1
 """How long a line that tells of nothing wrong may wait, so that lines are written together."""
@@ -31,9 +34,12 @@ class JsonLine(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        asked = request_id.get()
+        trace = tracing.current.get()
+        asked = request_id.get() or (trace.id if trace is not None else "")
         if asked:
             line["request"] = asked
+        if trace is not None and trace.id != asked:
+            line["trace"] = trace.id
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = _VALUES.sub("(left out)", self.formatException(record.exc_info))

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from loket import cases, checks, payouts, vouchers
+from loket import cases, checks, payouts, tracing, vouchers
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.errors import ErrorCode, Refused
 from loket.lanes import BURST, RATE_PER_SECOND, SYSTEMS
@@ -102,6 +102,7 @@ def effect_event(work: Work, case: Case, effect: Effect, kind: EventType) -> Eve
         actor_name=work.actor.name,
         data={"effect": str(effect.id), "kind": effect.kind, "system": effect.system},
         chain=b"",
+        trace=tracing.of_this(),
     )
 
 

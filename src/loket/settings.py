@@ -422,6 +422,8 @@ def _read(kind: type[Section], prefix: str, environment: Mapping[str, str], know
 
 def _text(name: str, environment: Mapping[str, str]) -> str | None:
     if name in environment:
+    metrics_token: str = field(default="", repr=False)
+    """Whoever asks for `/metrics` carries it as a Bearer token. Empty: in production nobody gets them."""
         return environment[name]
     file = environment.get(f"{name}_FILE") if not name.endswith("_FILE") else None
     if file is None:

@@ -1,6 +1,5 @@
-"""The web application: every door behind one set of manners, and what a machine asks about the process."""
+"""The web application: every door behind one set of manners."""
 
-import asyncio
 import contextlib
 import logging
 import re
@@ -16,17 +15,19 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid_utils import uuid7
 
-from loket import blueprint_page, files, hooks, logs, migrations, signin
+from loket import blueprint_page, counting, files, hooks, logs, probes, signin, tracing
 from loket.api import schema
 from loket.app import Loket
 from loket.errors import Failed
 from loket.identity import allowed_origins, is_secure
+from loket.pulse import Pulse
+from loket.records import ProcessKind
 from loket.settings import Settings, SettingsError
+from loket.tracing import UNTOLD
 
 access = logging.getLogger("loket.access")
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ RETRY_SECONDS = 5
 def asgi() -> Starlette:
     """What uvicorn starts; settings come from the environment. Raises `SettingsError`."""
     logs.configure()
+    tracing.start("api")
     return web(Loket(Settings.from_environment()))
 
 
@@ -66,8 +68,13 @@ def assemble(loket: Loket, api: Sequence[BaseRoute]) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with loket, loket.procedures.running(), loket.feed.running():
+        def look() -> None:
+            counting.subscribed(loket.feed.subscribers)
+
+        pulse = Pulse(loket.database, ProcessKind.API, look=look)
+        async with loket, loket.procedures.running(), loket.feed.running(), pulse.beating():
             yield
+        tracing.stop()
 
     return _Doors(
         routes=[
@@ -77,7 +84,7 @@ def assemble(loket: Loket, api: Sequence[BaseRoute]) -> Starlette:
             *hooks.routes(loket),
             *files.routes(loket),
             *blueprint_page.routes(loket),
-            *_probes(loket),
+            *probes.routes(loket),
         ],
         middleware=[
             Middleware(
@@ -140,14 +147,26 @@ class Manners:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        asked = origin = b""
+        asked = origin = traceparent = b""
         for name, value in scope["headers"]:
             if name == b"x-request-id":
                 asked = value
             elif name == b"origin":
                 origin = value
-        request_id = asked.decode("latin-1") if _REQUEST_ID.fullmatch(asked) else uuid7().hex
-        token = logs.request_id.set(request_id)
+            elif name == b"traceparent":
+                traceparent = value
+        given = asked.decode("latin-1") if _REQUEST_ID.fullmatch(asked) else ""
+        with tracing.within(tracing.begun(traceparent.decode("latin-1"), given)) as trace:
+            request_id = given or trace.id
+            token = logs.request_id.set(request_id)
+            try:
+                await self._answer(scope, receive, send, request_id, is_foreign=bool(origin))
+            finally:
+                logs.request_id.reset(token)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, *, is_foreign: bool
+    ) -> None:
         scope.setdefault("state", {})["request_id"] = request_id
         began = time.perf_counter()
         status = 0
@@ -165,29 +184,36 @@ class Manners:
                 status = 101
             await send(message)
 
-        try:
-            door = self._doors.get(scope["path"]) if scope["type"] == "http" and not origin else None
-            if door is None:
-                await self._app(scope, receive, answer)
-            else:
-                scope["route"] = door
-                await door.app(scope, receive, answer)
-        except Exception as fault:
-            if status or scope["type"] != "http":
-                logger.exception("a request broke off")
-            else:
-                await _trouble(fault, request_id)(scope, receive, answer)
-        finally:
-            route = scope.get("route")
-            line = {
-                "request": request_id,
-                "method": scope.get("method", "SOCKET"),
-                "route": getattr(route, "path", "(none)"),
-                "status": status,
-                "ms": round((time.perf_counter() - began) * 1000, 1),
-            }
-            access.info("%s %s %s", line["method"], line["route"], status, extra={"fields": line})
-            logs.request_id.reset(token)
+        door = self._doors.get(scope["path"]) if scope["type"] == "http" and not is_foreign else None
+        method = scope.get("method", "SOCKET")
+        # a socket lasts for hours: each operation over it is a span of its own
+        is_short = scope["type"] == "http"
+        with tracing.span(method, "server", http__request__method=method) if is_short else UNTOLD as span:
+            try:
+                if door is None:
+                    await self._app(scope, receive, answer)
+                else:
+                    scope["route"] = door
+                    await door.app(scope, receive, answer)
+            except Exception as fault:
+                if status or scope["type"] != "http":
+                    logger.exception("a request broke off")
+                else:
+                    await _trouble(fault, request_id)(scope, receive, answer)
+            finally:
+                route = getattr(scope.get("route"), "path", "(none)")
+                span.rename(f"{method} {route}")
+                span.say("http__route", route)
+                span.say("http__response__status_code", status)
+                counting.requested(route, status)
+                line = {
+                    "request": request_id,
+                    "method": method,
+                    "route": route,
+                    "status": status,
+                    "ms": round((time.perf_counter() - began) * 1000, 1),
+                }
+                access.info("%s %s %s", method, route, status, extra={"fields": line})
 
 
 _NOT_NOW = (Failed, OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError)
@@ -208,105 +234,3 @@ def _trouble(fault: Exception, request_id: str) -> Response:
         {"Cache-Control": "no-store", **headers},
         media_type="application/problem+json",
     )
-
-
-# --- what machines ask ------------------------------------------------------------------------
-
-
-def _probes(loket: Loket) -> list[Route]:
-    ready = _Ready(loket)
-
-    async def live(_: Request) -> Response:
-        return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
-
-    async def metrics(_: Request) -> Response:
-        return PlainTextResponse(
-            await _metrics(loket),
-            media_type="text/plain; version=0.0.4; charset=utf-8",
-            headers={"Cache-Control": "no-store"},
-        )
-
-    return [Route("/livez", live), Route("/readyz", ready.answer), Route("/metrics", metrics)]
-
-
-class _Ready:
-    """Ready when the database answers and has all tables; the tables are looked at until they are there."""
-
-    def __init__(self, loket: Loket) -> None:
-        self._loket = loket
-        self._migrated = False
-
-    async def answer(self, _: Request) -> Response:
-        lacking = await self._lacking()
-        return PlainTextResponse(
-            f"{lacking or 'ready'}\n", 503 if lacking else 200, {"Cache-Control": "no-store"}
-        )
-
-    async def _lacking(self) -> str:
-        if not await self._loket.database.ping():
-            return "the database does not answer"
-        if not self._migrated:
-            url = self._loket.database.url.render_as_string(hide_password=False)
-            self._migrated = not await asyncio.to_thread(migrations.pending, url)
-        return "" if self._migrated else "the database lacks tables: run `loket migrate`"
-
-
-async def _metrics(loket: Loket) -> str:
-    """In Prometheus's text format. Numbers only, of the whole installation except for the subscribers."""
-    async with loket.database.reader() as reader:
-        effects = await (await reader.execute(OPEN_EFFECTS)).fetchall()
-        lanes = await (await reader.execute(LANES)).fetchall()
-        timers = await (await reader.execute(TIMERS)).fetchone()
-    assert timers is not None
-    pending = [row for row in effects if row[1] == "PENDING"]
-    parked = [row for row in effects if row[1] != "PENDING"]
-    return "".join(
-        [
-            _metric(
-                "loket_effect_oldest_seconds", "Age of the oldest effect still to be carried out.",
-                [({"system": row[0]}, row[3]) for row in pending],
-            ),
-            _metric(
-                "loket_effects_pending", "Effects still to be carried out.",
-                [({"system": row[0]}, row[2]) for row in pending],
-            ),
-            _metric(
-                "loket_effects_parked", "Effects that wait for a person.",
-                [({"system": row[0], "state": row[1]}, row[2]) for row in parked],
-            ),
-            _metric("loket_lanes", "Lanes with work.", [({"system": row[0]}, row[1]) for row in lanes]),
-            _metric(
-                "loket_lane_overdue_seconds", "How long a lane waits for a worker to look at it.",
-                [({"system": row[0]}, row[2]) for row in lanes],
-            ),
-            _metric("loket_timer_overdue_seconds", "How late the oldest due timer is.", [({}, timers[0])]),
-            _metric("loket_subscribers", "Subscriptions of this process.", [({}, loket.feed.subscribers)]),
-        ]
-    )  # fmt: skip
-
-
-def _metric(name: str, help: str, values: Sequence[tuple[dict[str, str], float]]) -> str:
-    lines = [f"# HELP {name} {help}", f"# TYPE {name} gauge"]
-    for labels, value in values:
-        shown = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-        lines.append(f"{name}{{{shown}}} {float(value):g}" if shown else f"{name} {float(value):g}")
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-OPEN_EFFECTS = """
-    SELECT system, state, count(*), extract(epoch FROM now() - min(created_at))::float8
-      FROM effect WHERE state IN ('PENDING', 'PARKED', 'IN_DOUBT')
-     GROUP BY system, state ORDER BY system, state
-"""
-LANES = """
-    SELECT system, count(*), greatest(extract(epoch FROM now() - min(due_at)), 0)::float8
-      FROM lane WHERE due_at IS NOT NULL GROUP BY system ORDER BY system
-"""
-TIMERS = """
-    SELECT greatest(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM (
-        SELECT due_at FROM timer WHERE state = 'ARMED' ORDER BY due_at LIMIT 1) AS oldest
-"""

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
+from loket import tracing
 from loket.database import EFFECTS, after_commit
 from loket.definition import Definition
 from loket.departments import Departments, roles_at
@@ -164,6 +165,7 @@ class Work:
             created_at=self.now,
             retry_at=self.now + delay if delay else None,
             resend_of=resend_of,
+            trace=tracing.parent(),
         )
         self.session.add(effect)
         await self.session.flush()

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -17,7 +19,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from loket import cases, figures, journal_files, lanes, logs, messages, reconciliation, statement_files
+from loket import (
+    cases,
+    counting,
+    figures,
+    journal_files,
+    lanes,
+    logs,
+    messages,
+    probes,
+    reconciliation,
+    statement_files,
+    tracing,
+)
 from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, after_commit
 from loket.effects import GIVEN_UP, carry_out
@@ -26,7 +40,8 @@ from loket.lanes import Claim, LostLease
 from loket.lifecycle import EventType
 from loket.operations import effect_event
 from loket.outcome import Done
-from loket.records import Attempt, Case, Effect, EffectState
+from loket.pulse import SILENT_SECONDS, Pulse
+from loket.records import Attempt, Case, Effect, EffectState, ProcessKind
 from loket.settings import Settings
 from loket.timers import Deadlines
 from loket.work import NOT_HELD_BACK, Work, the_system
@@ -40,7 +55,7 @@ POLL_SECONDS = 1.0
 BREATH_SECONDS = 0.02
 """Between two looks for work that just was not due yet."""
 SWEEP_SECONDS = 60.0
-DRAIN_SECONDS = 8.0
+DRAIN_SECONDS = 7.0
 GIVE_UP_AFTER = timedelta(hours=48)
 """Product's promise is at least 24 hours of trying; then an operator is asked."""
 LONGEST_WAIT = timedelta(minutes=15)
@@ -56,6 +71,9 @@ OPEN = (EffectState.PENDING, EffectState.PARKED, EffectState.IN_DOUBT)
 """What stands at the head of a lane, whether it can go on or not."""
 
 
+T = TypeVar("T")
+
+
 class OurFault(Unavailable):
     """We could not do our part: the system itself may be well."""
 
@@ -67,6 +85,12 @@ class Worker:
         """What carries out a lane, and of which system."""
         self._awake = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._looked_at = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        """Since it last looked for lanes, and the database answered."""
+        return time.monotonic() - self._looked_at
 
     def stop(self) -> None:
         """Claim nothing more; what is in hand is finished."""
@@ -119,10 +143,12 @@ class Worker:
         """Claim lanes; answers for how many seconds there is nothing to claim, unless somebody wakes us."""
         free = CONCURRENCY - len(self._busy)
         if free <= 0:
+            self._looked_at = time.monotonic()
             return POLL_SECONDS
         async with self._loket.database.transaction() as session:
             claims = await lanes.claim(session, free, Counter(self._busy.values()))
             due_in = None if len(claims) == free else await lanes.seconds_until_due(session)
+        self._looked_at = time.monotonic()
         for claim in claims:
             task = asyncio.create_task(self._serve(claim), name=f"lane {claim.key}")
             self._busy[task] = claim.system
@@ -163,6 +189,7 @@ class Worker:
                 pause = POLL_SECONDS
             else:
                 self._awake.set()
+                counting.swept()
                 if lost:
                     logger.warning("%d effects had no lane", lost)
             await asyncio.sleep(pause)
@@ -185,7 +212,7 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 effect = await self._next(claim)
-                if effect is None or not await self._carry_out(claim, effect):
+                if effect is None or not await self._trace(claim, effect):
                     return
             async with self._loket.database.transaction() as session:
                 lanes.let_go(await lanes.hold(session, claim), datetime.now(UTC))
@@ -222,13 +249,30 @@ class Worker:
                 return effect
             return None
 
-    async def _carry_out(self, claim: Claim, effect: Effect) -> bool:
-        """One attempt. True when the lane may go on."""
+    async def _trace(self, claim: Claim, effect: Effect) -> bool:
+        """One attempt, as a part of what caused the effect. True when the lane may go on."""
+        told: dict[str, tracing.Told] = {
+            "loket__effect": str(effect.id),
+            "loket__system": effect.system,
+            "loket__attempt": effect.attempts,
+        }
+        began = time.perf_counter()
+        with (
+            tracing.within(tracing.begun(effect.trace)),
+            tracing.span(f"carry out {effect.kind}", "consumer", **told) as span,
+        ):
+            outcome, goes_on = await self._carry_out(claim, effect)
+            span.say("loket__outcome", outcome)
+        counting.attempted(effect.system, outcome, time.perf_counter() - began)
+        return goes_on
+
+    async def _carry_out(self, claim: Claim, effect: Effect) -> tuple[str, bool]:
+        """One attempt: how it ended, and whether the lane may go on."""
         fault: Failed
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 done = await self._loket.procedures.informed(lambda: carry_out(self._loket, effect))
-            return await self._settle(lambda: self._succeeded(claim, effect, done))
+            return "DONE", await self._settle(lambda: self._succeeded(claim, effect, done))
         except LostLease:
             raise
         except TimeoutError:
@@ -238,9 +282,9 @@ class Worker:
         except Exception as mistake:
             logger.exception("effect %s (%s) could not be carried out", effect.id, effect.kind)
             fault = OurFault(effect.system, f"our own fault: {type(mistake).__name__}")
-        return await self._settle(lambda: self._failed(claim, effect, fault))
+        return await self._settle(lambda: self._failed(claim, effect, fault)), False
 
-    async def _settle(self, write: Callable[[], Awaitable[bool]]) -> bool:
+    async def _settle(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write an outcome down, again after a conflict: the other side has it already."""
         informed = self._loket.procedures.informed
         for pause in SETTLE_PAUSES:
@@ -266,7 +310,8 @@ class Worker:
             await lanes.succeeded(work.session, effect.system)
         return not alone
 
-    async def _failed(self, claim: Claim, effect: Effect, fault: Failed) -> bool:
+    async def _failed(self, claim: Claim, effect: Effect, fault: Failed) -> str:
+        """How it ended: to be tried again, or not by us alone."""
         async with self._loket.work(the_system(effect.system)) as work:
             waiting = effect.case_id if effect.kind in GIVEN_UP else None
             case = await cases.get(work, waiting) if waiting else None
@@ -291,7 +336,7 @@ class Worker:
                 await GIVEN_UP[effect.kind](work, case, effect)
             if isinstance(fault, Unavailable) and not isinstance(fault, OurFault):
                 await lanes.failed(work.session, effect.system, _rest_seconds(fault))
-        return False
+        return outcome
 
     async def _write_end(
         self,
@@ -304,7 +349,6 @@ class Worker:
         error: str = "",
         retry_at: datetime | None = None,
     ) -> bool:
-        """Write down how an attempt ended, and say so on the feed: subscribers watch it.
 
         False when it had ended already: written by us in a commit whose answer was lost, or skipped
         by a person while it was under way. What the other side has is done nevertheless.
@@ -381,12 +425,33 @@ _TOLD: dict[EffectState, EventType] = {
 }
 
 
-async def run(settings: Settings) -> None:
-    """One worker process, until SIGTERM or SIGINT."""
+async def run(settings: Settings, *, probe_port: int | None = None) -> None:
+    """One worker process, until SIGTERM or SIGINT. `probe_port`: where it says how it is, on `host`.
+
+    Raises:
+        OSError: that port is taken.
+    """
     logs.configure()
-    async with Loket(settings) as loket, loket.procedures.running(proofread=True):
+    tracing.start("worker")
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(tracing.stop)
+        loket = await stack.enter_async_context(Loket(settings))
+        await stack.enter_async_context(loket.procedures.running(proofread=True))
+        pulse = Pulse(loket.database, ProcessKind.WORKER)
         worker = Worker(loket)
+        if probe_port is not None:
+            wrong = functools.partial(_wrong, pulse, worker)
+            await stack.enter_async_context(probes.answering(settings.host, probe_port, wrong))
+        await stack.enter_async_context(pulse.beating())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
         await worker.run()
+
+
+async def _wrong(pulse: Pulse, worker: Worker) -> str:
+    if worker.idle_seconds > SILENT_SECONDS:
+        return f"no lanes were looked at for {worker.idle_seconds:.0f} s"
+    if pulse.silent_seconds > SILENT_SECONDS:
+        return f"the database has not heard of this worker for {pulse.silent_seconds:.0f} s"
+    return ""

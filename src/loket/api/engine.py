@@ -5,6 +5,7 @@ Python has nothing to finish. Everything else is executed by graphql-core, over 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
+from loket import counting, tracing
 from loket.api import mapping, plans, selections
 from loket.api.compiler import ByName, Compiler
 from loket.api.documents import Document, Documents, Operation
@@ -184,15 +186,19 @@ class Schema(strawberry.Schema):
         running, extensions = started
         if running.operation.kind is OperationType.SUBSCRIPTION:
             return Answer(errors=[formatted(wrong_kind("Subscribe over a socket or an event stream."))])
-        try:
-            async with asyncio.timeout(self.limits.seconds):
-                answer = await self._informed(
-                    running,
-                    lambda: self._answer(running, variables, operation_name, text, compiled=compiled),
-                )
-        except TimeoutError:
-            fault = GraphQLError("This took too long.", extensions={"code": "TIMEOUT"})
-            answer = Answer(b"null", [formatted(fault)])
+        kind, began = running.operation.kind.value, time.perf_counter()
+        with tracing.span(f"{kind} {_field_of(running.operation)}"):
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    answer = await self._informed(
+                        running,
+                        lambda: self._answer(running, variables, operation_name, text, compiled=compiled),
+                    )
+            except TimeoutError:
+                fault = GraphQLError("This took too long.", extensions={"code": "TIMEOUT"})
+                answer = Answer(b"null", [formatted(fault)])
+        codes = [str(fault["extensions"]["code"]) for fault in answer.errors]
+        counting.answered(kind, time.perf_counter() - began, extensions["cost"]["requested"], codes)
         answer.extensions |= extensions
         return answer
 
@@ -501,6 +507,12 @@ class Schema(strawberry.Schema):
             return value
 
         return resolve
+
+
+def _field_of(operation: Operation) -> str:
+    """The first field that is asked: an operation's own name may be anything that a client thought of."""
+    first = operation.node.selection_set.selections[0]
+    return first.name.value if isinstance(first, FieldNode) else "…"
 
 
 def _tell_rows(kind: GraphQLInterfaceType) -> None:

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 from graphql import GraphQLError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from loket import tracing
 from loket.errors import ErrorCode, Failed, ManyRefused, Refused
 
 logger = logging.getLogger(__name__)
@@ -41,20 +41,25 @@ def presentable(fault: GraphQLError, language: str) -> dict[str, Any]:
             {"code": "BAD_REQUEST"} | (getattr(cause, "extensions", None) or {}) | (fault.extensions or {})
         )
         return _shown(fault, fault.message, extensions)
-    trace_id = uuid4().hex
     if isinstance(cause, NOT_NOW):
-        return _shown(fault, **not_now(cause, language, trace_id))
+        return _shown(fault, **not_now(cause, language))
+    trace_id = _trace_id()
     logger.error("%s at %s [%s]", type(cause).__name__, fault.path, trace_id, exc_info=cause)
     return _shown(fault, "Internal error", {"code": INTERNAL, "traceId": trace_id})
 
 
-def not_now(cause: Exception, language: str, trace_id: str | None = None) -> dict[str, Any]:
+def not_now(cause: Exception, language: str) -> dict[str, Any]:
     """Our database cannot do it at this moment: the message and extensions of the error that says so."""
-    trace_id = trace_id or uuid4().hex
+    trace_id = _trace_id()
     logger.error("the database does not answer: %s [%s]", type(cause).__name__, trace_id, exc_info=cause)
     refused = Refused(ErrorCode.SYSTEM_UNAVAILABLE, system="Loket")
     extensions = {"code": refused.code.value, "traceId": trace_id}
     return {"message": refused.message(language), "extensions": extensions}
+
+
+def _trace_id() -> str:
+    """Of the request: by it the log tells what went wrong."""
+    return (tracing.current.get() or tracing.begun()).id
 
 
 def _shown(fault: GraphQLError, message: str, extensions: Mapping[str, Any]) -> dict[str, Any]:

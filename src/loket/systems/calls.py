@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import orjson
 
+from loket import tracing
 from loket.errors import Declined, Failed, Unavailable
 
 NOT_NOW = frozenset({408, 425, 429})
@@ -36,11 +37,23 @@ async def ask(system: str, client: httpx2.AsyncClient, request: httpx2.Request) 
         Unavailable: no (whole) answer came.
     """
     try:
-        return await client.send(request)
+        return await _send(system, client, request)
     except httpx2.TimeoutException as silence:
         raise Unavailable(system, f"no answer within the time-out ({type(silence).__name__})") from silence
     except httpx2.HTTPError as broken:
         raise Unavailable(system, f"no answer: {type(broken).__name__}: {broken}".rstrip(": ")) from broken
+
+
+async def _send(system: str, client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
+    """With the trace to which it belongs. The span says where it went, and not what stands in the address."""
+    told: dict[str, tracing.Told] = {"server__address": request.url.host, "loket__system": system}
+    told["http__request__method"] = request.method
+    with tracing.span(f"{request.method} {system}", "client", **told) as span:
+        if parent := tracing.parent():
+            request.headers["traceparent"] = parent
+        response = await client.send(request)
+        span.say("http__response__status_code", response.status_code)
+        return response
 
 
 def failure(system: str, response: httpx2.Response) -> Failed:
