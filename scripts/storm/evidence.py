@@ -142,6 +142,7 @@ class Outside:
     """The sandbox's own records, one file for each system; read while it runs, or afterwards."""
 
     folder: Path
+    mode: str = "?mode=ro"
     _open: dict[str, sqlite3.Connection] = field(default_factory=dict)
 
     def documents(self, system: str, kind: str) -> list[tuple[str, Json]]:
@@ -188,13 +189,16 @@ class Outside:
         for one in self._open.values():
             one.close()
 
-    def _read(self, system: str, statement: str, *given: object) -> list[tuple[Any, ...]]:
+    def connection(self, system: str) -> sqlite3.Connection:
         if system not in self._open:
             file = self.folder / f"{system}.sqlite"
             if not file.exists():
                 raise FileNotFoundError(f"the sandbox keeps no records of {system} in {self.folder}")
-            self._open[system] = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
-        return self._open[system].execute(statement, given).fetchall()
+            self._open[system] = sqlite3.connect(f"file:{file}{self.mode}", uri=True, isolation_level=None)
+        return self._open[system]
+
+    def _read(self, system: str, statement: str, *given: object) -> list[tuple[Any, ...]]:
+        return self.connection(system).execute(statement, given).fetchall()
 
 
 def open_town(url: str) -> psycopg.Connection[Row]:

@@ -4,6 +4,7 @@
 """
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,16 +35,33 @@ def judge(home: Path, ledger: Path | None = None, *, database_url: str = "") -> 
     """
     began = time.monotonic()
     url = database_url or json.loads((home / "run.json").read_text("utf-8"))["database_url"]
-    findings = Findings()
     outside = Outside(home / "sandbox")
     journal = Journal.read(ledger) if ledger is not None and ledger.exists() else Journal()
     with open_town(url) as town:
-        evidence = Evidence(town, outside, journal)
-        for group, look in JUDGES:
-            look(evidence, findings.of(group))
+        findings = examine(Evidence(town, outside, journal))
     outside.close()
     return Verdict(
         findings.violations,
         {group: dict(counts) for group, counts in findings.counts.items()},
         time.monotonic() - began,
     )
+
+
+def examine(evidence: Evidence) -> Findings:
+    findings = Findings()
+    for group, look in JUDGES:
+        look(evidence, findings.of(group))
+    return findings
+
+
+def main() -> int:
+    """`python -m storm.judge HOME [LEDGER]`: 1 where something is wrong."""
+    home, *ledger = [Path(one) for one in sys.argv[1:]]
+    verdict = judge(home, ledger[0] if ledger else None)
+    print(verdict.text())
+    print(f"nothing to look at: {'; '.join(verdict.empty) or 'of nothing'}")
+    return 1 if verdict.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

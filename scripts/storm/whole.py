@@ -136,7 +136,7 @@ def _attempts(evidence: Evidence, bench: Bench) -> None:
 
 # fmt: off
 PARTS = (
-    # what there is       table           which of it               told by             by the name of    times
+    # what there is       table           which of it               told by             by its name      times
     ("invoices",         "invoice",      "true",                   "INVOICE_PDF",      "invoice_id",      1),
     ("credit notes",     "creditnote",   "true",                   "CREDIT_NOTE_PDF",  "credit_note_id",  0),
     ("letters",          "letter",       "true",                   "LETTER_PDF",       "letter_id",       1),
