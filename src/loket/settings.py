@@ -19,6 +19,7 @@ from stdnum.exceptions import ValidationError
 LONGEST_URL = 2_000
 """Characters of an address that a client gives us."""
 LAST_PORT = 65_535
+MOST_MONTHS = 1_200
 
 
 class SettingsError(Exception):
@@ -129,6 +130,18 @@ class AccountCode(str):
 
 
 _ACCOUNT_CODE = re.compile(r"[0-7][0-9]{2,7}")
+
+
+class Months(int):
+    """How many months, from 0 to 1200; nothing is 0. Raises `ValueError` for anything else."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str | int = 0) -> Self:
+        one = super().__new__(cls, text or 0)
+        if not 0 <= one <= MOST_MONTHS:
+            raise ValueError(f"{text!r} is no number of months: from 0 to {MOST_MONTHS}")
+        return one
 
 
 @dataclass(frozen=True)
@@ -337,6 +350,19 @@ class Nats:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """How long history is kept, in whole months; 0: for ever.
+
+    Effects go to the archive after `archive_months`, once all of their month are done; there they are read.
+    `effects_months` and `events_months` are for what is of cases that are closed that long.
+    """
+
+    archive_months: Months = Months(3)  # noqa: RUF009  # numbers: they cannot change
+    effects_months: Months = Months()  # noqa: RUF009
+    events_months: Months = Months()  # noqa: RUF009
+
+
+@dataclass(frozen=True)
 class Settings:
     home: str = ".loket"
     """Where the private PostgreSQL, keys and logs of a default run live."""
@@ -375,6 +401,7 @@ class Settings:
     minutes: Minutes = field(default_factory=Minutes)
     smtp: Smtp = field(default_factory=Smtp)
     sms: Sms = field(default_factory=Sms)
+    retention: Retention = field(default_factory=Retention)
     nats: Nats = field(default_factory=Nats)
 
     @classmethod
@@ -440,7 +467,7 @@ def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object
     try:
         return _SWITCH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as fault:
-        known = kind in (AccountCode, Mailboxes, ServiceAccounts, VatNumber)
+        known = kind in (AccountCode, Mailboxes, Months, ServiceAccounts, VatNumber)
         why = fault if known else f"{text!r} is not a {kind.__name__}"
         raise SettingsError(f"{name}: {why}") from fault
 
