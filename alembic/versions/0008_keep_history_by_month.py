@@ -44,11 +44,15 @@ NEXT_MONTH = """
                 || repeat('0', 20))::uuid
     $$
 """
-# of the table, by its key: where a month begins, and the check that says so without a look at the rows
+# What has a key that is no UUIDv7, such as revision 0004 gave, has no month either: it lies in the default part.
+# The check lets the part change hands without a look at its rows.
 ATTACHED = """
     DO $$
     DECLARE bound uuid := pg_temp.next_month();
     BEGIN
+        CREATE TABLE {table}_default PARTITION OF {table} DEFAULT;
+        WITH moved AS (DELETE FROM {table}_first WHERE {key} >= bound RETURNING *)
+        INSERT INTO {table}_default {overriding} SELECT * FROM moved;
         EXECUTE format('ALTER TABLE {table}_first ADD CONSTRAINT {table}_first_month CHECK ({key} < %L)', bound);
         EXECUTE format('ALTER TABLE {table} ATTACH PARTITION {table}_first FOR VALUES FROM (MINVALUE) TO (%L)',
                        bound);
@@ -82,8 +86,7 @@ EVENT = (
     "CREATE INDEX event_feed ON event (xid, seq)",
     "CREATE INDEX event_of_person ON event (person_id, seq)",
     "CREATE INDEX event_by_id ON event (id)",
-    ATTACHED.format(table="event", key="case_id"),
-    "CREATE TABLE event_default PARTITION OF event DEFAULT",
+    ATTACHED.format(table="event", key="case_id", overriding="OVERRIDING SYSTEM VALUE"),
 )
 OPEN = "state IN ('PENDING', 'PARKED', 'IN_DOUBT')"
 FAILED = "state IN ('PARKED', 'IN_DOUBT')"
@@ -101,8 +104,7 @@ EFFECT = (
     f"CREATE INDEX effect_open ON effect (lane, seq) WHERE {OPEN}",
     f"CREATE INDEX effect_failed ON effect (system, seq) WHERE {FAILED}",
     "CREATE INDEX effect_of_case ON effect (case_id, seq)",
-    ATTACHED.format(table="effect", key="id"),
-    "CREATE TABLE effect_default PARTITION OF effect DEFAULT",
+    ATTACHED.format(table="effect", key="id", overriding="OVERRIDING SYSTEM VALUE"),
 )
 ATTEMPT = (
     "ALTER TABLE attempt RENAME TO attempt_first",
@@ -113,8 +115,7 @@ ATTEMPT = (
     "ALTER TABLE attempt_first ADD CONSTRAINT attempt_first_pkey PRIMARY KEY (id, effect_id)",
     "ALTER TABLE attempt ADD PRIMARY KEY (id, effect_id)",
     "CREATE INDEX ix_attempt_effect_id ON attempt (effect_id)",
-    ATTACHED.format(table="attempt", key="effect_id"),
-    "CREATE TABLE attempt_default PARTITION OF attempt DEFAULT",
+    ATTACHED.format(table="attempt", key="effect_id", overriding=""),
 )
 ARCHIVE = (
     "CREATE TABLE effectarchive (LIKE effect) PARTITION BY RANGE (id)",

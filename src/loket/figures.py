@@ -4,7 +4,7 @@ A follower reads on from its cursor (transaction id, sequence), below the oldest
 feed, and moves the cursor in the transaction that counts: killed at any moment, it counted all or nothing.
 Workers take turns by an advisory lock; none of them leads. A restore begins a new epoch of the feed, whose
 transaction ids are not comparable with the old: all is counted anew. What was counted of events that are kept
-no longer was set aside before they went (`retention`), in rows whose `days` are negative, and is taken up again.
+no longer was set aside before they went (`retention`), in rows of which `days` is negative.
 """
 
 import asyncio

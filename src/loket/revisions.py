@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from alembic import command
@@ -19,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from loket import months
 from loket.migrations import MigrationError, scripts
 from loket.postgres import Postgres
 
@@ -49,6 +51,7 @@ def upgrade(url: str) -> list[str]:
         connection.rollback()
         command.upgrade(config, "head")
         connection.commit()
+        months.ensure(connection, datetime.now(UTC).date())
         return [one.revision for one in script.iterate_revisions(_current(connection), before)][::-1]
 
 
