@@ -229,6 +229,10 @@ class Feed:
             rows = await (
                 await reader.execute(EVENTS_AFTER.format(conditions=" AND ".join(conditions)), given)
             ).fetchall()
+            if interest is not None and after.xid:
+                floor = await (await reader.execute(FLOOR)).fetchone()
+                if floor is None or after.xid < floor[0]:
+                    raise Refused(ErrorCode.CURSOR_EXPIRED, path=["after"])
         return [
             Happening(
                 Cursor(after.epoch, xid, seq), id, case_id, person_id,
@@ -296,6 +300,8 @@ EVENTS_AFTER = """
      ORDER BY event.xid, event.seq
      LIMIT %(most)s
 """
+FLOOR = "SELECT floor_xid::text::bigint FROM feedepoch"
+"""Below it events may be missing that are kept no longer: nobody goes on from there as if nothing were."""
 NOT_BEYOND = "(event.xid, event.seq) <= (%(until_xid)s::text::xid8, %(until_seq)s)"
 UNSETTLED = """
     SELECT EXISTS (SELECT FROM event
