@@ -29,6 +29,7 @@ from loket import (
     messages,
     probes,
     reconciliation,
+    retention,
     statement_files,
     tracing,
 )
@@ -176,6 +177,12 @@ class Worker:
             await asyncio.sleep(0 if more else POLL_SECONDS)
 
     async def _sweep(self) -> None:
+        keeper = retention.Keeper(
+            self._loket.database,
+            self._loket.settings.retention,
+            self._loket.procedures,
+            self._loket.procedures.unreadable,
+        )
         while True:
             pause = SWEEP_SECONDS
             try:
@@ -184,6 +191,7 @@ class Worker:
                 async with self._loket.work(the_system()) as work:
                     await reconciliation.arm_daily(work)
                     await journal_files.forget(work)
+                await keeper.tend()
             except Exception:
                 logger.exception("lanes could not be swept; trying again")
                 pause = POLL_SECONDS
