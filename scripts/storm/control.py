@@ -36,10 +36,7 @@ class Control:
 
 def control(home: Path, *, database_url: str = "") -> list[Control]:
     """What the judge made of each plant. Raises as `judge`; RuntimeError where the town is not quiet."""
-    url = (
-        database_url
-        or json.loads((home / "run.json").read_text("utf-8"))["database_url"]
-    )
+    url = database_url or json.loads((home / "run.json").read_text("utf-8"))["database_url"]
     with tempfile.TemporaryDirectory() as folder, open_town(url) as town:
         town.rollback()
         town.read_only = False
@@ -48,34 +45,26 @@ def control(home: Path, *, database_url: str = "") -> list[Control]:
         clean.journal.lines[:] = made_up(clean)
         before = _kinds(examine(clean).violations)
         if before:
-            raise RuntimeError(
-                f"the town is not quiet, or broken already: {dict(before)}"
-            )
+            raise RuntimeError(f"the town is not quiet, or broken already: {dict(before)}")
         town.rollback()
         found = [_tried(town, outside, one) for one in plants()]
         outside.close()
     return found
 
 
-def _tried(
-    town: "psycopg.Connection[object]", outside: Outside, plant: Plant
-) -> Control:
+def _tried(town: "psycopg.Connection[object]", outside: Outside, plant: Plant) -> Control:
     evidence = Evidence(town, outside, Journal())
     try:
         evidence.journal.lines[:] = made_up(evidence)
         evidence = Evidence(town, outside, Journal(evidence.journal.lines))
-        town.execute(
-            "SET LOCAL session_replication_role = replica"
-        )  # no triggers, no foreign keys
+        town.execute("SET LOCAL session_replication_role = replica")  # no triggers, no foreign keys
         changed = 0
         if plant.rows:
             changed = town.execute(plant.rows.encode()).rowcount
         if plant.system:
             records = outside.connection(plant.system)
             records.execute("BEGIN")
-            changed = records.execute(
-                plant.records.replace("@insz", _of_an_ended_case(evidence))
-            ).rowcount
+            changed = records.execute(plant.records.replace("@insz", _of_an_ended_case(evidence))).rowcount
         if plant.ledger is not None:
             changed = plant.ledger(evidence.journal.lines)
         if not changed:
@@ -89,9 +78,7 @@ def _tried(
             outside.connection(plant.system).execute("ROLLBACK")
     kinds = _kinds(found)
     hit = kinds.pop((plant.group, plant.finds), 0)
-    told = f"{hit} × {plant.finds}" + (
-        f", and {len(kinds)} kinds that follow from it" if kinds else ""
-    )
+    told = f"{hit} × {plant.finds}" + (f", and {len(kinds)} kinds that follow from it" if kinds else "")
     return Control(plant, "found" if hit else "MISSED", told)
 
 
@@ -105,15 +92,9 @@ def _of_an_ended_case(evidence: Evidence) -> str:
     )
     followed = {
         one.person_id
-        for one in evidence.rows(
-            "SELECT person_id FROM magdaregistration WHERE state <> 'ENDED'"
-        )
+        for one in evidence.rows("SELECT person_id FROM magdaregistration WHERE state <> 'ENDED'")
     }
-    ended = (
-        insz
-        for _, insz, number in numbers
-        if evidence.references[number].person_id not in followed
-    )
+    ended = (insz for _, insz, number in numbers if evidence.references[number].person_id not in followed)
     return str(next(ended))
 
 
@@ -136,11 +117,7 @@ def main() -> int:
     began = time.monotonic()
     found = control(Path(sys.argv[1]))
     for one in found:
-        print(
-            f"{one.plant.group:<7} {one.plant.what:<60} {one.outcome:<17} {one.what}"[
-                :230
-            ]
-        )
+        print(f"{one.plant.group:<7} {one.plant.what:<60} {one.outcome:<17} {one.what}"[:230])
     missed = [one for one in found if not one.well]
     counts = Counter(one.outcome for one in found)
     print(f"{dict(counts)} of {len(found)} in {time.monotonic() - began:.0f} s")

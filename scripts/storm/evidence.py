@@ -3,13 +3,14 @@
 Nothing of Loket's verbs is used: whoever wrote the rows must not explain them too.
 """
 
+import base64
 import hashlib
 import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -215,5 +216,15 @@ def message_id(mail_id: UUID) -> str:
     return hashlib.sha256(str(mail_id).encode()).hexdigest()[:32]
 
 
-def instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+def named(kind: str, id: UUID) -> str:
+    """How clients name something."""
+    return base64.urlsafe_b64encode(kind.encode() + b":" + id.bytes).decode().rstrip("=")
+
+
+def uuid_of(name: str) -> UUID | None:
+    """Of what clients name so; None for what is no such name."""
+    try:
+        kind, _, id = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).partition(b":")
+        return UUID(bytes=id) if kind else None
+    except ValueError:
+        return None

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from storm.evidence import Evidence
+from storm.evidence import Evidence, named
 from storm.ledger import Line
 
 Json = dict[str, Any]
 Lines = list[Line]
+NOBODY = UUID(int=0)
 WORD = re.compile(r"{(\w+)(?:\s+(\w+))?}")
 NAMES = ("group", "what", "finds", "rows", "system", "records")
 FILE = Path(__file__).with_name("plants.toml")
@@ -48,25 +50,23 @@ def made_up(evidence: Evidence) -> Lines:
             "asked",
             {
                 "field": "timerFire",
-                "variables": {"caseId": str(one.case_id), "kind": one.kind},
+                "variables": {"caseId": named("Case", one.case_id), "kind": one.kind},
             },
         )
         for one in evidence.rows(
             "SELECT case_id, kind FROM timer WHERE state = 'FIRED' AND ended_at < due_at"
         )
     ]
-    for number, one in enumerate(
-        evidence.rows("SELECT key FROM idempotentrequest ORDER BY key LIMIT 100")
-    ):
+    for number, one in enumerate(evidence.rows("SELECT key FROM idempotentrequest ORDER BY key LIMIT 100")):
         told = {
             "call": number,
             "who": "an",
             "field": "applicationSubmit",
             "key": one.key,
         }
-        lines += [
-            Line(now, "answered", told | {"data": {"case": {"id": "1"}}, "codes": []})
-        ] * (1 + (number == 0))
+        lines += [Line(now, "answered", told | {"data": {"case": {"id": "1"}}, "codes": []})] * (
+            1 + (number == 0)
+        )
     case = min(evidence.cases.values(), key=lambda one: one.id)
     lines.append(
         Line(
@@ -83,23 +83,18 @@ def made_up(evidence: Evidence) -> Lines:
         )
     )
     for event in evidence.rows(
-        "SELECT id, xid::text::bigint AS xid, seq, type, status FROM event WHERE case_id = %s ORDER BY event.xid, seq",
+        "SELECT id, xid::text::bigint AS xid, seq, type, status FROM event WHERE case_id = %s"
+        " ORDER BY event.xid, seq",
         case.id,
     ):
-        cursor = (
-            base64.urlsafe_b64encode(f"1.{event.xid}.{event.seq}".encode())
-            .decode()
-            .rstrip("=")
-        )
+        cursor = base64.urlsafe_b64encode(f"1.{event.xid}.{event.seq}".encode()).decode().rstrip("=")
         told = {
-            "id": str(event.id),
+            "id": named("CaseEvent", event.id),
             "cursor": cursor,
             "type": event.type,
             "status": event.status,
         }
-        lines.append(
-            Line(now, "seen", {"subscriber": "one", "connection": 1, "event": told})
-        )
+        lines.append(Line(now, "seen", {"subscriber": "one", "connection": 1, "event": told}))
     return lines
 
 
@@ -138,10 +133,8 @@ def _changed(kind: str, **facts: object) -> Callable[[Lines], int]:
 
 def _strange(lines: Lines) -> int:
     seen = next(one for one in lines if one.kind == "seen")
-    lines.insert(
-        lines.index(seen) + 1,
-        Line(seen.at, "seen", seen.facts | {"event": seen["event"] | {"id": "0"}}),
-    )
+    strange = seen["event"] | {"id": named("CaseEvent", NOBODY)}
+    lines.insert(lines.index(seen) + 1, Line(seen.at, "seen", seen.facts | {"event": strange}))
     return 1
 
 
@@ -153,7 +146,8 @@ IN_THE_LEDGER = (
           ledger=_changed("answered", data={"case": {"id": "2"}})),
     Plant("whole", "a case that somebody was told of is gone", "a case that a citizen was told of is gone",
           ledger=_changed("case", reference="CB-2026-000000-0")),
-    Plant("seen", "a subscriber missed an event", "events that a subscriber never saw", ledger=_without("seen")),
+    Plant("seen", "a subscriber missed an event", "events that a subscriber never saw",
+          ledger=_without("seen")),
     Plant("seen", "a subscriber saw an event twice", "an event that a subscriber saw twice", ledger=_again),
     Plant("seen", "a subscriber saw two in the wrong order", "an event out of order", ledger=_turned),
     Plant("seen", "a subscriber saw what did not happen", "events that were not theirs", ledger=_strange),
@@ -170,10 +164,6 @@ def plants() -> list[Plant]:
 
     found = []
     for one in told["plant"]:
-        group, what, finds, *done = (
-            WORD.sub(spelt_out, one.get(name, "")) for name in NAMES
-        )
-        found.append(
-            Plant(group, what, finds, rows=done[0], system=done[1], records=done[2])
-        )
+        group, what, finds, *done = (WORD.sub(spelt_out, one.get(name, "")) for name in NAMES)
+        found.append(Plant(group, what, finds, rows=done[0], system=done[1], records=done[2]))
     return [*found, *IN_THE_LEDGER]

@@ -1,10 +1,11 @@
 """What clients were told, beside what is there: nothing acknowledged may be lost, or be done twice."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
+from uuid import UUID
 
-from storm.evidence import Evidence
+from storm.evidence import Evidence, uuid_of
 from storm.findings import Bench
 from storm.ledger import Line
 
@@ -15,6 +16,8 @@ def judge(evidence: Evidence, bench: Bench) -> None:
     _keys(evidence, bench)
     _same_answer(evidence, bench)
     _cases(evidence, bench)
+    _drafts(evidence, bench)
+    _wishes(evidence, bench)
 
 
 def _keys(evidence: Evidence, bench: Bench) -> None:
@@ -71,3 +74,84 @@ def _cases(evidence: Evidence, bench: Bench) -> None:
             bench.wrong("a case that a citizen was told of is gone", one["reference"], at=one.at)
         elif case.procedure_key != one["procedure"]:
             bench.wrong("a case of another procedure", one["reference"], is_=case.procedure_key)
+
+
+def _drafts(evidence: Evidence, bench: Bench) -> None:
+    """What was filled in, and acknowledged, is what the application says: nothing of it is lost."""
+    answers: dict[UUID | None, Json] = defaultdict(dict)
+    carts: dict[UUID | None, list[Json]] = {}
+    asked = {one["call"]: one for one in evidence.journal.of("asked")}
+    for one in evidence.journal.acknowledged():
+        given = asked[one["call"]]["variables"] if one["call"] in asked else {}
+        if one["field"] == "applicationSetAnswers" and given:
+            answers[uuid_of(given["id"])] |= given["input"]
+        if one["field"] == "applicationSetCart" and given:
+            carts[uuid_of(given["id"])] = given["input"]["lines"]
+    kept = {one.id: one for one in evidence.rows("SELECT id, answers, cart FROM application")}
+    bench.checked("forms that were acknowledged", len(answers))
+    for id, filled in answers.items():
+        there = kept[id].answers if id in kept else {}
+        lost = [name for name, value in filled.items() if not _holds(there.get(name), value)]
+        bench.unless(not lost, "answers that were acknowledged are not there", id, lost=lost)
+    bench.checked("carts that were acknowledged", len(carts))
+    for id, lines in carts.items():
+        cart = sorted((one["product"], one["quantity"]) for one in kept[id].cart) if id in kept else []
+        wanted = sorted((one["product"], one["quantity"]) for one in lines)
+        bench.unless(wanted == cart, "a cart that was acknowledged is another", id, wanted=wanted, cart=cart)
+
+
+def _holds(kept: Any, given: Any) -> bool:  # noqa: ANN401  # any JSON
+    """Whether what is kept has all that was given; what the form adds by itself is no loss."""
+    if isinstance(given, dict):
+        return isinstance(kept, dict) and all(_holds(kept.get(name), one) for name, one in given.items())
+    return bool(kept == given)
+
+
+CAUSES: dict[str, tuple[str, ...]] = {
+    "caseDeclareAdmissible": ("ADMISSIBLE",),
+    "caseWithdraw": ("WITHDRAWN",),
+    "adviceRequest": ("ADVICE_REQUESTED",),
+    "decisionTake": ("APPROVED", "PARTLY_APPROVED", "REJECTED"),
+    "decisionPrepare": ("DECISION_PREPARED",),
+    "decisionSendToMinutes": ("DECISION_SENT",),
+    "deliveryBookSlot": ("PLANNED",),
+    "deliveryReschedule": ("RESCHEDULED",),
+    "payoutOrder": ("PAYOUT_ORDERED",),
+}
+"""What must have happened to a case once a wish of this name was acknowledged: as often at least; and never
+oftener than it was wished, but for what happens `BY_ITSELF`."""
+BY_ITSELF = frozenset(
+    {"PLANNED", "ADMISSIBLE", "APPROVED", "PARTLY_APPROVED", "REJECTED", "ADVICE_REQUESTED"}
+)
+
+
+def _wishes(evidence: Evidence, bench: Bench) -> None:
+    cases = {one["call"]: _cases_of(one) for one in evidence.journal.of("asked") if one["field"] in CAUSES}
+    asked: Counter[tuple[UUID | None, str]] = Counter()
+    for one in evidence.journal.of("asked"):
+        asked.update((case_id, one["field"]) for case_id in cases.get(one["call"], ()))
+    done: dict[tuple[UUID | None, str], set[object]] = defaultdict(set)
+    for one in evidence.journal.acknowledged():
+        for case_id in cases.get(one["call"], ()):
+            done[case_id, one["field"]].add(one.get("key") or one["call"])
+    bench.checked("wishes with a consequence", sum(map(len, done.values())))
+    for (case_id, field), keys in done.items():
+        happened = _happened(evidence, case_id, CAUSES[field])
+        if happened < len(keys):
+            bench.wrong("acknowledged, and it did not happen", evidence.name(case_id),
+                        wish=field, acknowledged=len(keys), happened=happened)  # fmt: skip
+    for (case_id, field), times in asked.items():
+        happened = _happened(evidence, case_id, CAUSES[field])
+        if happened > times and not BY_ITSELF & set(CAUSES[field]):
+            bench.wrong("it happened oftener than it was wished", evidence.name(case_id),
+                        wish=field, wished=times, happened=happened)  # fmt: skip
+
+
+def _cases_of(asked: Line) -> list[UUID | None]:
+    told = asked["variables"]
+    return [uuid_of(one) for one in told.get("caseIds") or [told.get("caseId") or told["id"]]]
+
+
+def _happened(evidence: Evidence, case_id: UUID | None, types: tuple[str, ...]) -> int:
+    events = evidence.history.get(case_id, []) if case_id else []
+    return sum(one.type in types for one in events)

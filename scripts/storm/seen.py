@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from uuid import UUID
 
-from storm.evidence import Evidence, Row
+from storm.evidence import Evidence, Row, uuid_of
 from storm.findings import Bench
 from storm.ledger import Line
 
@@ -44,7 +44,7 @@ class Feed:
     @classmethod
     def read(cls, evidence: Evidence) -> "Feed":
         every = evidence.rows("""
-            SELECT xid::text::bigint AS xid, seq, id::text AS id, case_id, person_id, type, status
+            SELECT xid::text::bigint AS xid, seq, id, case_id, person_id, type, status
               FROM event ORDER BY event.xid, event.seq
         """)
         of: dict[UUID, list[Row]] = defaultdict(list)
@@ -67,7 +67,7 @@ def _of_one(
     seen: list[Line],
     feed: Feed,
 ) -> None:
-    events = [one["event"] for one in seen]
+    events = [one["event"] | {"id": uuid_of(one["event"]["id"])} for one in seen]
     for id, times in Counter(one["id"] for one in events).items():
         if times > 1:
             bench.wrong("an event that a subscriber saw twice", name, event=id, times=times)
@@ -100,7 +100,7 @@ def _of_one(
     strange = have - {one.id for one in due}
     if strange:
         told = {one.id: one for one in feed.every}
-        other = [told[id].type if id in told else "an event that is not there" for id in sorted(strange)]
+        other = [told[id].type if id in told else "an event that is not there" for id in strange]
         bench.wrong("events that were not theirs", name, number=len(strange), first=other[0])
 
 

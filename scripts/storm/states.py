@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 
 from loket.lifecycle import ENTRY, FINAL, Action, EventType, Stage, Status, case_machine
-from storm.evidence import Evidence, Row
+from storm.evidence import Evidence, Row, uuid_of
 from storm.findings import Bench
 
 State = tuple[str, str]
@@ -294,7 +294,7 @@ def _timers(evidence: Evidence, bench: Bench) -> None:
     found = evidence.rows("SELECT id, case_id, subject_id, kind, due_at, state, ended_at FROM timer")
     bench.checked("timers", len(found))
     wished = Counter(
-        (str(one["variables"]["caseId"]), one["variables"]["kind"])
+        (uuid_of(one["variables"]["caseId"]), one["variables"]["kind"])
         for one in evidence.journal.of("asked")
         if one["field"] == "timerFire"
     )
@@ -341,14 +341,12 @@ CAUSES = {
 """Events that nothing but their deadline causes, in the same instant."""
 
 
-def _early(evidence: Evidence, bench: Bench, one: Row, wished: Counter[tuple[str, str]]) -> None:
+def _early(evidence: Evidence, bench: Bench, one: Row, wished: Counter[tuple[UUID | None, str]]) -> None:
     """Before its time only where an operator had it come now; without a ledger nobody knows."""
     if not evidence.journal.of("begun"):
         bench.checked("timers that fired early, of which no ledger tells")
         return
-    case = evidence.cases.get(one.case_id)
-    names = {str(one.case_id), case.reference if case else ""}
-    if not any(wished[name, one.kind] for name in names):
+    if not wished[one.case_id, one.kind]:
         bench.wrong(
             "a timer that fired before its time",
             evidence.name(one.case_id),
