@@ -86,9 +86,7 @@ def main() -> int:
         run.tell(f"Loket runs at {town.url}, the sandbox's desk at {town.desk}")
         with Ledger(home / "ledger.jsonl") as ledger:
             storm, crowd = asyncio.run(_storm(run, ledger))
-        verdict = judge(
-            town.home, home / "ledger.jsonl", database_url=town.database_url
-        )
+        verdict = judge(town.home, home / "ledger.jsonl", database_url=town.database_url)
         run.effects, run.parked, run.attempts = _count(town)
     finally:
         took = town.stop()
@@ -96,9 +94,7 @@ def main() -> int:
     wrong = _report(run, storm, crowd, verdict, took, home)
     if asked.sabotage:
         found = bool(verdict.violations) and len(run.sabotaged) > 0
-        print(
-            f"\nSabotage was {'found' if found else 'NOT FOUND'}: {'; '.join(run.sabotaged)}"
-        )
+        print(f"\nSabotage was {'found' if found else 'NOT FOUND'}: {'; '.join(run.sabotaged)}")
         wrong = not found
     if wrong or asked.keep:
         print(f"Kept for a look: {home}")
@@ -117,35 +113,25 @@ async def _storm(run: Run, ledger: Ledger) -> tuple[Storm, Crowd]:
         seconds = asked.minutes * 60
         until = time.monotonic() + seconds
         outside = Outside.behind(town.desk, http)
-        post = Post(
-            town.url, outside.address("acmidm"), http, ledger, until + SETTLE_SECONDS
-        )
+        post = Post(town.url, outside.address("acmidm"), http, ledger, until + SETTLE_SECONDS)
         ledger.write(
             "begun", seed=asked.seed, minutes=asked.minutes, api=asked.api, workers=asked.workers,
             database=asked.database, home=town.home, url=town.url, desk=town.desk,
         )  # fmt: skip
         crew = await crew_of(post, outside)
-        crush = Crush(
-            crew, max(20, min(CRUSH_MOST, int(seconds * CASES_A_SECOND / CRUSH_SHARE)))
-        )
+        crush = Crush(crew, max(20, min(CRUSH_MOST, int(seconds * CASES_A_SECOND / CRUSH_SHARE))))
         crew.crush = crush.join
         crowd = Crowd(crew, asked.seed, asked.cases, asked.parallel, crush)
         await post.stubborn(lambda: outside.make_room(20_000), "the planner")
         await listen_at_work(crowd)
-        storm = Storm(
-            town, ledger, [] if asked.calm else plan(asked.seed, seconds), http
-        )
-        run.tell(
-            f"{len(storm.blows)} blows are planned, {crush.size} citizens will want {10} places at once"
-        )
+        storm = Storm(town, ledger, [] if asked.calm else plan(asked.seed, seconds), http)
+        run.tell(f"{len(storm.blows)} blows are planned, {crush.size} citizens will want {10} places at once")
         keeping = asyncio.create_task(storm.keep())
         telling = asyncio.create_task(_progress(run, storm, crowd))
         sabotage = asyncio.create_task(_sabotage(run)) if asked.sabotage else None
         try:
             await asyncio.gather(storm.rage(), crowd.come(until))
-            await asyncio.sleep(
-                max(0.0, until - time.monotonic()) if asked.cases > crowd.begun else 0
-            )
+            await asyncio.sleep(max(0.0, until - time.monotonic()) if asked.cases > crowd.begun else 0)
             await storm.calm()
             run.tell("all is mended; waiting until everything has ended")
             await _settle(run, crowd)
@@ -182,9 +168,7 @@ async def _settle(run: Run, crowd: Crowd) -> None:
         still = still + 1 if open_now == 0 else 0
         if still >= 3:
             run.seconds_to_quiet = time.monotonic() - began
-            crowd.crew.post.ledger.write(
-                "quiet", seconds=round(run.seconds_to_quiet, 1)
-            )
+            crowd.crew.post.ledger.write("quiet", seconds=round(run.seconds_to_quiet, 1))
             break
         await asyncio.sleep(2)
     run.unfinished = len(crowd.active)
@@ -217,10 +201,7 @@ async def _progress(run: Run, storm: Storm, crowd: Crowd) -> None:
         await asyncio.sleep(PROGRESS_SECONDS)
         crew, post = crowd.crew, crowd.crew.post
         blows = Counter(name.partition(" ")[0] for name in storm.counts.elements())
-        told = (
-            ", ".join(f"{number} {blow}" for blow, number in sorted(blows.items()))
-            or "no blows"
-        )
+        told = ", ".join(f"{number} {blow}" for blow, number in sorted(blows.items())) or "no blows"
         try:
             effects = "{} open, {} parked of {}".format(
                 *await asyncio.to_thread(_look, run.town.database_url)
@@ -235,13 +216,9 @@ async def _progress(run: Run, storm: Storm, crowd: Crowd) -> None:
         )
 
 
-def _report(
-    run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float, home: Path
-) -> bool:
+def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float, home: Path) -> bool:
     asked, crew, post = run.asked, crowd.crew, crowd.crew.post
-    groups = {
-        group: sum(one.group == group for one in verdict.violations) for group in GROUPS
-    }
+    groups = {group: sum(one.group == group for one in verdict.violations) for group in GROUPS}
     hung = run.seconds_to_quiet is None
     summary: Json = {
         "seed": asked.seed, "minutes": asked.minutes, "api": asked.api, "workers": asked.workers,
@@ -256,16 +233,8 @@ def _report(
     }  # fmt: skip
     file = home / "chaos.json"
     file.write_text(json.dumps(summary, indent=2, default=str) + "\n", "utf-8")
-    kills = Counter(
-        {
-            name: number
-            for name, number in storm.counts.items()
-            if not name.startswith("spoil")
-        }
-    )
-    faults = sum(
-        number for name, number in storm.counts.items() if name.startswith("spoil")
-    )
+    kills = Counter({name: number for name, number in storm.counts.items() if not name.startswith("spoil")})
+    faults = sum(number for name, number in storm.counts.items() if name.startswith("spoil"))
     rows = [
         ("cases begun, ended, broke, unfinished",
          f"{crowd.begun}, {sum(crew.ended.values())}, {len(crew.broke)}, {run.unfinished}"),
@@ -295,10 +264,7 @@ def _report(
 
 
 def _told(counts: Counter[str]) -> str:
-    return (
-        ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
-        or "none"
-    )
+    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "none"
 
 
 def _arguments() -> argparse.Namespace:
@@ -324,24 +290,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--api", type=int, default=1, metavar="N", help="API processes")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="workers")
     parser.add_argument("--database", choices=("private", "server"), default="private")
-    parser.add_argument(
-        "--cases", type=int, default=1_000_000, metavar="N", help="at most so many"
-    )
-    parser.add_argument(
-        "--parallel", type=int, default=40, metavar="P", help="at most so many at once"
-    )
+    parser.add_argument("--cases", type=int, default=1_000_000, metavar="N", help="at most so many")
+    parser.add_argument("--parallel", type=int, default=40, metavar="P", help="at most so many at once")
     parser.add_argument("--calm", action="store_true", help="no storm: only the crowd")
     parser.add_argument(
         "--sabotage",
         action="store_true",
         help="break rows on purpose: that must be found",
     )
-    parser.add_argument(
-        "--home", type=Path, metavar="FOLDER", help="where (an empty or new folder)"
-    )
-    parser.add_argument(
-        "--keep", action="store_true", help="keep the folder, also when all is well"
-    )
+    parser.add_argument("--home", type=Path, metavar="FOLDER", help="where (an empty or new folder)")
+    parser.add_argument("--keep", action="store_true", help="keep the folder, also when all is well")
     return parser.parse_args()
 
 

@@ -30,9 +30,7 @@ class Refused(Exception):
 
     def __init__(self, field: str, errors: list[Json]) -> None:
         self.codes = [str(one["code"]) for one in errors]
-        super().__init__(
-            f"{field}: {', '.join(self.codes)}: {errors[0].get('message')}"
-        )
+        super().__init__(f"{field}: {', '.join(self.codes)}: {errors[0].get('message')}")
 
 
 class Faulted(Exception):
@@ -48,9 +46,7 @@ class Post:
 
     no_answer = (httpx2.HTTPError, OSError)
 
-    def __init__(
-        self, url: str, acm: str, http: httpx2.AsyncClient, ledger: Ledger, until: float
-    ) -> None:
+    def __init__(self, url: str, acm: str, http: httpx2.AsyncClient, ledger: Ledger, until: float) -> None:
         self.url = url
         self.acm = acm
         self.http = http
@@ -65,9 +61,7 @@ class Post:
         """Raises `GaveUp`."""
 
         async def ask() -> str:
-            answer = await self.http.get(
-                f"{self.acm}/sim/token", params={"persona": who}
-            )
+            answer = await self.http.get(f"{self.acm}/sim/token", params={"persona": who})
             answer.raise_for_status()
             return str(answer.json()["access_token"])
 
@@ -116,9 +110,7 @@ class Client:
             variables.get("idempotencyKey"),
         )
         body = orjson.dumps({"query": document, "variables": variables})
-        post.ledger.write(
-            "asked", call=call, who=self.who, field=field, key=key, variables=variables
-        )
+        post.ledger.write("asked", call=call, who=self.who, field=field, key=key, variables=variables)
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             payload: Json = (await self._until_answered(body, call, field, key))[field]
             codes = [one["code"] for one in payload.get("errors") or []]
@@ -138,9 +130,7 @@ class Client:
             await post.wait(pause, f"{field}: {codes}")
         raise AssertionError
 
-    async def _until_answered(
-        self, body: bytes, call: int | None, field: str, key: object
-    ) -> Json:
+    async def _until_answered(self, body: bytes, call: int | None, field: str, key: object) -> Json:
         post = self.post
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             why = await self._send(body)
@@ -148,9 +138,7 @@ class Client:
                 return why
             if call is not None:
                 post.ledger.write("unanswered", call=call, why=why)
-            await post.wait(
-                pause, f"{field or 'a question'} of {self.who} {key or ''}: {why}"
-            )
+            await post.wait(pause, f"{field or 'a question'} of {self.who} {key or ''}: {why}")
         raise AssertionError
 
     async def _send(self, body: bytes) -> Json | str:
@@ -160,9 +148,7 @@ class Client:
             "Authorization": f"Bearer {self.token}",
         }
         try:
-            answer = await self.post.http.post(
-                f"{self.post.url}/graphql", content=body, headers=headers
-            )
+            answer = await self.post.http.post(f"{self.post.url}/graphql", content=body, headers=headers)
             told: Json = orjson.loads(answer.content)
         except (httpx2.HTTPError, OSError, orjson.JSONDecodeError) as fault:
             self.post.unanswered += 1
@@ -173,9 +159,7 @@ class Client:
         errors = told.get("errors") or []
         codes = [str((one.get("extensions") or {}).get("code")) for one in errors]
         self.post.faulted += 1
-        self.post.ledger.write(
-            "faulted", who=self.who, status=answer.status_code, errors=errors
-        )
+        self.post.ledger.write("faulted", who=self.who, status=answer.status_code, errors=errors)
         if answer.status_code == 401:
             self.token = (await self.post.sign_in(self.who)).token
         elif answer.status_code in (400, 413, 415) or set(codes) & {

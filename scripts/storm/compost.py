@@ -39,11 +39,7 @@ class Compost(Story):
         }.get(self.way, ["COMPLETED"])
 
     def answers(self) -> Json:
-        return (
-            {"delivery": {"place": "other", "address": ELSEWHERE}}
-            if self.way == "twenty"
-            else {}
-        )
+        return {"delivery": {"place": "other", "address": ELSEWHERE}} if self.way == "twenty" else {}
 
     async def draft(self) -> str:
         id = await super().draft()
@@ -55,9 +51,7 @@ class Compost(Story):
                 "quantity": self.dice.choice((1, 1, 1, 2)),
             }
         ]
-        await self.client.do(
-            "applicationSetCart", queries.FILL_CART, id=id, input={"lines": lines}
-        )
+        await self.client.do("applicationSetCart", queries.FILL_CART, id=id, input={"lines": lines})
         return id
 
     async def look(self) -> Json:
@@ -106,9 +100,7 @@ class Compost(Story):
             )
             return "granted" if granted else "refused"
 
-        found = await asyncio.gather(
-            *map(decide, range(HANDLERS)), return_exceptions=True
-        )
+        found = await asyncio.gather(*map(decide, range(HANDLERS)), return_exceptions=True)
         won = [one for one in found if isinstance(one, str)]
         told = [",".join(one.codes) for one in found if isinstance(one, Refused)]
         self.crew.post.ledger.write(
@@ -144,9 +136,7 @@ class Compost(Story):
             await asyncio.sleep(self.dice.random())
             await self.withdraw(state)
 
-        told = await asyncio.gather(
-            self._pay(state), withdraw(), return_exceptions=True
-        )
+        told = await asyncio.gather(self._pay(state), withdraw(), return_exceptions=True)
         for one in told:
             if isinstance(one, BaseException) and not isinstance(one, Refused):
                 raise one
@@ -165,9 +155,7 @@ class Compost(Story):
             returnUrl=website,
         )
         page = str(payload["checkoutUrl"])
-        crew.post.ledger.write(
-            "checkout", case=self.reference, invoice=invoice["number"], url=page
-        )
+        crew.post.ledger.write("checkout", case=self.reference, invoice=invoice["number"], url=page)
         for _ in range(PAGE_TRIES):
             try:
                 await browser.pay(crew.post.http, page, website)
@@ -184,9 +172,7 @@ class Compost(Story):
     async def _transfer(self, state: Json) -> bool:
         """At the bank, with the communication of the invoice; once accounting knows what that is for."""
         crew, invoice = self.crew, state["invoice"]
-        digits = "".join(
-            sign for sign in invoice["structuredReference"] if sign.isdigit()
-        )
+        digits = "".join(sign for sign in invoice["structuredReference"] if sign.isdigit())
 
         async def transfer() -> bool:
             booked = await crew.outside.entries(digits)
@@ -194,9 +180,7 @@ class Compost(Story):
                 return False
             if not any(one["entry"]["type"] == "PAYMENT" for one in booked):
                 amount = invoice["outstanding"]["amount"]
-                await crew.outside.transfer(
-                    invoice["structuredReference"], amount, self.who.upper()
-                )
+                await crew.outside.transfer(invoice["structuredReference"], amount, self.who.upper())
             return True
 
         if "transferred" in self.done:
@@ -238,12 +222,8 @@ class Compost(Story):
 
     async def _hold_and_book(self, state: Json, slot: str) -> bool:
         case = {"caseId": state["id"]}
-        await self.client.do(
-            "deliveryHoldSlot", queries.HOLD, **case, slotId=slot, idempotencyKey=key()
-        )
-        await self.client.do(
-            "deliveryBookSlot", queries.BOOK, **case, idempotencyKey=key()
-        )
+        await self.client.do("deliveryHoldSlot", queries.HOLD, **case, slotId=slot, idempotencyKey=key())
+        await self.client.do("deliveryBookSlot", queries.BOOK, **case, idempotencyKey=key())
         return True
 
     async def _move(self, state: Json) -> bool:
@@ -269,10 +249,7 @@ class Compost(Story):
             for one in await outside.bookings(self.reference):
                 if one["status"] != "BOOKED":
                     continue
-                slots = slots or {
-                    slot["id"]: slot
-                    for slot in await outside.read("planning", "/sim/slots")
-                }
+                slots = slots or {slot["id"]: slot for slot in await outside.read("planning", "/sim/slots")}
                 if same_instant(slots[one["slotId"]]["startsAt"], agreed):
                     fields = {"deliveredBy": "Wim Aerts"}
                     url = f"{outside.address('planning')}/sim/bookings/{one['id']}/confirm"

@@ -87,14 +87,8 @@ class Crush:
 
         async def add() -> datetime:
             slots = await outside.read("planning", "/sim/slots")
-            last = max(
-                datetime.fromisoformat(one["startsAt"])
-                for one in slots
-                if one["status"] == "OPEN"
-            )
-            starts_at = last.astimezone(BRUSSELS).replace(
-                hour=17, minute=30
-            ) - timedelta(weeks=3)
+            last = max(datetime.fromisoformat(one["startsAt"]) for one in slots if one["status"] == "OPEN")
+            starts_at = last.astimezone(BRUSSELS).replace(hour=17, minute=30) - timedelta(weeks=3)
             hours = {
                 "startsAt": starts_at.isoformat(),
                 "endsAt": (starts_at + timedelta(hours=2)).isoformat(),
@@ -164,9 +158,7 @@ class Crowd:
         kind = Premium if procedure == "social-premium" else Compost
         story = kind(self.crew, number, way, random.Random(dice.random()))
         follows = self.begun % LISTENED == 0
-        task = asyncio.create_task(
-            self._tell(story, follows=follows), name=f"story {self.begun}"
-        )
+        task = asyncio.create_task(self._tell(story, follows=follows), name=f"story {self.begun}")
         self.active.add(task)
         task.add_done_callback(self.active.discard)
 
@@ -184,11 +176,7 @@ class Crowd:
     async def _tell(self, story: Story, *, follows: bool) -> None:
         listener = await self._follow(story) if follows else None
         await story.tell()
-        if (
-            listener is not None
-            and listener.about == "citizen"
-            and "reference" in story.case
-        ):
+        if listener is not None and listener.about == "citizen" and "reference" in story.case:
             self.crew.post.ledger.write(
                 "follows",
                 subscriber=listener.name,
@@ -238,30 +226,18 @@ async def crew_of(post: Post, outside: Outside) -> Crew:
 
 
 async def listen_at_work(crowd: Crowd) -> None:
-    """Two departments: they also tell the stories that something happened."""
-    for who, socket in (("hilde", False), ("sofie", True)):
+    """Two departments, and one who sees both and often goes away: they also tell the stories the news."""
+    for who, sees, restless in (
+        ("hilde", PROCEDURES[:1], 0.0),
+        ("sofie", PROCEDURES[1:], 0.0),
+        ("greet", PROCEDURES, RESTLESS_SECONDS),
+    ):
         client = await crowd.crew.post.sign_in(who)
         after = (await client.ask(queries.VIEWER))["viewer"]["cursor"]
+        socket = bool(len(crowd.listeners) % 2)
         crowd.listen(
             Listener(
-                f"staff-{who}",
-                client,
-                "staff",
-                socket=socket,
-                after=after,
+                f"staff-{who}", client, "staff", socket=socket, after=after, restless=restless, sees=sees,
                 heard=crowd.crew.heard,
             )
-        )
-    # and one who often goes away, beside the one who stays
-    client = await crowd.crew.post.sign_in("greet")
-    after = (await client.ask(queries.VIEWER))["viewer"]["cursor"]
-    crowd.listen(
-        Listener(
-            "staff-greet",
-            client,
-            "staff",
-            socket=True,
-            after=after,
-            restless=RESTLESS_SECONDS,
-        )
-    )
+        )  # fmt: skip

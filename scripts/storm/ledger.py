@@ -16,7 +16,8 @@ A line is written before the next thing is done, so that it is there whatever en
     broke         case, at, why                           a story that could not go on
     raced         race, asked, won, told                  many at once: how many, how many succeeded, codes
     connected     subscriber, about, connection, after    `connection` counts from 1; `after`: the cursor;
-                                                          `about`: case REFERENCE, citizen WHO, staff WHO
+                                                          `about`: case REFERENCE, citizen WHO, staff WHO,
+                                                          who has `sees`: the procedures of their departments
     seen          subscriber, connection, event           event: id, cursor, type, status, reference
     cut           subscriber, connection, why
     struck        blow, target, pid, system, fault, seconds   see BLOWS
@@ -74,9 +75,7 @@ class Ledger:
     def write(self, kind: str, **facts: object) -> None:
         self.counts[kind] += 1
         line = {"at": time.time(), "kind": kind, **facts}
-        self._out.write(
-            orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str)
-        )
+        self._out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str))
 
 
 @dataclass
@@ -95,9 +94,7 @@ class Journal:
     def acknowledged(self, name: str | None = None) -> list[Line]:
         """The mutations that were answered without an error, of one field perhaps, in order."""
         return [
-            one
-            for one in self.of("answered")
-            if not one["codes"] and (name is None or one["field"] == name)
+            one for one in self.of("answered") if not one["codes"] and (name is None or one["field"] == name)
         ]
 
     def seen(self) -> dict[str, list[Line]]:
@@ -112,9 +109,7 @@ class Journal:
 
     def calm_at(self) -> datetime | None:
         """When all was mended; None in the ledger of a run that was broken off."""
-        return next(
-            (one.at for one in reversed(self.lines) if one.kind == "calm"), None
-        )
+        return next((one.at for one in reversed(self.lines) if one.kind == "calm"), None)
 
 
 def _lines(file: Path) -> Iterator[Line]:
@@ -123,6 +118,4 @@ def _lines(file: Path) -> Iterator[Line]:
             if not text.endswith(b"\n"):
                 return  # the writer was killed in the middle of it
             facts = orjson.loads(text)
-            yield Line(
-                datetime.fromtimestamp(facts.pop("at"), UTC), facts.pop("kind"), facts
-            )
+            yield Line(datetime.fromtimestamp(facts.pop("at"), UTC), facts.pop("kind"), facts)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 import httpx2
@@ -39,15 +39,20 @@ class Listener:
         socket: bool,
         after: str | None = None,
         restless: float = 0.0,
+        sees: Sequence[str] = (),
         heard: Callable[[Json], None] = lambda _: None,
     ) -> None:
-        """`about`: staff, citizen or case. `restless`: goes away by itself after so many seconds or so."""
+        """`about`: staff, citizen or case. `restless`: goes away by itself after so many seconds or so.
+
+        `sees`: the procedures of the departments of staff.
+        """
         self.name = name
         self.client = client
         self.about = about
         self.socket = socket
         self.after = after
         self.restless = restless
+        self.sees = sees
         self.connection = 0
         self.events = 0
         self._heard = heard
@@ -66,12 +71,9 @@ class Listener:
         while True:
             self.connection += 1
             ledger.write(
-                "connected",
-                subscriber=self.name,
-                about=self.what,
-                connection=self.connection,
-                after=self.after,
-            )
+                "connected", subscriber=self.name, about=self.what, connection=self.connection,
+                after=self.after, sees=self.sees,
+            )  # fmt: skip
             why = "by itself"
             try:
                 async with (
@@ -89,9 +91,7 @@ class Listener:
                 TimeoutError,
             ) as fault:
                 why = f"{type(fault).__name__} {fault}"
-            ledger.write(
-                "cut", subscriber=self.name, connection=self.connection, why=why[:300]
-            )
+            ledger.write("cut", subscriber=self.name, connection=self.connection, why=why[:300])
             await asyncio.sleep(random.uniform(*BACK_SECONDS))
 
     def _patience(self) -> float | None:
@@ -102,9 +102,7 @@ class Listener:
         self.after = event["cursor"]
         told = {name: event[name] for name in ("id", "cursor", "type", "status")}
         told["reference"] = event["case"]["reference"]
-        self.client.post.ledger.write(
-            "seen", subscriber=self.name, connection=self.connection, event=told
-        )
+        self.client.post.ledger.write("seen", subscriber=self.name, connection=self.connection, event=told)
         self._heard(told)
 
     def _events(self) -> AsyncGenerator[Json, None]:

@@ -25,9 +25,7 @@ class Premium(Story):
     advisers = ("social-work", "federal-social-security")
 
     def wished(self) -> list[str]:
-        return {"refused": ["REJECTED"], "withdraw": ["WITHDRAWN", "COMPLETED"]}.get(
-            self.way, ["COMPLETED"]
-        )
+        return {"refused": ["REJECTED"], "withdraw": ["WITHDRAWN", "COMPLETED"]}.get(self.way, ["COMPLETED"])
 
     def answers(self) -> Json:
         return {**self.crew.premium_answers, "payout": {"iban": iban(self.number)}}
@@ -45,9 +43,7 @@ class Premium(Story):
     async def look(self) -> Json:
         found = await self.crew.staff["sofie"].ask(LOOK, reference=self.reference)
         state: Json = found["case"]
-        return state | {
-            "open": {one["kind"] for one in state["tasks"] if one["status"] == "OPEN"}
-        }
+        return state | {"open": {one["kind"] for one in state["tasks"] if one["status"] == "OPEN"}}
 
     def turn(self, state: Json) -> Turn | None:
         round_ = state["round"]
@@ -75,9 +71,7 @@ class Premium(Story):
                 return None
 
     def _assess(self, state: Json) -> Turn | None:
-        asked = {
-            one["adviser"] for one in state["advices"] if one["round"] == state["round"]
-        }
+        asked = {one["adviser"] for one in state["advices"] if one["round"] == state["round"]}
         to_ask = [one for one in self.advisers if one not in asked]
         if to_ask:
             return f"consult {to_ask[0]}", lambda state: self._consult(state, to_ask[0])
@@ -98,25 +92,17 @@ class Premium(Story):
                 return None
 
     async def _admit(self, state: Json) -> bool:
-        await self.crew.staff["sofie"].do(
-            "caseDeclareAdmissible", queries.DECLARE_ADMISSIBLE, id=state["id"]
-        )
+        await self.crew.staff["sofie"].do("caseDeclareAdmissible", queries.DECLARE_ADMISSIBLE, id=state["id"])
         return True
 
     async def _consult(self, state: Json, adviser: str) -> bool:
         wish = {"adviser": adviser}
         document = premium_queries.ADVICE_REQUEST
-        await self.crew.staff["sofie"].do(
-            "adviceRequest", document, caseId=state["id"], input=wish
-        )
+        await self.crew.staff["sofie"].do("adviceRequest", document, caseId=state["id"], input=wish)
         return True
 
     async def _advise(self, state: Json) -> bool:
-        awaited = [
-            one
-            for one in state["advices"]
-            if one["status"] in ("REQUESTED", "REMINDED")
-        ]
+        awaited = [one for one in state["advices"] if one["status"] in ("REQUESTED", "REMINDED")]
         for one in awaited:
             if one["kind"] == "INTERNAL" or one["adviser"] == "social-work":
                 wish = {"opinion": "POSITIVE", "text": "Het advies is gunstig."}
@@ -178,42 +164,28 @@ class Premium(Story):
                 "heldNow": True,
                 "tell": False,
             }
-            await outside.order(
-                "minutes", f"/sim/meetings/{item['meeting']}/decide", order
-            )
-            await outside.order(
-                "minutes", f"/sim/items/{item['UID']}/sign", {"tell": True}
-            )
+            await outside.order("minutes", f"/sim/meetings/{item['meeting']}/decide", order)
+            await outside.order("minutes", f"/sim/items/{item['UID']}/sign", {"tell": True})
             return True
 
         return await self.crew.post.stubborn(sit, "the council")
 
     async def _pay_out(self, state: Json) -> bool:
         """Ordered by one, approved by another, executed by the bank."""
-        standing = [
-            one
-            for one in state["payouts"]
-            if one["status"] not in ("CANCELLED", "REJECTED")
-        ]
+        standing = [one for one in state["payouts"] if one["status"] not in ("CANCELLED", "REJECTED")]
         crew = self.crew
         if not standing:
             document = premium_queries.ORDER
-            await crew.staff["filip"].do(
-                "payoutOrder", document, caseId=state["id"], idempotencyKey=key()
-            )
+            await crew.staff["filip"].do("payoutOrder", document, caseId=state["id"], idempotencyKey=key())
             return False
         if standing[-1]["status"] == "ORDERED":
             document, id = premium_queries.APPROVE, standing[-1]["id"]
-            await crew.staff["farah"].do(
-                "payoutApprove", document, id=id, idempotencyKey=key()
-            )
+            await crew.staff["farah"].do("payoutApprove", document, id=id, idempotencyKey=key())
             return False
 
         async def execute() -> bool:
             found = await crew.outside.read("accounting", "/sim/payouts")
-            ours = [
-                one for one in found if one["order"]["caseReference"] == self.reference
-            ]
+            ours = [one for one in found if one["order"]["caseReference"] == self.reference]
             for one in ours:
                 if one["status"] == "ACCEPTED":
                     path = f"/sim/payouts/{one['order']['id']}/execute"

@@ -29,9 +29,7 @@ async def spoil(town: Town, tell: Callable[[str], None]) -> Broken:
         end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while asyncio.get_running_loop().time() < end:
             try:
-                async with await psycopg.AsyncConnection.connect(
-                    town.database_url, autocommit=True
-                ) as line:
+                async with await psycopg.AsyncConnection.connect(town.database_url, autocommit=True) as line:
                     row = await (await line.execute(statement.encode())).fetchone()
             except psycopg.Error as fault:
                 tell(f"sabotage: {fault}".strip())

@@ -44,7 +44,7 @@ class Feed:
     @classmethod
     def read(cls, evidence: Evidence) -> "Feed":
         every = evidence.rows("""
-            SELECT xid::text::bigint AS xid, seq, id, case_id, person_id, type, status
+            SELECT xid::text::bigint AS xid, seq, id, case_id, case_version, person_id, type, status
               FROM event ORDER BY event.xid, event.seq
         """)
         of: dict[UUID, list[Row]] = defaultdict(list)
@@ -81,7 +81,7 @@ def _of_one(
     since = place(first) if first else (places[0] if places else None)
     if since is None:
         return
-    due = _due(evidence, bench, name, connections[0]["about"], feed)
+    due = _due(evidence, bench, name, connections[0], feed)
     if due is None:
         return
     if first:
@@ -104,11 +104,14 @@ def _of_one(
         bench.wrong("events that were not theirs", name, number=len(strange), first=other[0])
 
 
-def _due(evidence: Evidence, bench: Bench, name: str, about: str, feed: Feed) -> list[Row] | None:
+def _due(evidence: Evidence, bench: Bench, name: str, connected: Line, feed: Feed) -> list[Row] | None:
     """The events of whom a subscriber follows; None where the ledger does not say who that is."""
+    about: str = connected["about"]
     kind, _, whom = about.partition(" ")
     if kind == "staff":
-        return feed.every
+        # what happens to the cases of their departments, and not what other systems heard of it
+        ours = {one.id for one in evidence.cases.values() if one.procedure_key in connected["sees"]}
+        return [one for one in feed.every if one.case_version is not None and one.case_id in ours]
     if kind == "case":
         case = evidence.references.get(whom)
         if case is None:

@@ -145,22 +145,14 @@ class Story:
     async def draft(self) -> str:
         """A draft with all that the form asks; its id."""
         self.at = "start"
-        started = await self.client.do(
-            "applicationStart", queries.START, procedure=self.procedure
-        )
+        started = await self.client.do("applicationStart", queries.START, procedure=self.procedure)
         draft = started["application"]
         self.at = "answers"
         schema = self.crew.procedures[self.procedure]["form"]["schema"]
         given = merged(draft["answers"], self.answers())
         filled = merged(given, missing_answers(schema, given, self._memory()))
-        patch = {
-            name: value
-            for name, value in filled.items()
-            if value != draft["answers"].get(name)
-        }
-        await self.client.do(
-            "applicationSetAnswers", queries.ANSWER, id=draft["id"], input=patch
-        )
+        patch = {name: value for name, value in filled.items() if value != draft["answers"].get(name)}
+        await self.client.do("applicationSetAnswers", queries.ANSWER, id=draft["id"], input=patch)
         return str(draft["id"])
 
     def answers(self) -> Json:
@@ -190,14 +182,9 @@ class Story:
 
     async def _fifty(self, draft: str, wish: Json) -> Json:
         """Half of them with one key, half each with their own: one case must come of it."""
-        wishes = [wish] * 25 + [
-            {"id": draft, "idempotencyKey": key()} for _ in range(25)
-        ]
+        wishes = [wish] * 25 + [{"id": draft, "idempotencyKey": key()} for _ in range(25)]
         found = await asyncio.gather(
-            *(
-                self.client.do("applicationSubmit", queries.SUBMIT, **one)
-                for one in wishes
-            ),
+            *(self.client.do("applicationSubmit", queries.SUBMIT, **one) for one in wishes),
             return_exceptions=True,
         )
         answered = [one for one in found if isinstance(one, dict)]
@@ -243,18 +230,14 @@ class Story:
             name, act = self.turn(state) or ("", None)
             self.at = f"{state['status']} {name}"
             taken = self.done.get(name)
-            if act is None or (
-                taken is not None and time.monotonic() - taken < AGAIN_SECONDS
-            ):
+            if act is None or (taken is not None and time.monotonic() - taken < AGAIN_SECONDS):
                 await self._wait(LOOK_AGAIN_SECONDS)
             elif await self._take(name, act, state):
                 self.done[name] = time.monotonic()
             else:
                 await self._wait(EARLY_SECONDS * (1 + self.dice.random()))
 
-    async def _take(
-        self, name: str, act: Callable[[Json], Awaitable[bool]], state: Json
-    ) -> bool:
+    async def _take(self, name: str, act: Callable[[Json], Awaitable[bool]], state: Json) -> bool:
         """A refusal mostly says that something moved meanwhile: look again."""
         try:
             return await act(state)
@@ -277,13 +260,9 @@ class Story:
 
     async def fire(self, state: Json, kind: str) -> bool:
         """Let a deadline come now."""
-        await self.crew.staff["greet"].do(
-            "timerFire", queries.FIRE, caseId=state["id"], kind=kind
-        )
+        await self.crew.staff["greet"].do("timerFire", queries.FIRE, caseId=state["id"], kind=kind)
         return True
 
     async def withdraw(self, state: Json) -> bool:
-        await self.client.do(
-            "caseWithdraw", queries.WITHDRAW, id=state["id"], reason="Niet meer nodig."
-        )
+        await self.client.do("caseWithdraw", queries.WITHDRAW, id=state["id"], reason="Niet meer nodig.")
         return True

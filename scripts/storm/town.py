@@ -55,11 +55,7 @@ class Town:
         """Raises `NotUp`."""
         self.home.mkdir(parents=True, exist_ok=True)
         port, sandbox = free_ports(21000, 1), free_ports(21100, SANDBOX_PORTS)
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("LOKET_")
-        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOKET_")}
         self.environment = inherited | {
             "LOKET_HOME": str(self.home),
             "LOKET_PORT": str(port),
@@ -85,26 +81,18 @@ class Town:
         Path(row[0]).write_text(HBA, "ascii")
         first.stop()
         port = free_ports(21200, 1)
-        self.postgres = Postgres(
-            root, settings={"listen_addresses": "127.0.0.1", "port": str(port)}
-        )
+        self.postgres = Postgres(root, settings={"listen_addresses": "127.0.0.1", "port": str(port)})
         self.database_url = f"postgresql://loket:{PASSWORD}@127.0.0.1:{port}/loket"
         self.environment["LOKET_DATABASE_URL"] = self.database_url
         self._begin_database()
 
     def _begin_database(self) -> None:
         assert self.postgres is not None
-        os.environ["PGPORT"] = self.database_url.rpartition(":")[2].partition("/")[
-            0
-        ]  # for its socket's name
+        os.environ["PGPORT"] = self.database_url.rpartition(":")[2].partition("/")[0]  # for its socket's name
         self._thread.submit(self.postgres.start).result()
 
     def launch(self) -> None:
-        log = (
-            (self.home / "logs" / "run.log")
-            if (self.home / "logs").exists()
-            else self.home / "run.log"
-        )
+        log = (self.home / "logs" / "run.log") if (self.home / "logs").exists() else self.home / "run.log"
         with log.open("ab") as out:
             self.loket = subprocess.Popen(
                 [
@@ -126,9 +114,7 @@ class Town:
     def wait(self) -> None:
         """Until it says that it runs."""
         end = time.monotonic() + START_SECONDS
-        while (running := supervisor.find(self.home)) is None or not self._is_ours(
-            running.pid
-        ):
+        while (running := supervisor.find(self.home)) is None or not self._is_ours(running.pid):
             assert self.loket is not None
             if self.loket.poll() is not None or time.monotonic() > end:
                 raise NotUp(self.told())
@@ -140,10 +126,7 @@ class Town:
         return self.loket is not None and self.loket.pid == pid
 
     def told(self) -> str:
-        texts = [
-            path.read_text("utf-8", "replace")[-3000:]
-            for path in self.home.glob("**/run.log")
-        ]
+        texts = [path.read_text("utf-8", "replace")[-3000:] for path in self.home.glob("**/run.log")]
         return "\n".join(texts)
 
     def stop(self) -> float:
@@ -179,35 +162,17 @@ class Town:
         """The processes of that name now: api, worker, sandbox, postmaster, backend, supervisor."""
         match target:
             case "supervisor":
-                return (
-                    [self.loket.pid]
-                    if self.loket is not None and self.loket.poll() is None
-                    else []
-                )
+                return [self.loket.pid] if self.loket is not None and self.loket.poll() is None else []
             case "postmaster":
                 if self.postgres is not None:
-                    return (
-                        [self.postgres.pid]
-                        if self.postgres.pid and self.postgres.poll() is None
-                        else []
-                    )
-                return [
-                    pid
-                    for pid in self._children()
-                    if _command(pid).split(" ")[0].endswith("/postgres")
-                ]
+                    return [self.postgres.pid] if self.postgres.pid and self.postgres.poll() is None else []
+                return [pid for pid in self._children() if _command(pid).split(" ")[0].endswith("/postgres")]
             case "backend":
                 owners = self.find("postmaster")
                 found = [pid for owner in owners for pid in children(owner)]
-                return [
-                    pid
-                    for pid in found
-                    if _command(pid).startswith("postgres: loket loket")
-                ]
+                return [pid for pid in found if _command(pid).startswith("postgres: loket loket")]
             case _:
-                return [
-                    pid for pid in self._children() if WORDS[target] in _command(pid)
-                ]
+                return [pid for pid in self._children() if WORDS[target] in _command(pid)]
 
     def _children(self) -> list[Pid]:
         return children(self.loket.pid) if self.loket is not None else []
@@ -235,9 +200,7 @@ def children(pid: Pid) -> list[Pid]:
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
-                found += [
-                    int(one) for one in (task / "children").read_text("ascii").split()
-                ]
+                found += [int(one) for one in (task / "children").read_text("ascii").split()]
     return sorted(found)
 
 
@@ -253,11 +216,6 @@ def age_seconds(pid: Pid) -> float:
 
 def _command(pid: Pid) -> str:
     try:
-        return (
-            Path(f"/proc/{pid}/cmdline")
-            .read_bytes()
-            .replace(b"\0", b" ")
-            .decode("utf-8", "replace")
-        )
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
     except OSError:
         return ""

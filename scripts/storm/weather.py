@@ -209,9 +209,7 @@ class Storm:
         self._write(blow, None)
         with contextlib.suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(5):
-                connection = await psycopg.AsyncConnection.connect(
-                    self.town.database_url, autocommit=True
-                )
+                connection = await psycopg.AsyncConnection.connect(self.town.database_url, autocommit=True)
                 async with connection:
                     await connection.execute(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'loket'"
