@@ -38,8 +38,8 @@ from strawberry import ID
 from strawberry.scalars import JSON
 from uuid_utils.compat import uuid7
 
-from loket.api.engine import Schema
 from loket.api.limits import Limits
+from loket.api.live import LiveSchema as Schema
 from loket.api.naming import decode_id, described, described_argument, enumeration, input_type, output
 from loket.api.payloads import USER_ERRORS, Payload
 from loket.api.reads import (

@@ -3,6 +3,9 @@
 An event's cursor is (transaction id, sequence), read below the oldest running transaction: a plain
 sequence loses events of transactions that commit late. Each process reads the feed once and fans out
 in memory; a subscriber replays the past from the table up to where the live feed stands.
+
+A transaction that writes and stays open holds the feed back, whatever it writes: nothing that began after it
+is told before it ends. The server ends one that idles after `database.IDLE_IN_TRANSACTION_SECONDS`.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from loket.database import EVENTS, Database
@@ -27,6 +30,10 @@ SOON_SECONDS = (0.02, 0.05, 0.1)
 BATCH = 1000
 BUFFER = 1000
 """Events that wait for one subscriber; a slower one is dropped and comes back with its cursor."""
+READS = 6
+"""Statements under way at once for all who follow: some connections stay free for who asks something else."""
+BACKLOG_SECONDS = 2.0
+"""So long at most the reader waits for those who hear to get through a batch, before it reads the next."""
 
 
 @dataclass(frozen=True, order=True)
@@ -101,24 +108,48 @@ class Interest:
         return self.case_id or self.person_id
 
 
+class Listener(Protocol):
+    """Whom events are told to, in their order, as the process reads them."""
+
+    @property
+    def interest(self) -> Interest: ...
+
+    @property
+    def subscribers(self) -> int:
+        """How many listen through it."""
+
+    @property
+    def backlog(self) -> int:
+        """Events that it has heard and not dealt with, if it deals with them without waiting for anybody."""
+
+    def hear(self, one: Happening) -> bool:
+        """False when it can take no more: then it is lost."""
+
+    def lose(self, code: ErrorCode) -> None:
+        """It hears nothing more: FELL_BEHIND, or CURSOR_EXPIRED where a restore began another epoch."""
+
+
 class _Subscriber:
+    """A listener who takes events one by one."""
+
+    subscribers = 1
+    backlog = 0
+
     def __init__(self, interest: Interest, since: Cursor) -> None:
         self.interest = interest
         self.since = since
-        self.queue: asyncio.Queue[Happening | None] = asyncio.Queue(BUFFER)
+        self.queue: asyncio.Queue[Happening | ErrorCode] = asyncio.Queue(BUFFER)
 
-    def offer(self, one: Happening) -> bool:
-        """False when the subscriber is too slow."""
+    def hear(self, one: Happening) -> bool:
         if self.queue.full():
             return False
         self.queue.put_nowait(one)
         return True
 
-    def drop(self) -> None:
-        """Let it know that it fell behind, after what it has in hand now."""
+    def lose(self, code: ErrorCode) -> None:
         while not self.queue.empty():
             self.queue.get_nowait()
-        self.queue.put_nowait(None)
+        self.queue.put_nowait(code)
 
 
 class Feed:
@@ -126,14 +157,19 @@ class Feed:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._subscribers: defaultdict[UUID | None, set[_Subscriber]] = defaultdict(set)
+        self._listeners: defaultdict[UUID | None, dict[Listener, None]] = defaultdict(dict)
         """By the case or person that they follow, so that an event looks at those only."""
         self._at: Cursor | None = None
         self._awake = asyncio.Event()
+        self._pages: dict[Any, asyncio.Future[list[Happening]]] = {}
+        """Of replays, while they are read: who comes back to the same place at once shares the statement."""
+        self.reads = asyncio.Semaphore(READS)
+        """Taken around each statement for those who follow, so that a thousand who come back at once leave
+        room for who asks something else."""
 
     @property
     def subscribers(self) -> int:
-        return sum(map(len, self._subscribers.values()))
+        return sum(one.subscribers for some in self._listeners.values() for one in some)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -157,34 +193,48 @@ class Feed:
         """What happened after `after`, then what happens; only what is new when `after` is None.
 
         Raises:
-            Refused: CURSOR_EXPIRED for a cursor of another epoch; FELL_BEHIND when the subscriber did not
-                keep up: it comes back with the cursor of the last event that it had.
+            Refused: CURSOR_EXPIRED for a cursor of another epoch, also one that begins meanwhile; FELL_BEHIND
+                when the subscriber did not keep up: it comes back with the cursor of the last that it had.
+        """
+        live_from = self.here(after)
+        subscriber = _Subscriber(interest, max(live_from, after) if after else live_from)
+        self.attach(subscriber)
+        try:
+            if after is not None:
+                async for page in self.replay(interest, after, live_from):
+                    for one in page:
+                        yield one
+            while True:
+                heard = await subscriber.queue.get()
+                if isinstance(heard, ErrorCode):
+                    raise Refused(heard)
+                if heard.cursor > subscriber.since:
+                    yield heard
+        finally:
+            self.detach(subscriber)
+
+    def here(self, after: Cursor | None = None) -> Cursor:
+        """How far this process has told its listeners; who is attached now hears what comes after it.
+
+        Raises:
+            Refused: CURSOR_EXPIRED where `after` is of another epoch.
         """
         if self._at is None:
             raise RuntimeError("the feed is not running")
-        live_from = self._at
-        if after is not None and after.epoch != live_from.epoch:
+        if after is not None and after.epoch != self._at.epoch:
             raise Refused(ErrorCode.CURSOR_EXPIRED, path=["after"])
-        subscriber = _Subscriber(interest, max(live_from, after) if after else live_from)
-        self._subscribers[interest.subject].add(subscriber)
-        try:
-            if after is not None:
-                async for one in self._replay(interest, after, live_from):
-                    yield one
-            while True:
-                happening = await subscriber.queue.get()
-                if happening is None:
-                    raise Refused(ErrorCode.FELL_BEHIND)
-                if happening.cursor > subscriber.since:
-                    yield happening
-        finally:
-            self._forget(subscriber)
+        return self._at
 
-    def _forget(self, subscriber: _Subscriber) -> None:
-        subject = subscriber.interest.subject
-        self._subscribers[subject].discard(subscriber)
-        if not self._subscribers[subject]:
-            del self._subscribers[subject]
+    def attach(self, listener: Listener) -> None:
+        self._listeners[listener.interest.subject][listener] = None
+
+    def detach(self, listener: Listener) -> None:
+        """Also of who is attached no more."""
+        subject = listener.interest.subject
+        if subject in self._listeners:
+            self._listeners[subject].pop(listener, None)
+            if not self._listeners[subject]:
+                del self._listeners[subject]
 
     async def page(self, interest: Interest, after: Cursor | None, most: int) -> list[Happening]:
         """What happened after `after`, from the beginning without it; at most `most`.
@@ -197,20 +247,44 @@ class Feed:
             raise Refused(ErrorCode.CURSOR_EXPIRED, path=["after"])
         return (await self._fetch(after or Cursor(here.epoch, 0, 0), here, interest))[:most]
 
-    async def _replay(self, interest: Interest, after: Cursor, until: Cursor) -> AsyncIterator[Happening]:
-        while True:
-            batch = await self._fetch(after, until, interest)
-            for one in batch:
-                if interest.wants(one):
-                    yield one
+    async def replay(
+        self, interest: Interest, after: Cursor, until: Cursor
+    ) -> AsyncGenerator[list[Happening], None]:
+        """What happened after `after` up to and with `until`, page by page.
+
+        Raises:
+            Refused: CURSOR_EXPIRED for a cursor of another epoch, also one that begins meanwhile.
+        """
+        while after < until:
+            batch = await self._page(interest, after)
+            wanted = [one for one in batch if one.cursor <= until and interest.wants(one)]
+            if wanted:
+                yield wanted
             if len(batch) < BATCH:
                 return
             after = batch[-1].cursor
 
+    async def _page(self, interest: Interest, after: Cursor) -> list[Happening]:
+        key = (interest.case_id, interest.person_id, interest.departments, after)
+        reading = self._pages.get(key)
+        if reading is None:
+            reading = asyncio.ensure_future(self._fetch_in_turn(interest, after))
+            self._pages[key] = reading
+            reading.add_done_callback(lambda _: self._pages.pop(key, None))
+        return await asyncio.shield(reading)
+
+    async def _fetch_in_turn(self, interest: Interest, after: Cursor) -> list[Happening]:
+        async with self.reads:
+            return await self._fetch(after, None, interest)
+
     async def _fetch(
         self, after: Cursor, until: Cursor | None, interest: Interest | None = None
     ) -> list[Happening]:
-        """The next events of whom `interest` follows, BATCH at most; what else it says is for `wants`."""
+        """The next events of whom `interest` follows, BATCH at most; what else it says is for `wants`.
+
+        Raises:
+            Refused: CURSOR_EXPIRED, the first of them is of another epoch than `after`.
+        """
         conditions = ["TRUE"]
         given: dict[str, Any] = {"xid": after.xid, "seq": after.seq, "most": BATCH}
         if until is not None:
@@ -233,12 +307,14 @@ class Feed:
                 floor = await (await reader.execute(FLOOR)).fetchone()
                 if floor is None or after.xid < floor[0]:
                     raise Refused(ErrorCode.CURSOR_EXPIRED, path=["after"])
+        if rows and rows[0][0] != after.epoch:
+            raise Refused(ErrorCode.CURSOR_EXPIRED, path=["after"])
         return [
             Happening(
-                Cursor(after.epoch, xid, seq), id, case_id, person_id,
-                EventType(type), Status(status), procedure, handler_id, department,
+                Cursor(epoch, xid, seq), id, case_id, person_id,
+                EventType(type), Status(status), procedure, handler, department,
             )
-            for xid, seq, id, case_id, person_id, type, status, procedure, handler_id, department in rows
+            for epoch, xid, seq, id, case_id, person_id, type, status, procedure, handler, department in rows
         ]  # fmt: skip
 
     async def _listen(self) -> None:
@@ -259,31 +335,64 @@ class Feed:
                     await self._catch_up()
                     if not await self._unsettled():
                         break
+            except Refused:
+                await self._begin_anew()
             except Exception:
                 logger.exception("the feed could not be read; trying again")
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _catch_up(self) -> None:
         assert self._at is not None
-        while batch := await self._fetch(self._at, None):
+        while True:
+            await self._wait_for_listeners()
+            batch = await self._fetch(self._at, None)
             for one in batch:
                 self._fan_out(one)
-            self._at = batch[-1].cursor
+            if batch:
+                self._at = batch[-1].cursor
             if len(batch) < BATCH:
                 return
 
+    async def _wait_for_listeners(self) -> None:
+        """What they have heard waits in memory, what is not read yet in the table."""
+        end = asyncio.get_running_loop().time() + BACKLOG_SECONDS
+        while any(one.backlog > BATCH for some in self._listeners.values() for one in some):
+            if asyncio.get_running_loop().time() > end:
+                return
+            await asyncio.sleep(0.005)
+
     def _fan_out(self, one: Happening) -> None:
         for subject in (one.case_id, one.person_id, None):
-            for subscriber in tuple(self._subscribers.get(subject, ())):
-                if subscriber.interest.wants(one) and not subscriber.offer(one):
-                    self._forget(subscriber)
-                    subscriber.drop()
+            for listener in tuple(self._listeners.get(subject, ())):
+                if listener.interest.wants(one) and not listener.hear(one):
+                    self.detach(listener)
+                    listener.lose(ErrorCode.FELL_BEHIND)
+
+    async def _begin_anew(self) -> None:
+        """A restore began another epoch: nobody's cursor says anything any more, and everybody hears so.
+
+        No exception leaves this: a database that is away is tried again at the next look.
+        """
+        try:
+            self._at = await self.position()
+        except Exception:
+            logger.exception("the feed could not be read; trying again")
+            await asyncio.sleep(POLL_SECONDS)
+            return
+        logger.warning("the database was restored: all subscribers begin anew")
+        for listener in [one for some in self._listeners.values() for one in some]:
+            self.detach(listener)
+            listener.lose(ErrorCode.CURSOR_EXPIRED)
 
     async def _unsettled(self) -> bool:
+        """Raises `Refused` CURSOR_EXPIRED in another epoch than what was read last."""
         assert self._at is not None
         async with self._database.reader() as reader:
             row = await (await reader.execute(UNSETTLED, {"xid": self._at.xid})).fetchone()
-        return bool(row and row[0])
+        assert row is not None
+        if row[1] != self._at.epoch:
+            raise Refused(ErrorCode.CURSOR_EXPIRED)
+        return bool(row[0])
 
 
 POSITION = """
@@ -291,8 +400,9 @@ POSITION = """
            9223372036854775807
 """
 EVENTS_AFTER = """
-    SELECT event.xid::text::bigint, event.seq, event.id, event.case_id, event.person_id,
-           event.type, event.status, "case".procedure_key, "case".handler_id, "case".department_key
+    SELECT (SELECT epoch FROM feedepoch), event.xid::text::bigint, event.seq,
+           event.id, event.case_id, event.person_id, event.type, event.status,
+           "case".procedure_key, "case".handler_id, "case".department_key
       FROM event JOIN "case" ON "case".id = event.case_id
      WHERE (event.xid, event.seq) > (%(xid)s::text::xid8, %(seq)s)
        AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -305,5 +415,6 @@ FLOOR = "SELECT floor_xid::text::bigint FROM feedepoch"
 NOT_BEYOND = "(event.xid, event.seq) <= (%(until_xid)s::text::xid8, %(until_seq)s)"
 UNSETTLED = """
     SELECT EXISTS (SELECT FROM event
-                    WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid > %(xid)s::text::xid8)
+                    WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid > %(xid)s::text::xid8),
+           (SELECT epoch FROM feedepoch)
 """

@@ -77,11 +77,14 @@ class Compiler:
         top.close()
         return top, complete
 
-    def by_keys(self, target: str, nodes: Sequence[FieldNode], *, several: bool) -> Object:
-        """The rows of `target` that a payload names, selected as in `nodes`."""
+    def by_keys(
+        self, target: str, nodes: Sequence[FieldNode], *, several: bool, placed: bool = False
+    ) -> Object:
+        """The rows of `target` that a payload names, selected as in `nodes`; `placed`: see `ByKeys`."""
         top = Object()
         rows, _ = self._rows(target)
-        top.members.append(("rows", ByKeys(self.object(target, nodes), rows, several=several)))
+        found = ByKeys(self.object(target, nodes), rows, several=several, placed=placed)
+        top.members.append(("rows", found))
         top.close()
         return top
 

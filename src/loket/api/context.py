@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from loket import accounts, applications
+from loket.api.standing import Standing
 from loket.app import Loket
 from loket.definition import Definition
 from loket.errors import ErrorCode, Refused
@@ -233,6 +234,8 @@ class Context:
     reader: Any
     expires_at: datetime | None = None
     last_event_id: str | None = None
+    standing: Standing | None = None
+    """By what who asks from outside signed in: looked at again before an event is told."""
     memory: Memory = field(default_factory=Memory)
 
     async def informed(self, act: Callable[[], Awaitable[T]]) -> T:

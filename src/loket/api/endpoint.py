@@ -23,9 +23,10 @@ from strawberry.asgi import GraphQL as StrawberryGraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from loket.api.documents import Document
-from loket.api.engine import Answer, Context, Schema
+from loket.api.engine import Answer, Context
 from loket.api.faults import NOT_NOW, not_now, refusal
-from loket.api.sockets import Handler, Socket
+from loket.api.live import LiveSchema
+from loket.api.sockets import Handler, Pulse, Socket
 from loket.errors import ErrorCode, Refused
 
 JSON = "application/json"
@@ -71,7 +72,7 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
     the municipality's websites: from others no cookie is taken and no socket opened.
     """
 
-    schema: Schema
+    schema: LiveSchema
     graphql_transport_ws_handler_class = Handler
     websocket_adapter_class = Socket
     look_seconds = 60.0
@@ -79,7 +80,7 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
 
     def __init__(
         self,
-        schema: Schema,
+        schema: LiveSchema,
         *,
         context: MakeContext,
         page: Page | None = None,
@@ -97,7 +98,7 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
         )
         self.make_context = context
         self.page = page
-        self.connections: set[Handler] = set()
+        self.connections = Pulse()
         """Sockets that are open now."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -220,10 +221,8 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
     # ------------------------------------------------------------------ streams of events
 
     async def lasts(self, connection: HTTPConnection, said: Mapping[str, Any] | None) -> bool:
-        """Whether the cookie session of an open connection still is one: a Bearer token ends by itself."""
-        if "authorization" in connection.headers or (said and "authorization" in said):
-            return True
-        if "cookie" not in connection.headers:
+        """Whether the cookie session of an open connection still is one."""
+        if not self.must_look(connection, said):
             return True
         try:
             return bool((await self.make_context(connection, said)).viewer.signed_in)
@@ -232,6 +231,12 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
         except Exception:  # the next look may be better: nobody is sent away because something is down
             logger.warning("a connection could not be looked at", exc_info=True)
             return True
+
+    def must_look(self, connection: HTTPConnection, said: Mapping[str, Any] | None) -> bool:
+        """Whether an open connection stands by a cookie session: a Bearer token ends by itself."""
+        if "authorization" in connection.headers or (said and "authorization" in said):
+            return False
+        return "cookie" in connection.headers
 
     async def _events(
         self, document: Document, asked: Asked, context: Context

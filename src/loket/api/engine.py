@@ -6,10 +6,8 @@ Python has nothing to finish. Everything else is executed by graphql-core, over 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from inspect import isawaitable
 from typing import Any, NoReturn, Protocol, TypeGuard, TypeVar, cast
 
@@ -17,7 +15,6 @@ import orjson
 import strawberry
 from graphql import (
     ExecutionResult,
-    Executor,
     FieldNode,
     GraphQLEnumType,
     GraphQLError,
@@ -26,7 +23,6 @@ from graphql import (
     GraphQLObjectType,
     GraphQLResolveInfo,
     OperationType,
-    create_source_event_stream,
     execute,
     get_named_type,
     get_variable_values,
@@ -44,7 +40,7 @@ from loket.api.documents import Document, Documents, Operation
 from loket.api.faults import formatted, input_fault, presentable, wrong_kind
 from loket.api.kept import Kept
 from loket.api.limits import Limits, check_values, too_complex
-from loket.api.plans import Bound, Plan
+from loket.api.plans import Plan
 from loket.api.reads import Ref
 from loket.api.rendering import KIND, plain
 from loket.api.scalars import SCALARS
@@ -103,9 +99,13 @@ class Answer:
     extensions: dict[str, Any] = field(default_factory=dict)
     cursor: str | None = None
     """The place in the stream of events after this one."""
+    written: bytes | None = None
+    """The whole of it, where it was written for many."""
 
     @property
     def body(self) -> bytes:
+        if self.written is not None:
+            return self.written
         parts = []
         if self.data is not None:
             parts.append(b'"data":' + self.data)
@@ -155,7 +155,6 @@ class Schema(strawberry.Schema):
         self._plans: Kept[Any, tuple[object, Plan]] = Kept(PLANS)
         self._statements = plans.statements()
         self._introspection: Kept[tuple[str, str | None], bytes] = Kept(20)
-        self._reading: dict[Any, asyncio.Future[bytes | None]] = {}
         self._install()
 
     # ------------------------------------------------------------------ one answer
@@ -320,12 +319,14 @@ class Schema(strawberry.Schema):
 
         return self._kept_plan(running, running.operation, "", make)
 
-    def _ref_plan(self, running: Running, kind: str, nodes: list[FieldNode], *, several: bool) -> Plan:
+    def _ref_plan(
+        self, running: Running, kind: str, nodes: list[FieldNode], *, several: bool, placed: bool = False
+    ) -> Plan:
         def make(compiler: Compiler) -> Plan:
-            top = compiler.by_keys(kind, nodes, several=several)
+            top = compiler.by_keys(kind, nodes, several=several, placed=placed)
             return Plan(top, self._statements, complete=True, direct=compiler.direct)
 
-        return self._kept_plan(running, nodes[0], f"{kind}*{several}", make)
+        return self._kept_plan(running, nodes[0], f"{kind}*{several}*{placed}", make)
 
     def _kept_plan(self, running: Running, node: object, what: str, make: Callable[[Compiler], Plan]) -> Plan:
         """The plan of `node` for this viewer's scope; a kept one belongs to this very node."""
@@ -359,111 +360,9 @@ class Schema(strawberry.Schema):
         plan.finish(data, bound, running.context.viewer)
         return data["rows"]
 
-    # ------------------------------------------------------------------ events
-
-    async def events(
-        self,
-        document: Document,
-        *,
-        context: Context,
-        variables: Mapping[str, Any] | None = None,
-        operation_name: str | None = None,
-    ) -> AsyncGenerator[Answer, None]:
-        """The answers of a subscription. What the viewer may not (or no longer) see is left out."""
-        started = self.start(document, context, variables, operation_name)
-        if isinstance(started, Answer):
-            yield started
-            return
-        running, extensions = started
-        if running.operation.kind is not OperationType.SUBSCRIPTION:
-            yield Answer(errors=[formatted(wrong_kind("This is no subscription."))])
-            return
-        executor = Executor.build(
-            self._schema,
-            document.tree,
-            context_value=context,
-            raw_variable_values=dict(variables or {}),
-            operation_name=operation_name,
-            is_awaitable=_is_awaitable,
-            hide_suggestions=True,
-        )
-        assert isinstance(executor, Executor)
-        kind = cast("GraphQLObjectType", self._schema.subscription_type)
-        selected = selections.Document(document.fragments, running.flags).collect(
-            self._schema, kind, [running.operation.node.selection_set]
-        )
-        key, nodes = next(iter(selected.items()))
-        stream = create_source_event_stream(executor)
-        if isawaitable(stream):
-            stream = await stream
-        if isinstance(stream, ExecutionResult):
-            yield Answer(errors=[presentable(one, context.viewer.language) for one in stream.errors or ()])
-            return
-        async with aclosing(cast("AsyncGenerator[Any, None]", stream)) as source:
-            try:
-                async for event in source:
-                    answer = await context.informed(
-                        partial(self._event, running, event, key, nodes, variables, operation_name)
-                    )
-                    if answer is not None:
-                        answer.extensions |= extensions
-                        extensions = {}
-                        yield answer
-            except Exception as fault:  # noqa: BLE001  # the stream ends with what may be said of it
-                located = GraphQLError(str(fault), nodes, original_error=fault)
-                yield Answer(errors=[presentable(located, context.viewer.language)])
-
-    async def _event(
-        self,
-        running: Running,
-        event: Any,  # noqa: ANN401  # what the subscription yields
-        key: str,
-        nodes: list[FieldNode],
-        variables: Mapping[str, Any] | None,
-        operation_name: str | None,
-    ) -> Answer | None:
-        """The answer for one event; None where it is not for this viewer."""
-        cursor = getattr(event, "cursor", None)
-        if not isinstance(event, Ref):
-            result = await self._execute(running, event, variables, operation_name)
-            answer = self._presented(result, running.context.viewer.language)
-            answer.cursor = cursor
-            return answer
-        plan = self._ref_plan(running, event.kind, nodes, several=False)
-        bound = plan.bind(running.variables, running.context.viewer, plain(event.key))
-        for fault in bound.failures.values():
-            raise fault
-        read = await self._read_shared(running, bound)
-        if read is None:
-            return None
-        data = orjson.loads(read)
-        if data["rows"] is None:
-            return None
-        row = data["rows"]
-        if plan.finished:
-            fine = plan.finish(data, bound, running.context.viewer)
-            if not (plan.direct and fine):
-                result = await self._execute(running, row, variables, operation_name)
-                answer = self._presented(result, running.context.viewer.language)
-                answer.cursor = cursor
-                return answer
-        return Answer(orjson.dumps({key: row}), cursor=cursor)
-
-    async def _read_shared(self, running: Running, bound: Bound) -> bytes | None:
-        """One event's row; subscribers who ask the same of the same event at once share the statement."""
-        key = (bound.statement.text, repr(bound.parameters))
-        reading = self._reading.get(key)
-        if reading is None:
-            reading = asyncio.ensure_future(
-                running.context.reader.fetch_json(bound.statement.text, bound.parameters)
-            )
-            self._reading[key] = reading
-            reading.add_done_callback(lambda _: self._reading.pop(key, None))
-        return await asyncio.shield(reading)
-
     async def execute(self, *_arguments: Any, **_named: Any) -> NoReturn:  # noqa: ANN401  # strawberry's
         """Not served: it knows no limits. Use `answer`."""
-        raise TypeError("documents are answered by `answer` and `events`, which bound them")
+        raise TypeError("documents are answered by `answer` and `live.events`, which bound them")
 
     stream = subscribe = execute
 

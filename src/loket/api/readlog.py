@@ -5,8 +5,7 @@ following one case, searching by a name or a reference, and going on with a draf
 again within ten minutes is the same look.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,7 +21,8 @@ from graphql import (
 from loket.api import selections
 from loket.api.context import Caller, Scope, back_office, counter
 from loket.api.documents import Document
-from loket.api.engine import Answer, Running, Schema
+from loket.api.engine import Answer, Running
+from loket.api.live import LiveSchema, Opened
 from loket.api.mapping import table_name
 from loket.api.naming import read_id
 from loket.api.reads import LARGEST_PAGE
@@ -122,7 +122,7 @@ def _values(viewer: Caller) -> dict[str, Any]:
     return {name: getattr(viewer, name) for name in ("person_id", "staff_id", *_NAMES)}
 
 
-class LoggedSchema(Schema):
+class LoggedSchema(LiveSchema):
     """The schema, with the duty to log what staff read."""
 
     def __init__(self, *positional: Any, **named: Any) -> None:  # noqa: ANN401  # the engine's
@@ -133,21 +133,20 @@ class LoggedSchema(Schema):
         await self._log(running)
         return await super()._answer(running, *positional, **named)
 
-    async def events(
+    async def open(
         self,
         document: Document,
         *,
         context: Any,  # noqa: ANN401  # our context
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
-    ) -> AsyncGenerator[Answer, None]:
+    ) -> Opened | Answer:
         started = self.start(document, context, variables, operation_name)
         if not isinstance(started, Answer):
             await self._log(started[0])
-        stream = super().events(document, context=context, variables=variables, operation_name=operation_name)
-        async with aclosing(stream) as answers:
-            async for answer in answers:
-                yield answer
+        return await super().open(
+            document, context=context, variables=variables, operation_name=operation_name
+        )
 
     async def _log(self, running: Running) -> None:
         context = running.context

@@ -131,12 +131,12 @@ def _as(payload: type[Any], answer: Any) -> Any:  # noqa: ANN401  # a payload
 
 
 def subscription(*, policy: Allowed) -> Callable[[Callable[..., Any]], Field]:
-    """A stream of rows (`Type.of(key, cursor=…)`) or of plain objects.
+    """A stream of rows (`Type.of(key, cursor=…)`), of plain objects, or an `audiences.Follow`.
 
     An event stream that resumes by itself gives its Last-Event-ID as `after`.
     """
 
-    def declare(function: Callable[..., AsyncGenerator[Any, None]]) -> Field:
+    def declare(function: Callable[..., Any]) -> Field:
         resumes = "after" in inspect.signature(function).parameters
 
         async def resolve(
@@ -147,7 +147,9 @@ def subscription(*, policy: Allowed) -> Callable[[Callable[..., Any]], Field]:
             permit(policy, info.context.viewer)
             if resumes and info.context.last_event_id is not None:
                 arguments["after"] = info.context.last_event_id
-            return function(self, info=info, **arguments)
+            stream = function(self, info=info, **arguments)
+            found: AsyncGenerator[Any, None] = await stream if inspect.isawaitable(stream) else stream
+            return found
 
         return _field(function, resolve, policy, is_subscription=True)
 

@@ -197,14 +197,18 @@ class Found(Piece):
 
 
 class ByKeys(Piece):
-    """Rows that a payload or an event names by key: one, or those of a list that the viewer may see."""
+    """Rows that a payload or an event names by key: one, or those of a list that the viewer may see.
 
-    def __init__(self, content: Object, rows: Rows, *, several: bool) -> None:
+    `placed`: each comes as a pair with the place of its key in the list, counted from 1.
+    """
+
+    def __init__(self, content: Object, rows: Rows, *, several: bool, placed: bool = False) -> None:
         self.content = content
         self.bound = content.bound
         self.finished = content.finished
         self._rows = rows
         self._several = several
+        self._placed = placed
 
     def bind(self, binding: Binding) -> None:
         self.content.bind(binding)
@@ -221,9 +225,15 @@ class ByKeys(Piece):
             f" JOIN {self._rows.source(inner)} ON {key} = {k}.key"
         )
         made = self.content.render(rendering, inner)
+        if self._placed:
+            made = f"json_build_array({k}.place, {made})"
         where = self._rows.where(rendering, inner, [])
         return select(f"coalesce(json_agg({made} ORDER BY {k}.place), '[]'::json)", source, where)
 
     def finish(self, row: Row, key: str, needs: Sequence[Any], finishing: Finishing) -> None:
+        if self._placed:
+            for _, one in row[key]:
+                self.content.finish_row(one, finishing)
+            return
         for one in (row[key] or ()) if self._several else filter(None, [row[key]]):
             self.content.finish_row(one, finishing)

@@ -15,6 +15,7 @@ from loket.api.mutations import Mutation
 from loket.api.payloads import USER_ERRORS
 from loket.api.queries import Query
 from loket.api.readlog import LoggedSchema
+from loket.api.standing import Standings
 from loket.api.subscriptions import Subscription
 from loket.app import Loket
 
@@ -27,6 +28,8 @@ def sdl() -> str:
 
 
 def routes(loket: Loket) -> list[BaseRoute]:
+    standings = Standings(loket)
+
     async def context(connection: HTTPConnection, said: Mapping[str, Any] | None) -> Context:
         headers = dict(connection.headers)
         for name, header in (("authorization", "authorization"), ("language", "accept-language")):
@@ -36,7 +39,8 @@ def routes(loket: Loket) -> list[BaseRoute]:
         if found is None:
             return Context(loket, Caller(loket, None, identity.language_of(headers)), loket.database)
         viewer = Caller(loket, found.actor, found.actor.language)
-        return Context(loket, viewer, loket.database, expires_at=found.expires_at)
+        standing = standings.of(found, headers)
+        return Context(loket, viewer, loket.database, expires_at=found.expires_at, standing=standing)
 
     def page(request: Request) -> Response | None:
         return playground.page() if playground.wants_page(request) else None

@@ -1,13 +1,15 @@
 """What can be followed live: every event once, in order, resuming from a cursor."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Annotated
+from functools import partial
+from typing import Annotated, cast
 
 import strawberry
 from sqlalchemy import select
 from sqlmodel import col
 
+from loket.api import standing
+from loket.api.audiences import Follow
 from loket.api.context import citizen, in_house, signed_in
 from loket.api.naming import described, described_argument, input_type
 from loket.api.objects.events import CaseEvent
@@ -15,7 +17,7 @@ from loket.api.roots import subscription
 from loket.api.scalars import Cursor as CursorText
 from loket.api.visibility import ABOUT_ADVICE
 from loket.errors import ErrorCode, Refused
-from loket.feed import Cursor, Feed, Happening, Interest
+from loket.feed import Cursor, Interest
 from loket.lifecycle import EFFECT_EVENTS, EventType, Status
 from loket.records import Case
 
@@ -57,19 +59,14 @@ class Subscription:
             row = found.first()
         if row is None or not context.viewer.may_follow(row.person_id, row.department):
             raise Refused(ErrorCode.NOT_FOUND, path=["reference"])
-        async with aclosing(_follow(info, Interest(case_id=row.id), after)) as events:
-            async for event in events:
-                yield _shown(event)
+        return _follow(info, Interest(case_id=row.id), after)
 
     @subscription(policy=citizen)
     async def viewer_events(
         self, info: strawberry.Info, after: After = None
     ) -> AsyncGenerator[CaseEvent, None]:
         """What happens to all your cases."""
-        interest = Interest(person_id=info.context.viewer.person_id)
-        async with aclosing(_follow(info, interest, after)) as events:
-            async for event in events:
-                yield _shown(event)
+        return _follow(info, Interest(person_id=info.context.viewer.person_id), after)
 
     @subscription(policy=in_house)
     async def work_queue_events(
@@ -89,18 +86,15 @@ class Subscription:
             types=types & ABOUT_ADVICE if viewer.scope.is_adviser else types,
             departments=viewer.bounds,
         )
-        async with aclosing(_follow(info, interest, after)) as events:
-            async for event in events:
-                yield _shown(event)
+        return _follow(info, interest, after)
 
 
 _NO_EFFECTS = frozenset(EventType) - EFFECT_EVENTS
 
 
-def _follow(info: strawberry.Info, interest: Interest, after: str | None) -> AsyncGenerator[Happening, None]:
-    feed: Feed = info.context.loket.feed
-    return feed.subscribe(interest, Cursor.parse(after) if after else None)
-
-
-def _shown(event: Happening) -> CaseEvent:
-    return CaseEvent.of(event.event_id, cursor=str(event.cursor))
+def _follow(info: strawberry.Info, interest: Interest, after: str | None) -> AsyncGenerator[CaseEvent, None]:
+    """What the stream is made of: `live` tells it to all at once who follow the same."""
+    loket = info.context.loket
+    since = Cursor.parse(after) if after else None
+    follow = Follow(loket.feed, interest, since, partial(standing.fallen, loket))
+    return cast("AsyncGenerator[CaseEvent, None]", follow)
