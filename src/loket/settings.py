@@ -384,6 +384,8 @@ class Settings:
     """`clamd://host:3310` looks for malware in uploads. Empty: nobody looks, something else must."""
     department_mailboxes: Mailboxes = Mailboxes()  # noqa: RUF009  # a text: it cannot change
     """Who is told by e-mail that a case waits for a handler, by department. Empty: nobody."""
+    metrics_token: str = field(default="", repr=False)
+    """Whoever asks for `/metrics` carries it as a Bearer token. Empty: in production nobody gets them."""
     secret_key: str = field(default="", repr=False)
     """32 bytes, hex: cookies, upload and document links, blind indexes, encryption at rest."""
     municipality: Municipality = field(default_factory=Municipality)
@@ -449,8 +451,6 @@ def _read(kind: type[Section], prefix: str, environment: Mapping[str, str], know
 
 def _text(name: str, environment: Mapping[str, str]) -> str | None:
     if name in environment:
-    metrics_token: str = field(default="", repr=False)
-    """Whoever asks for `/metrics` carries it as a Bearer token. Empty: in production nobody gets them."""
         return environment[name]
     file = environment.get(f"{name}_FILE") if not name.endswith("_FILE") else None
     if file is None:
