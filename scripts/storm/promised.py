@@ -84,9 +84,7 @@ def _drafts(evidence: Evidence, bench: Bench) -> None:
     for one in evidence.journal.acknowledged():
         given = asked[one["call"]]["variables"] if one["call"] in asked else {}
         if one["field"] == "applicationSetAnswers" and given:
-            # the account of a payout is kept apart, sealed; that it was paid to says what there is to say
-            filled_in = {name: value for name, value in given["input"].items() if name != "payout"}
-            answers[uuid_of(given["id"])] |= filled_in
+            answers[uuid_of(given["id"])] |= given["input"]
         if one["field"] == "applicationSetCart" and given:
             carts[uuid_of(given["id"])] = given["input"]["lines"]
     kept = {one.id: one for one in evidence.rows("SELECT id, answers, cart FROM application")}

@@ -12,6 +12,7 @@ from storm.evidence import Evidence, Row, uuid_of
 from storm.findings import Bench
 from storm.ledger import Line
 
+ADVISER = "LoketAdviseur"
 Place = tuple[int, int]
 """Of an event on the feed: transaction and sequence."""
 
@@ -40,12 +41,15 @@ class Feed:
     of: dict[UUID, list[Row]]
     people: dict[str, set[UUID]]
     """Who is who: a persona's own cases are those that they were told of."""
+    staff: dict[str, set[str] | None]
+    """Of which departments somebody sees the cases; None: of all."""
 
     @classmethod
     def read(cls, evidence: Evidence) -> "Feed":
         every = evidence.rows("""
-            SELECT xid::text::bigint AS xid, seq, id, case_id, case_version, person_id, type, status
-              FROM event ORDER BY event.xid, event.seq
+            SELECT e.xid::text::bigint AS xid, e.seq, e.id, e.case_id, e.person_id, e.case_version, e.type,
+                   c.department_key, c.procedure_key
+              FROM event e JOIN "case" c ON c.id = e.case_id ORDER BY e.xid, e.seq
         """)
         of: dict[UUID, list[Row]] = defaultdict(list)
         for one in every:
@@ -56,7 +60,27 @@ class Feed:
             case = evidence.references.get(told["reference"])
             if case is not None:
                 people[told["who"]].add(case.person_id)
-        return cls(every, of, people)
+        staff: dict[str, set[str] | None] = {}
+        for one in evidence.rows("SELECT lower(given_name) AS name, roles FROM staff"):
+            keys = {role.partition("-")[2].lower() for role in one.roles if not role.startswith(ADVISER)}
+            staff[one.name] = None if "" in keys else keys
+        return cls(every, of, people, staff)
+
+    def at_work(self, name: str, procedures: frozenset[str] | None) -> list[Row] | None:
+        """What the work queue tells: what happens to cases of one's departments, not what others heard of it.
+
+        `procedures`: whose cases these are, where the ledger says so.
+        """
+        if name not in self.staff:
+            return None
+        keys = self.staff[name]
+        return [
+            one
+            for one in self.every
+            if one.case_version is not None
+            and (keys is None or one.department_key in keys)
+            and (procedures is None or one.procedure_key in procedures)
+        ]
 
 
 def _of_one(
@@ -109,9 +133,8 @@ def _due(evidence: Evidence, bench: Bench, name: str, connected: Line, feed: Fee
     about: str = connected["about"]
     kind, _, whom = about.partition(" ")
     if kind == "staff":
-        # what happens to the cases of their departments, and not what other systems heard of it
-        ours = {one.id for one in evidence.cases.values() if one.procedure_key in connected["sees"]}
-        return [one for one in feed.every if one.case_version is not None and one.case_id in ours]
+        sees = connected.get("sees")
+        return feed.at_work(whom, frozenset(sees) if sees is not None else None)
     if kind == "case":
         case = evidence.references.get(whom)
         if case is None:
