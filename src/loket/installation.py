@@ -31,8 +31,8 @@ from loket.settings import port as port_of
 
 API_PORT = 8000
 SANDBOX_PORT = 8100
-SANDBOX_PORTS = 13
-"""The desk, eleven systems and mail."""
+SANDBOX_PORTS = 14
+"""The desk, twelve systems and mail."""
 CERTIFICATE_LIFE = timedelta(days=3650)
 SANDBOX_SCOPES = [
     "openid", "profile", "rrn", "vo", "loket", "DosisImport", "Notificaties", "Documentendienst",

@@ -86,6 +86,10 @@ class ServiceAccounts(str):
             raise ValueError("a client_id stands twice")
         return super().__new__(cls, text)
 
+    @property
+    def clients(self) -> tuple[str, ...]:
+        return tuple(dict(_accounts(self)))
+
     def bodies_of(self, client_id: str) -> tuple[str, ...]:
         """The advisers for whom this client speaks; none for a client that is no account of ours."""
         return dict(_accounts(self)).get(client_id, ())
@@ -130,6 +134,32 @@ class AccountCode(str):
 
 
 _ACCOUNT_CODE = re.compile(r"[0-7][0-9]{2,7}")
+
+
+class Ports(str):
+    """Numbers of ports with commas between them: `443,8443`. Raises `ValueError` for anything else."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        one = super().__new__(cls, text)
+        if not one.numbers or not all(1 <= number <= LAST_PORT for number in one.numbers):
+            raise ValueError(f"{text!r} is no row of ports")
+        return one
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        return frozenset(int(one) for one in self.split(","))
+
+
+class Hosts(str):
+    """Names of hosts with commas between them: `esb.stad.intern, bi.stad.intern`."""
+
+    __slots__ = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(one.strip().casefold() for one in self.split(",") if one.strip())
 
 
 class Months(int):
@@ -335,6 +365,14 @@ class Sms:
 
 
 @dataclass(frozen=True)
+class Webhooks:
+    """Where subscribers may have themselves called. `private_hosts`: also those of the own network."""
+
+    ports: Ports = Ports("443,8443")  # noqa: RUF009  # texts: they cannot change
+    private_hosts: Hosts = Hosts()  # noqa: RUF009
+
+
+@dataclass(frozen=True)
 class Nats:
     """A NATS server that carries wake-ups in place of PostgreSQL's NOTIFY, for many processes.
 
@@ -405,6 +443,7 @@ class Settings:
     sms: Sms = field(default_factory=Sms)
     retention: Retention = field(default_factory=Retention)
     nats: Nats = field(default_factory=Nats)
+    webhooks: Webhooks = field(default_factory=Webhooks)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -467,7 +506,7 @@ def _parse(name: str, text: str, kind: type[bool | int | float | str]) -> object
     try:
         return _SWITCH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as fault:
-        known = kind in (AccountCode, Mailboxes, Months, ServiceAccounts, VatNumber)
+        known = kind in (AccountCode, Mailboxes, Months, Ports, ServiceAccounts, VatNumber)
         why = fault if known else f"{text!r} is not a {kind.__name__}"
         raise SettingsError(f"{name}: {why}") from fault
 

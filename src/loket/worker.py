@@ -44,6 +44,7 @@ from loket.outcome import Done
 from loket.pulse import SILENT_SECONDS, Pulse
 from loket.records import Attempt, Case, Effect, EffectState, ProcessKind
 from loket.settings import Settings
+from loket.subscribers import Subscribers
 from loket.timers import Deadlines
 from loket.work import NOT_HELD_BACK, Work, the_system
 
@@ -108,6 +109,7 @@ class Worker:
                 self._watch(Deadlines(self._loket, asking=True)),
                 self._sweep(),
                 self._read_statements(),
+                Subscribers(self._loket).run(),
                 figures.Follower(
                     self._loket.database, self._loket.procedures, self._loket.procedures.unreadable
                 ).run(),

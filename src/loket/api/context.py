@@ -90,6 +90,7 @@ class Caller:
         mine = actor.id if actor and actor.id else _NOBODY
         self.person_id = mine if self.scope.is_citizen else _NOBODY
         self.staff_id = mine if self.scope.kind is ActorKind.STAFF else _NOBODY
+        self.actor_id = mine
 
     @property
     def advises(self) -> bool:
@@ -351,6 +352,11 @@ def operator(scope: Scope) -> bool:
 def engineer(scope: Scope) -> bool:
     """Who stops and starts what all departments use."""
     return scope.has_for_all(Role.OPERATOR)
+
+
+def integrator(scope: Scope) -> bool:
+    """Who may have other systems told of events: operators, and bodies elsewhere."""
+    return scope.has(Role.OPERATOR) or scope.is_body
 
 
 def field_team(scope: Scope) -> bool:

@@ -16,6 +16,7 @@ from loket.api.context import (
     deciding,
     field_team,
     finance,
+    integrator,
     mailing,
     operator,
     reader,
@@ -65,6 +66,7 @@ from loket.api.objects.money import (
     PayoutFilter,
 )
 from loket.api.objects.viewers import Viewer
+from loket.api.objects.webhooks import WEBHOOK_ORDER, Webhook, WebhookFilter
 from loket.api.outside import AdviceRequest, request_of
 from loket.api.procedures import Procedure, present
 from loket.api.reads import (
@@ -198,6 +200,12 @@ class Query(Texts):
         filter=MessageFilter,
         orders=MESSAGE_ORDER,
         policy=signed_in,
+    )
+    webhooks: Connection[Webhook] = many(
+        "The addresses that you have told of events; for an operator of all departments everybody's.",
+        filter=WebhookFilter,
+        orders=WEBHOOK_ORDER,
+        policy=integrator,
     )
     failed_effects: Connection[Effect] = many(
         "What other systems refused, or what is in doubt.",

@@ -111,7 +111,7 @@ class _Statements:
 
 
 _NAMES = (
-    *("advises", "advises_for", "at_the_counter", "bodies", "departments", "keeps_books_of"),
+    *("actor_id", "advises", "advises_for", "at_the_counter", "bodies", "departments", "keeps_books_of"),
     "with_documents",
 )
 """What policies ask of a viewer, beside who it is."""

@@ -7,7 +7,7 @@ does not exist.
 
 from typing import Any
 
-from loket.api.context import Scope, bookkeeper, counter, treasurer
+from loket.api.context import Scope, bookkeeper, counter, engineer, integrator, treasurer
 from loket.api.reads import EVERYBODY, NOBODY
 from loket.lifecycle import EventType
 from loket.records.people import key_of
@@ -180,6 +180,19 @@ def of_effect(scope: Scope) -> str:
     if not (scope.is_staff and scope.bounded):
         return staff_only(scope)
     return f"EXISTS (SELECT FROM everyeffect e WHERE e.id = {{t}}.effect_id AND {_of(_OF_MY_CASE, 'e')})"
+
+
+def of_webhook(scope: Scope) -> str:
+    """The viewer's own subscriptions; all of them for an operator of all departments."""
+    if engineer(scope):
+        return EVERYBODY
+    return "{t}.owner_id = {viewer.actor_id}" if integrator(scope) else NOBODY
+
+
+def of_webhook_call(scope: Scope) -> str:
+    """Calls to the viewer's own subscriptions."""
+    mine = f"w.id = {{t}}.subscription_id AND {_of(of_webhook(scope), 'w')}"
+    return f"EXISTS (SELECT FROM webhooksubscription w WHERE {mine})" if integrator(scope) else NOBODY
 
 
 def of_agenda(scope: Scope) -> str:

@@ -64,6 +64,7 @@ from loket.records.premiums import (
 from loket.records.procedures import CoApplication, Likeness, ProcedureVersion
 from loket.records.processes import Process, ProcessKind
 from loket.records.sources import AccessLog, FeedEpoch, MagdaRegistration, MagdaUse
+from loket.records.webhooks import WebhookCall, WebhookPause, WebhookState, WebhookSubscription
 
 __all__ = [
     "ATTEMPT_ARCHIVE",
@@ -152,6 +153,10 @@ __all__ = [
     "Timer",
     "TimerState",
     "WebSession",
+    "WebhookCall",
+    "WebhookPause",
+    "WebhookState",
+    "WebhookSubscription",
     "Xid8",
     "case_number",
 ]

@@ -25,6 +25,7 @@ from loket.sandbox import (
     sips,
     sms,
     smtp,
+    subscriber,
     worldline,
 )
 from loket.sandbox.faults import Front, Line, sim_routes
@@ -45,6 +46,7 @@ SYSTEMS: tuple[System, ...] = (
     minutes.SYSTEM,
     ebox.SYSTEM,
     sips.SYSTEM,
+    subscriber.SYSTEM,
 )
 # fmt: on
 """In the order of their ports. A new system is a line here; the desk stands before them all."""

@@ -11,4 +11,5 @@ from loket.api.enums import (  # noqa: F401  # each describes its own when it is
     messages,
     money,
     procedures,
+    webhooks,
 )

@@ -19,6 +19,7 @@ from loket.api.mutations.payouts import Payouts
 from loket.api.mutations.procedures import Procedures
 from loket.api.mutations.simulations import Simulations
 from loket.api.mutations.upkeep import Upkeep
+from loket.api.mutations.webhooks import Webhooks
 
 
 @strawberry.type(description="What can be done: one field per business action, each all or nothing.")
@@ -40,5 +41,6 @@ class Mutation(
     Procedures,
     Simulations,
     Upkeep,
+    Webhooks,
 ):
     pass
