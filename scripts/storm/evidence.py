@@ -77,8 +77,10 @@ class Evidence:
     @cached_property
     def effects(self) -> dict[UUID, Row]:
         found = self.rows("""
-            SELECT id, seq, lane, system, kind, case_id, event_seq, payload - 'html' AS payload, state,
-                   attempts, last_error, receipt, created_at, retry_at, done_at, resend_of
+            SELECT id, seq, lane, system, kind, case_id, event_seq, state, attempts, last_error, receipt,
+                   retry_at, resend_of,
+                   coalesce((SELECT jsonb_object_agg(key, value) FROM jsonb_each(payload)
+                     WHERE key ~ '_id$' OR key IN ('channel', 'code', 'phase')), '{}') AS payload
               FROM effect ORDER BY seq
         """)
         return {one.id: one for one in found}

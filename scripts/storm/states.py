@@ -269,6 +269,10 @@ def _registrations(evidence: Evidence, bench: Bench) -> None:
         one.person_id
         for one in evidence.rows("SELECT person_id FROM magdaregistration WHERE state <> 'ENDED'")
     }
+    kept = {
+        one.person_id
+        for one in evidence.rows("SELECT person_id FROM magdaregistration WHERE state = 'REGISTERED'")
+    }
     people: dict[str, set[UUID]] = defaultdict(set)
     for _, insz, number in evidence.outside.parts(
         "dosis", "upload", "dossier.Agenten[0].Identificatie", "dossier.Identificatie.DossierNummer"
@@ -279,6 +283,9 @@ def _registrations(evidence: Evidence, bench: Bench) -> None:
     registered = [insz for _, insz in evidence.outside.parts("magda", "registration", "insz")]
     bench.checked("people known to DOSIS", len(people))
     bench.checked("registrations at MAGDA", len(registered))
+    for insz, persons in people.items():
+        if persons & kept and insz not in registered:
+            bench.wrong("registered here, and not at MAGDA", insz, people=len(persons))
     for insz in registered:
         if insz in people and not people[insz] & followed:
             names = [one.reference for one in evidence.cases.values() if one.person_id in people[insz]]

@@ -14,6 +14,8 @@ from urllib.parse import unquote
 from storm.evidence import Call, Evidence, Row, message_id
 from storm.findings import Bench
 
+NOT_SIGNED_IN = 401
+"""Said to a token that lapsed: the same attempt goes on with a new one."""
 UUID_TEXT = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
 
@@ -188,9 +190,10 @@ def _repeats(evidence: Evidence, bench: Bench, channel: Channel) -> None:
         acted = [one for one in of if one.acted]
         effect = effects.get(name)
         case = evidence.name(effect.case_id) if effect is not None else name
-        if effect is not None and len(of) > effect.attempts:
+        let_in = sum(one.status != NOT_SIGNED_IN for one in of)
+        if effect is not None and let_in > effect.attempts:
             bench.wrong(f"{channel.system} was called oftener than was written down", case,
-                        calls=len(of), attempts=effect.attempts, effect=name)  # fmt: skip
+                        calls=let_in, attempts=effect.attempts, effect=name)  # fmt: skip
         if len(acted) > 1:
             bench.checked(f"repeats at {channel.system}", len(acted) - 1)
             for first, again in pairwise(acted):
