@@ -359,6 +359,7 @@ class Worker:
         error: str = "",
         retry_at: datetime | None = None,
     ) -> bool:
+        """Write down how an attempt ended, and say so on the feed: subscribers watch it.
 
         False when it had ended already: written by us in a commit whose answer was lost, or skipped
         by a person while it was under way. What the other side has is done nevertheless.
