@@ -275,7 +275,8 @@ def _took(figures: Figures, language: str) -> Rows:
 
 def _by_hand(figures: Figures, language: str) -> Rows:
     say, share = _words(language), figures.automatic_share
-    steps = f" <small>({_number(figures.transitions, language)} {escape(say['steps'])})</small>"
+    name = say["step" if figures.transitions == 1 else "steps"]
+    steps = f" <small>({_number(figures.transitions, language)} {escape(name)})</small>"
     return [(say["automatic"], "–" if share is None else _percent(share) + steps)]
 
 
