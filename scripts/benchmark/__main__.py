@@ -2,6 +2,7 @@
 
 scripts/bench               four operations beside PostGraphile and beside the least that a server can do
 scripts/bench statements    how many SQL statements a page of 10 and of 100 cases takes
+scripts/bench growth        a town of 10,000 cases beside one of 1,000,000 with 10,000,000 events
 scripts/bench figures       how long the live blueprint takes after a thousand events and after a million
 """
 
@@ -16,7 +17,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import figures, load, processes, speed, statements
+from benchmark import figures, growth, load, processes, speed, statements
 from benchmark.town import BUILD, ROOT, Town
 
 
@@ -25,6 +26,8 @@ def main() -> int:
     if arguments.what == "figures":
         return _figures()
     where = processes.cores()
+    if arguments.what == "growth":
+        return _growth(arguments, where)
     with contextlib.ExitStack() as stack:
         town = stack.enter_context(Town(cases=arguments.cases, citizens=arguments.citizens, where=where))
         return {"speed": _speed, "statements": _statements}[arguments.what](arguments, town, stack)
@@ -55,6 +58,28 @@ def _statements(_arguments: argparse.Namespace, town: Town, _stack: contextlib.E
     return 0 if statements.is_well(found) else 1
 
 
+def _growth(arguments: argparse.Namespace, where: processes.Cores) -> int:
+    with contextlib.ExitStack() as stack:
+        towns = [
+            stack.enter_context(
+                Town(
+                    cases=cases,
+                    citizens=cases // 10,
+                    where=where,
+                    filled_by=growth.FILLED_BY,
+                    name="growth",
+                )
+            )
+            for cases in growth.SIZES
+        ]
+        busy_before = _busy()
+        found = growth.measure(towns, rounds=arguments.rounds, seconds=arguments.seconds)
+    print(growth.table(found))
+    print(f"\nLoad of the machine {busy_before} → {_busy()}")
+    _write("growth", {"asked": vars(arguments), "growth": growth.as_json(found)})
+    return 0
+
+
 def _figures() -> int:
     found = figures.measure()
     print(figures.table(found))
@@ -81,7 +106,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=["speed", "statements", "figures"], default="speed")
+    parser.add_argument(
+        "what", nargs="?", choices=["speed", "statements", "figures", "growth"], default="speed"
+    )
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--citizens", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)

@@ -28,6 +28,7 @@ class Outcome:
     requests: int
     seconds: float
     p50_ms: float
+    p95_ms: float
     p99_ms: float
     failed: int
 
@@ -97,7 +98,7 @@ async def _load(url: str, lines: list[bytes], clients: int, seconds: int) -> Out
 
     await asyncio.gather(*(client() for _ in range(clients)))
     cuts = statistics.quantiles(taken, n=100)
-    return Outcome(len(taken), time.perf_counter() - began, cuts[49], cuts[98], failed)
+    return Outcome(len(taken), time.perf_counter() - began, cuts[49], cuts[94], cuts[98], failed)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import psycopg
 from benchmark import processes
 from benchmark.processes import Cores, Unanswered
 from loket.database import RANDOM_PAGE_COST
-from loket.installation import free_ports, prepare
+from loket.installation import SANDBOX_PORTS, free_ports, prepare
 from loket.postgres import Postgres
 
 HERE = Path(__file__).parent
@@ -48,11 +48,15 @@ class Caller:
 class Town:
     """`with Town(cases=…, citizens=…) as town`. Kept under build/bench, and used again where it fits."""
 
-    def __init__(self, *, cases: int, citizens: int, where: Cores) -> None:
+    def __init__(
+        self, *, cases: int, citizens: int, where: Cores, filled_by: tuple[Path, ...] = (), name: str = ""
+    ) -> None:
+        """`filled_by`: SQL in order, where it is not `FILL`; such a town is kept under a name of its own."""
+        self.files = filled_by or FILL
         self.cases = cases
         self.citizens = citizens
         self.cores = where
-        self.folder = BUILD / f"{cases}-{citizens}"
+        self.folder = BUILD / "-".join(filter(None, (str(cases), str(citizens), name)))
         self.database_url = ""
         self.handler = Caller("", "", is_staff=True)
         self.regulars: list[Caller] = []
@@ -88,7 +92,7 @@ class Town:
     def _forget_another(self) -> None:
         """Throw away a town that other tables or other rows were made for."""
         made_for = hashlib.sha256()
-        for file in (*FILL, *sorted(ROOT.glob("alembic/versions/*.py"))):
+        for file in (*self.files, *sorted(ROOT.glob("alembic/versions/*.py"))):
             made_for.update(file.read_bytes())
         self._stamp = made_for.hexdigest()
         stamp = self.folder / "stamp"
@@ -97,7 +101,7 @@ class Town:
 
     def _start(self) -> None:
         self.port = free_ports(18000, 1)
-        sandbox = free_ports(18100, 11)
+        sandbox = free_ports(18100, SANDBOX_PORTS)
         ours = {"LOKET_PORT": str(self.port), "LOKET_SANDBOX_PORT": str(sandbox)}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOKET_")}
         installation = prepare(self.folder / "home", inherited | ours, sandbox=True)
@@ -108,7 +112,7 @@ class Town:
         command = ["loket.sandbox", "--config", str(installation.sandbox_file)]
         self._serve("sandbox", command, self.cores.load, sandbox, "/")
         self.loket = self._serve("loket", ["loket", "serve"], self.cores.server, self.port, "/readyz")
-        self._acm = sandbox + 1
+        self.acm = sandbox + 1
 
     def _serve(
         self, name: str, command: list[str], core: int, port: int, path: str
@@ -123,7 +127,7 @@ class Town:
 
     def _sign_in(self, persona: str) -> Caller:
         """Whoever signs in for the first time gets a row by it."""
-        token = json.loads(get(self._acm, f"/sim/token?persona={persona}"))["access_token"]
+        token = token_of(self.acm, persona)
         answer = ask(
             self.port, "/graphql", token, {"query": "{ viewer { person { id } staffMember { id } } }"}
         )
@@ -154,7 +158,7 @@ class Town:
     def _fill(self) -> None:
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             row = connection.execute('SELECT count(*) FROM "case"').fetchone()
-            if row == (self.cases,):
+            if row is not None and row[0] >= self.cases:
                 return
             began = time.monotonic()
             print(f"Filling a town of {self.citizens:,} citizens and {self.cases:,} cases", flush=True)
@@ -165,7 +169,7 @@ class Town:
                 " FROM person WHERE insz_index IS NOT NULL",
             ):
                 connection.execute(statement)
-            for file in FILL:
+            for file in self.files:
                 connection.execute(file.read_text("utf-8"))
             connection.execute("VACUUM ANALYZE")
             (self.folder / "stamp").write_text(self._stamp, "ascii")
@@ -176,6 +180,11 @@ def _keep_in_memory(sandbox_file: Path) -> None:
     """The sandbox writes down all that it is asked, which on a busy disc takes longer than ACM/IDM itself."""
     config = json.loads(sandbox_file.read_text("utf-8"))
     sandbox_file.write_text(json.dumps(config | {"state": ":memory:"}), "utf-8")
+
+
+def token_of(acm: int, persona: str) -> str:
+    """A Bearer token of somebody, from the sandbox's ACM/IDM at a port."""
+    return str(json.loads(get(acm, f"/sim/token?persona={persona}"))["access_token"])
 
 
 def get(port: int, path: str) -> bytes:

@@ -52,7 +52,7 @@ INSERT INTO "case" (id, reference, procedure_key, procedure_version, person_id, 
                     round, department, handler_id, submitted_at, due_on, overdue, suspensions, outcome, facts, closed_at,
                     updated_at)
 SELECT case_id, 'CB-' || to_char(at, 'YYYY') || '-' || lpad(n::text, 7, '0'), 'compost-bin', 1, person_id, application_id,
-       'ONLINE', stage, status, 6, 1, 'Dienst milieu', handler_id, at, (at + interval '30 days')::date, false, '[]',
+       'ONLINE', stage, status, 6, 1, 'Milieudienst', handler_id, at, (at + interval '30 days')::date, false, '[]',
        CASE WHEN NOT open THEN status END, '{}', CASE WHEN NOT open THEN at + interval '9 days' END, at + interval '9 days'
   FROM line ORDER BY n;
 
@@ -72,11 +72,11 @@ SELECT pg_temp.key(5, n * 10 + step, happened_at), case_id, person_id, step, typ
  ORDER BY happened_at, n;
 
 INSERT INTO invoice (id, case_id, person_id, round, journal, year, sequence, number, reference, status, version, amount, paid,
-                     lines, issued_on, due_on)
+                     credited, costs, written_off, lines, issued_on, due_on)
 SELECT pg_temp.key(6, n, at + interval '4 days'), case_id, person_id, 1, 'CB', extract(year FROM at), n,
        'CB-' || extract(year FROM at) || '-' || n, lpad((n % 10000000000)::text, 10, '0') || '00',
        CASE WHEN status = 'AWAITING_PAYMENT' THEN 'ISSUED' ELSE 'PAID' END, 1, 40,
-       CASE WHEN status = 'AWAITING_PAYMENT' THEN 0 ELSE 40 END,
+       CASE WHEN status = 'AWAITING_PAYMENT' THEN 0 ELSE 40 END, 0, 0, 0,
        '[{"description": "Compostbak", "quantity": 1, "unit_amount": "40.00", "amount": "40.00"}]',
        (at + interval '4 days')::date, (at + interval '34 days')::date
   FROM line ORDER BY n;
