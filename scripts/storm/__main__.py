@@ -3,6 +3,8 @@
 scripts/chaos --minutes 10 --seed 1                  one API process and one worker, PostgreSQL of its own
 scripts/chaos --api 3 --workers 3 --database server  three of each, a PostgreSQL server over TCP
 scripts/chaos --sabotage                             rows are broken on purpose: the judge must find it
+scripts/chaos --judge FOLDER                         judge a town that runs, or what a run left, once more
+scripts/chaos --control FOLDER                       break it in 82 ways, one at a time: each must be found
 """
 
 import argparse
@@ -23,9 +25,10 @@ import psycopg
 
 from loket.walk.outside import Outside
 from storm.clients import Post
+from storm.control import try_the_judge
 from storm.crowd import CRUSH_MOST, CRUSH_SHARE, Crowd, Crush, crew_of, listen_at_work
 from storm.findings import GROUPS, Verdict
-from storm.judge import judge
+from storm.judge import judge, judge_again
 from storm.ledger import Ledger
 from storm.sabotage import spoil
 from storm.town import Town
@@ -72,6 +75,8 @@ class Run:
 
 def main() -> int:
     asked = _arguments()
+    if asked.judge or asked.control:
+        return judge_again(asked.judge) if asked.judge else try_the_judge(asked.control)
     home = asked.home or Path(tempfile.mkdtemp(prefix="loket-chaos-"))
     home.mkdir(mode=0o755, parents=True, exist_ok=True)
     home.chmod(0o755)
@@ -298,6 +303,8 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="break rows on purpose: that must be found",
     )
+    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="no storm: judge what is there")
+    parser.add_argument("--control", type=Path, metavar="FOLDER", help="no storm: is the judge any good?")
     parser.add_argument("--home", type=Path, metavar="FOLDER", help="where (an empty or new folder)")
     parser.add_argument("--keep", action="store_true", help="keep the folder, also when all is well")
     return parser.parse_args()

@@ -1,12 +1,11 @@
 """Is the judge any good? Breaks a quiet town in many ways, one at a time, and looks whether that is found.
 
-`python -m storm.control HOME`. Nothing stays broken: rows are changed in a transaction that is never kept,
+Nothing stays broken: rows are changed in a transaction that is never kept,
 the sandbox's records in a copy, and the ledger is made up.
 """
 
 import json
 import sqlite3
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ import psycopg
 
 from storm.evidence import Evidence, Outside, open_town
 from storm.findings import Violation
-from storm.judge import examine
+from storm.judge import examine, kept
 from storm.ledger import Journal
 from storm.plants import Plant, made_up, plants
 
@@ -113,16 +112,14 @@ def _copied(folder: Path, to: Path) -> Path:
     return to
 
 
-def main() -> int:
+def try_the_judge(folder: Path) -> int:
+    """1 where the judge missed something."""
     began = time.monotonic()
-    found = control(Path(sys.argv[1]))
+    with kept(folder) as (home, _, url):
+        found = control(home, database_url=url)
     for one in found:
         print(f"{one.plant.group:<7} {one.plant.what:<60} {one.outcome:<17} {one.what}"[:230])
     missed = [one for one in found if not one.well]
     counts = Counter(one.outcome for one in found)
     print(f"{dict(counts)} of {len(found)} in {time.monotonic() - began:.0f} s")
     return 1 if missed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

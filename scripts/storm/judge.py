@@ -3,12 +3,14 @@
 `judge(home, ledger)` changes nothing and may be asked of any town that is quiet, also without a ledger.
 """
 
+import contextlib
 import json
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from loket import supervisor
+from loket.postgres import Postgres
 from storm import due, money, pace, promised, seen, states, told, whole
 from storm.evidence import Evidence, Outside, open_town
 from storm.findings import Bench, Findings, Verdict
@@ -54,14 +56,31 @@ def examine(evidence: Evidence) -> Findings:
     return findings
 
 
-def main() -> int:
-    """`python -m storm.judge HOME [LEDGER]`: 1 where something is wrong."""
-    home, *ledger = [Path(one) for one in sys.argv[1:]]
-    verdict = judge(home, ledger[0] if ledger else None)
+@contextlib.contextmanager
+def kept(folder: Path) -> Iterator[tuple[Path, Path, str]]:
+    """Of a town that runs, or of a folder that a storm left: its home, its ledger, and its database, awake.
+
+    Raises:
+        loket.postgres.PostgresError: its database does not start.
+    """
+    home = folder / "home" if (folder / "home").is_dir() else folder
+    ledger = folder / "ledger.jsonl"
+    running = supervisor.find(home)
+    if running is not None:
+        yield home, ledger, running.database_url
+        return
+    beside = home / "server"
+    postgres = Postgres(beside if beside.is_dir() else home / "postgres")
+    try:
+        yield home, ledger, postgres.start()
+    finally:
+        postgres.stop()
+
+
+def judge_again(folder: Path) -> int:
+    """1 where something is wrong. Raises as `kept` and `judge`."""
+    with kept(folder) as (home, ledger, url):
+        verdict = judge(home, ledger, database_url=url)
     print(verdict.text())
-    print(f"nothing to look at: {'; '.join(verdict.empty) or 'of nothing'}")
+    print(f"Nothing to look at: {'; '.join(verdict.empty) or 'of nothing'}")
     return 1 if verdict.violations else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
