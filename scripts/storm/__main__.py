@@ -23,14 +23,16 @@ from typing import Any
 import httpx2
 import psycopg
 
+from loket.walk import queries
 from loket.walk.outside import Outside
-from storm.clients import Post
+from storm.clients import Post, Refused
 from storm.control import try_the_judge
 from storm.crowd import CRUSH_MOST, CRUSH_SHARE, Crowd, Crush, crew_of, listen_at_work
 from storm.findings import GROUPS, Verdict
 from storm.judge import judge, judge_again
 from storm.ledger import Ledger
 from storm.sabotage import spoil
+from storm.stories import Crew
 from storm.town import Town
 from storm.weather import Storm, plan
 
@@ -50,6 +52,7 @@ OPEN = """
            count(*) FILTER (WHERE state IN ('PARKED', 'IN_DOUBT')),
            count(*)
       FROM effect"""
+FAILED = "query Failed { failedEffects(first: 100) { nodes { id } } }"
 ATTEMPTS = """
     SELECT effect.system, count(DISTINCT effect.id), count(attempt.id)
       FROM effect LEFT JOIN attempt ON attempt.effect_id = effect.id
@@ -67,6 +70,8 @@ class Run:
     effects: int = 0
     parked: int = 0
     attempts: list[tuple[str, int, int]] = field(default_factory=list)
+    tried_again: int = 0
+    """Effects that were parked, and that an operator had sent again when all was mended."""
 
     def tell(self, text: str) -> None:
         seconds = time.monotonic() - self.began
@@ -165,6 +170,7 @@ async def _settle(run: Run, crowd: Crowd) -> None:
     crowd.crush.tell()
     still = 0
     while time.monotonic() - began < SETTLE_SECONDS:
+        run.tried_again += await _try_again(crowd.crew)
         try:
             open_now = (await asyncio.to_thread(_look, run.town.database_url))[0]
         except psycopg.Error as fault:
@@ -178,6 +184,16 @@ async def _settle(run: Run, crowd: Crowd) -> None:
         await asyncio.sleep(2)
     run.unfinished = len(crowd.active)
     await asyncio.sleep(5)  # listeners who just went away come back, and catch up
+
+
+async def _try_again(crew: Crew) -> int:
+    """What a system refused for good was refused by the storm: an operator has it sent once more."""
+    operator = crew.staff["greet"]
+    failed = (await operator.ask(FAILED))["failedEffects"]["nodes"]
+    for one in failed:
+        with contextlib.suppress(Refused):  # somebody was first
+            await operator.do("effectRetry", queries.RETRY, id=one["id"])
+    return len(failed)
 
 
 def _look(database_url: str) -> tuple[int, int, int]:
@@ -229,6 +245,7 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
         "seed": asked.seed, "minutes": asked.minutes, "api": asked.api, "workers": asked.workers,
         "database": asked.database, "cases": crowd.begun, "ended": dict(crew.ended), "broke": crew.broke,
         "unfinished": run.unfinished, "effects": run.effects, "parked": run.parked,
+        "tried_again": run.tried_again,
         "blows": dict(sorted(storm.counts.items())), "unanswered": post.unanswered, "faulted": post.faulted,
         "refusals": dict(crew.refusals.most_common()), "crush": crowd.crush.joined,
         "listeners": len(crowd.listeners), "events_heard": sum(one.events for one in crowd.listeners),
@@ -244,7 +261,7 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
         ("cases begun, ended, broke, unfinished",
          f"{crowd.begun}, {sum(crew.ended.values())}, {len(crew.broke)}, {run.unfinished}"),
         ("how they ended", _told(crew.ended)),
-        ("effects, of these parked", f"{run.effects}, {run.parked}"),
+        ("effects, tried again by hand, still parked", f"{run.effects}, {run.tried_again}, {run.parked}"),
         ("kills and stops", _told(kills)),
         ("faults of the sandbox's systems", str(faults)),
         ("requests without answer, with a fault", f"{post.unanswered}, {post.faulted}"),
