@@ -25,7 +25,7 @@ SELECT n, at, open,
        pg_temp.key(4, n, at - interval '1 hour') AS application_id,
        CASE WHEN n % spread = 0 AND n / spread <= regulars * each
             THEN (SELECT id FROM frequent WHERE number = 1 + (n / spread) % regulars)
-            ELSE pg_temp.key(1, 1 + n * 7919 % citizens, now() - interval '5 years') END AS person_id,
+            ELSE pg_temp.key(1, 1 + n * 7919::bigint % citizens, now() - interval '5 years') END AS person_id,
        CASE WHEN open THEN (ARRAY['AWAITING_DECISION', 'AWAITING_PAYMENT', 'AWAITING_PAYMENT', 'AWAITING_PAYMENT',
                                   'AWAITING_SLOT', 'AWAITING_SLOT', 'AWAITING_DELIVERY', 'AWAITING_DELIVERY',
                                   'AWAITING_DELIVERY', 'AWAITING_DELIVERY'])[1 + n * 37 % 10]
