@@ -4,7 +4,7 @@ scripts/chaos --minutes 10 --seed 1                  one API process and one wor
 scripts/chaos --api 3 --workers 3 --database server  three of each, a PostgreSQL server over TCP
 scripts/chaos --sabotage                             rows are broken on purpose: the judge must find it
 scripts/chaos --judge FOLDER                         judge a town that runs, or what a run left, once more
-scripts/chaos --control FOLDER                       break it in 82 ways, one at a time: each must be found
+scripts/chaos --control FOLDER                       break it in 85 ways, one at a time: each must be found
 """
 
 import argparse
@@ -31,7 +31,7 @@ from storm.crowd import CRUSH_MOST, CRUSH_SHARE, Crowd, Crush, crew_of, listen_a
 from storm.findings import GROUPS, Verdict
 from storm.judge import judge, judge_again
 from storm.ledger import Ledger
-from storm.sabotage import spoil
+from storm.sabotage import DEEDS, Deed, spoil
 from storm.stories import Crew
 from storm.town import Town
 from storm.weather import Storm, plan
@@ -41,6 +41,7 @@ Json = dict[str, Any]
 PROGRESS_SECONDS = 15.0
 SETTLE_SECONDS = 600.0
 """The longest after the storm until everything must have ended."""
+SABOTAGE_AFTER_SECONDS = 15.0
 SOON_SECONDS = 120
 """What is due later than this waits for its day: a payment page is asked about again hours later."""
 CASES_A_SECOND = 1.0
@@ -66,7 +67,7 @@ class Run:
     began: float = field(default_factory=time.monotonic)
     seconds_to_quiet: float | None = None
     unfinished: int = 0
-    sabotaged: list[str] = field(default_factory=list)
+    sabotaged: list[Deed] = field(default_factory=list)
     effects: int = 0
     parked: int = 0
     attempts: list[tuple[str, int, int]] = field(default_factory=list)
@@ -103,9 +104,7 @@ def main() -> int:
     run.tell(f"stopped with SIGTERM in {took:.1f} s")
     wrong = _report(run, storm, crowd, verdict, took, home)
     if asked.sabotage:
-        found = bool(verdict.violations) and len(run.sabotaged) > 0
-        print(f"\nSabotage was {'found' if found else 'NOT FOUND'}: {'; '.join(run.sabotaged)}")
-        wrong = not found
+        wrong = _is_missed(run, verdict)
     if wrong or asked.keep:
         print(f"Kept for a look: {home}")
     else:
@@ -136,28 +135,25 @@ async def _storm(run: Run, ledger: Ledger) -> tuple[Storm, Crowd]:
         await listen_at_work(crowd)
         storm = Storm(town, ledger, [] if asked.calm else plan(asked.seed, seconds), http)
         run.tell(f"{len(storm.blows)} blows are planned, {crush.size} citizens will want {10} places at once")
-        keeping = asyncio.create_task(storm.keep())
-        telling = asyncio.create_task(_progress(run, storm, crowd))
-        sabotage = asyncio.create_task(_sabotage(run)) if asked.sabotage else None
+        beside = [storm.keep(), _progress(run, storm, crowd), *([_sabotage(run)] if asked.sabotage else [])]
+        others = [asyncio.create_task(one) for one in beside]
         try:
             await asyncio.gather(storm.rage(), crowd.come(until))
             await asyncio.sleep(max(0.0, until - time.monotonic()) if asked.cases > crowd.begun else 0)
             await storm.calm()
             run.tell("all is mended; waiting until everything has ended")
             await _settle(run, crowd)
-            if sabotage is not None:
-                await sabotage
         finally:
-            for task in (keeping, telling):
+            for task in others:
                 task.cancel()
-            await asyncio.gather(keeping, telling, return_exceptions=True)
+            await asyncio.gather(*others, return_exceptions=True)
             await crowd.leave()
         return storm, crowd
 
 
 async def _sabotage(run: Run) -> None:
-    await asyncio.sleep(20)
-    run.sabotaged = await spoil(run.town, run.tell)
+    await asyncio.sleep(SABOTAGE_AFTER_SECONDS)
+    await spoil(run.town, run.sabotaged, run.tell)
 
 
 async def _settle(run: Run, crowd: Crowd) -> None:
@@ -251,7 +247,7 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
         "listeners": len(crowd.listeners), "events_heard": sum(one.events for one in crowd.listeners),
         "reconnections": sum(one.connection - 1 for one in crowd.listeners),
         "attempts": run.attempts, "seconds_to_quiet": run.seconds_to_quiet, "seconds_to_stop": round(took, 1),
-        "violations": groups, "verdict": verdict.json(), "sabotaged": run.sabotaged,
+        "violations": groups, "verdict": verdict.json(), "sabotaged": [one.what for one in run.sabotaged],
     }  # fmt: skip
     file = home / "chaos.json"
     file.write_text(json.dumps(summary, indent=2, default=str) + "\n", "utf-8")
@@ -283,6 +279,17 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
         print(f"  HANGS  not quiet after {SETTLE_SECONDS:g} s")
     print(f"\nAll of it: {file}")
     return bool(verdict.violations or crew.broke or run.unfinished or hung)
+
+
+def _is_missed(run: Run, verdict: Verdict) -> bool:
+    """Whether something was broken on purpose, and not found; or nothing could be broken."""
+    found = {one.group for one in verdict.violations}
+    for deed in DEEDS:
+        if deed not in run.sabotaged:
+            print(f"SABOTAGE  {deed.what}: there was nothing to do it to")
+        else:
+            print(f"SABOTAGE  {deed.what}: {'found' if deed.groups & found else 'NOT FOUND'}")
+    return not all(deed in run.sabotaged and deed.groups & found for deed in DEEDS)
 
 
 def _told(counts: Counter[str]) -> str:

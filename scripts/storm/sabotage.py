@@ -2,41 +2,58 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import psycopg
 
 from storm.town import Town
 
-Broken = list[str]
-PATIENCE_SECONDS = 120.0
+PAUSE_SECONDS = 0.2
 
-# fmt: off
-DEEDS: tuple[tuple[str, str], ...] = (
-    ("an effect that waited is gone",
-     "DELETE FROM effect WHERE id = (SELECT id FROM effect WHERE state = 'PENDING' AND attempts = 0"
-     " AND kind = 'DOSIS_STATUS' ORDER BY seq DESC LIMIT 1) RETURNING id::text"),
-    ("a payment has another amount",
-     "UPDATE payment SET amount = amount + 1 WHERE id = (SELECT id FROM payment WHERE status = 'PAID'"
-     " ORDER BY id LIMIT 1) RETURNING id::text"),
+
+@dataclass(frozen=True)
+class Deed:
+    what: str
+    groups: frozenset[str]
+    """In one of these it must be found."""
+    statement: str
+
+
+DEEDS = (
+    Deed(
+        "an effect that waited is gone",
+        frozenset({"whole", "told"}),
+        """DELETE FROM effect WHERE id = (
+               SELECT id FROM effect WHERE state = 'PENDING' AND attempts = 0 AND kind = 'DOSIS_STATUS'
+                ORDER BY seq DESC LIMIT 1)
+           RETURNING id::text""",
+    ),
+    Deed(
+        "a payment has another amount",
+        frozenset({"money"}),
+        """UPDATE payment SET amount = amount + 1 WHERE id = (
+               SELECT id FROM payment WHERE status = 'CAPTURED' ORDER BY id LIMIT 1)
+           RETURNING id::text""",
+    ),
 )
-# fmt: on
 
 
-async def spoil(town: Town, tell: Callable[[str], None]) -> Broken:
-    """Each deed once, as soon as there is something to do it to; what was done."""
-    done: Broken = []
-    for what, statement in DEEDS:
-        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while asyncio.get_running_loop().time() < end:
-            try:
-                async with await psycopg.AsyncConnection.connect(town.database_url, autocommit=True) as line:
-                    row = await (await line.execute(statement.encode())).fetchone()
-            except psycopg.Error as fault:
-                tell(f"sabotage: {fault}".strip())
-                row = None
+async def spoil(town: Town, done: list[Deed], tell: Callable[[str], None]) -> None:
+    """Each deed once, as soon as there is something to do it to; `done` has those that were."""
+    for deed in DEEDS:
+        while True:
+            row = await _try(town, deed)
             if row is not None:
-                done.append(f"{what} ({row[0]})")
-                tell(f"sabotage: {done[-1]}")
                 break
-            await asyncio.sleep(0.05)
-    return done
+            await asyncio.sleep(PAUSE_SECONDS)
+        done.append(deed)
+        tell(f"sabotage: {deed.what} ({row})")
+
+
+async def _try(town: Town, deed: Deed) -> str | None:
+    try:
+        async with await psycopg.AsyncConnection.connect(town.database_url, autocommit=True) as line:
+            row = await (await line.execute(deed.statement.encode())).fetchone()
+    except psycopg.Error:
+        return None  # the database is being killed: it comes back
+    return None if row is None else str(row[0])
