@@ -33,8 +33,8 @@ OUTBOX_BYTES = 1_000_000
 """Of events that wait for one subscriber."""
 RETRY_SECONDS = 0.5
 """Between attempts to read an event while the database is away."""
-BRAKE_SECONDS = 0.02
-"""So long an audience waits between events while one of it has many in hand."""
+BRAKE_SECONDS, BRAKES = 0.02, 12
+"""So long, and so often at most, an audience waits between events for who has many in hand and gets on."""
 
 Printed = dict[Hashable, Sequence[bytes | None]]
 """The payload of each event by who is shown it; under None what is the same for all of an audience."""
@@ -288,7 +288,7 @@ class Audience:
         followers = tuple(self._followers)
         printed = await self._printed(batch, {one.who: one.context for one in followers})
         fallen = await _patiently(partial(self._fallen, {one.context.standing for one in followers}))
-        common, braking = printed.get(None), False
+        common = printed.get(None)
         told = [(one.cursor, str(one.cursor)) for one in batch]
         for number, follower in enumerate(followers, 1):
             if follower not in self._followers:
@@ -300,11 +300,22 @@ class Audience:
             for (cursor, text), body in zip(told, bodies, strict=True):
                 if body is not None and cursor > follower.since:
                     follower.tell(body, text)
-            braking = braking or follower.waiting > feed.BUFFER // 2
             if number % TURN == 0:
                 await asyncio.sleep(0)
-        if braking:
+        await self._brake()
+
+    async def _brake(self) -> None:
+        behind = self._furthest_behind()
+        for _ in range(BRAKES):
+            if behind <= feed.BUFFER // 2:
+                return
             await asyncio.sleep(BRAKE_SECONDS)
+            before, behind = behind, self._furthest_behind()
+            if behind >= before:
+                return
+
+    def _furthest_behind(self) -> int:
+        return max((one.waiting for one in self._followers), default=0)
 
     async def _printed(self, batch: Sequence[Happening], contexts: dict[Hashable, Any]) -> Printed:
         keys = [one.event_id for one in batch]
