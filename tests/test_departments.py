@@ -50,6 +50,7 @@ EVERY_ROLE = tuple(departments.ROLES)
 OF_THE_HOUSE = {
     *("letterBatchMake", "letterBatchProof", "systemPause", "systemResume"),
     *("bankStatementImport", "paymentMatch", "bankEntrySetAside", "reconciliationRun", "journalExport"),
+    "comparisonRun",
 }
 """What is of no department: not for whoever has a role for some of them."""
 OF_CITIZENS = {"experienceRate", "coApplicationConfirm", "coApplicationRefuse"}

@@ -127,7 +127,7 @@ async def book(work: Work, case: Case, slot_id: UUID | None = None) -> Delivery:
     cases.move(work, DELIVERY, delivery, PartAction.BOOK)
     delivery.starts_at, delivery.ends_at = slot.starts_at, slot.ends_at
     delivery.calendar_sequence += heard_of
-    await _tell_tool(work, case, delivery, slot)
+    await tell_tool(work, case, delivery, slot)
     await work.disarm(TimerKind.SLOT_REMINDER, TimerKind.SLOT_END, case=case)
     data = window(delivery) | ({"previous": before} if before else {})
     if case.status is Status.AWAITING_SLOT:
@@ -287,7 +287,8 @@ def delivery_address(answers: dict[str, Any], home: dict[str, Any]) -> dict[str,
     return {name: value for name, value in home.items() if name != "nis"}
 
 
-async def _tell_tool(work: Work, case: Case, delivery: Delivery, slot: Slot) -> None:
+async def tell_tool(work: Work, case: Case, delivery: Delivery, slot: Slot) -> None:
+    """Have the planning tool take a place, or move the one that it has."""
     await work.leave(
         EffectKind.PLANNING_BOOK,
         {

@@ -16,11 +16,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import bookkeeping, cases, operations, rebooking
+from loket import bookkeeping, cases, elsewhere, operations, rebooking
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import TimerKind
 from loket.records import (
     Case,
+    Compared,
     Difference,
     DifferenceKind,
     DifferenceState,
@@ -45,7 +46,11 @@ DAILY_DAYS = 35
 """The daily reconciliation looks back over more than a month: money is told late."""
 BANK_DAYS = 5
 """So many days after its value day a transfer is on the statements."""
-REPAIRS_ITSELF = (DifferenceKind.PROVIDER, DifferenceKind.ENTRY_NOT_TOLD, DifferenceKind.ENTRY_MISSING)
+REPAIRS_ITSELF = (
+    *(DifferenceKind.PROVIDER, DifferenceKind.ENTRY_NOT_TOLD, DifferenceKind.ENTRY_MISSING),
+    *elsewhere.OF_PLANNING,
+    *elsewhere.OF_STATUSES,
+)
 """Of others a person says how they were settled."""
 DAYS = UUID("5d0a3c0e-9f0b-4b7b-8a55-0d8a4f5b6c1e")
 """The name space of days: each has one timer."""
@@ -92,11 +97,15 @@ async def start(work: Work, starts_on: date, ends_on: date) -> Reconciliation:
 
 
 async def daily(work: Work) -> None:
-    """The day's reconciliation, back to what an earlier one left open; and the timer of the next."""
+    """The day's comparisons, of money back to what an earlier one left open; and the timer of the next."""
+    for subject in (Compared.PLANNING, Compared.STATUSES):
+        await elsewhere.start(work, subject)
     since = work.today - timedelta(days=DAILY_DAYS)
     is_open = col(Difference.state) == DifferenceState.OPEN
     left = select(col(Difference.reconciliation_id)).where(is_open)
-    of_those = select(func.min(Reconciliation.starts_on)).where(col(Reconciliation.id).in_(left))
+    of_those = select(func.min(Reconciliation.starts_on)).where(
+        col(Reconciliation.id).in_(left), col(Reconciliation.subject) == Compared.MONEY
+    )
     since = min(since, await work.session.scalar(of_those) or since)
     await start(work, max(since, work.today - timedelta(days=LONGEST_DAYS)), work.today)
     await arm_daily(work)
@@ -121,7 +130,9 @@ async def finish(work: Work, run: Reconciliation) -> None:
     run.compared = {**run.compared, **await _counted(work, period)}
     run.ended_at = work.now
     mine = select(col(Reconciliation.id)).where(
-        col(Reconciliation.starts_on) >= run.starts_on, col(Reconciliation.ends_on) <= run.ends_on
+        col(Reconciliation.subject) == Compared.MONEY,
+        col(Reconciliation.starts_on) >= run.starts_on,
+        col(Reconciliation.ends_on) <= run.ends_on,
     )
     await work.session.flush()
     await work.session.execute(
@@ -212,6 +223,11 @@ async def repair(work: Work, difference: Difference, reason: str) -> None:
             raise Refused(ErrorCode.REQUIRED, path=["input", "reason"])
         case _:
             pass
+    settled(work, difference, reason)
+
+
+def settled(work: Work, difference: Difference, reason: str) -> None:
+    """Write down that it was, by whom, and how where they said so."""
     difference.state, difference.ended_at = DifferenceState.REPAIRED, work.now
     difference.repaired_by_id = work.actor.id if work.actor.is_staff else None
     difference.detail = {**difference.detail, **({"reason": reason.strip()[:500]} if reason.strip() else {})}

@@ -53,6 +53,8 @@ SYSTEM_OF: dict[EffectKind, str] = {
     EffectKind.CREDIT_NOTE_PDF: "paper",
     EffectKind.WARRANT_PDF: "paper",
     EffectKind.RECONCILE: "payments",
+    EffectKind.COMPARE_PLANNING: "planning",
+    EffectKind.COMPARE_STATUSES: "dosis",
     EffectKind.CHECK_ASK: "magda",
     EffectKind.ADVICE_EMAIL: "email",
     EffectKind.STAFF_EMAIL: "email",

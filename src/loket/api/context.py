@@ -121,6 +121,11 @@ class Caller:
 
     @property
     def at_the_counter(self) -> list[str]:
+    @property
+    def operates(self) -> list[str]:
+        """Of which departments an operator is who is not of all, by their keys."""
+        return list(self.actor.departments.get(Role.OPERATOR, ())) if self.actor else []
+
         """Whose drafts of the counter a handler may go on with: procedure/version.
 
         So too with the version after the last one known: another process may have published it just now, and
@@ -331,6 +336,16 @@ def payer(scope: Scope) -> bool:
 
 
 def secretariat(scope: Scope) -> bool:
+def settling(scope: Scope) -> bool:
+    """Who settles where two records disagree: finance of money, operators of what other systems have."""
+    return scope.has(Role.FINANCE, Role.OPERATOR)
+
+
+def comparing(scope: Scope) -> bool:
+    """Who reads of comparisons of all departments together."""
+    return scope.has_for_all(Role.FINANCE, Role.OPERATOR)
+
+
     """Of the general director: makes the decisions of the bodies ready, and records them."""
     return scope.has(Role.SECRETARIAT)
 

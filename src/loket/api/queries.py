@@ -13,6 +13,7 @@ from loket.api.context import (
     applying,
     back_office,
     bookkeeper,
+    comparing,
     deciding,
     field_team,
     finance,
@@ -20,6 +21,7 @@ from loket.api.context import (
     mailing,
     operator,
     reader,
+    settling,
     signed_in,
     staff,
     treasurer,
@@ -145,15 +147,15 @@ class Query(Texts):
         policy=bookkeeper,
     )
     reconciliations: Connection[Reconciliation] = many(
-        "Comparisons of the books, last begun first.",
+        "Comparisons of the books, and of what other systems have; last begun first.",
         orders=RECONCILIATION_ORDER,
-        policy=treasurer,
+        policy=comparing,
     )
     differences: Connection[Difference] = many(
-        "Where two records of the same money disagree, last found first.",
+        "Where two records of the same thing disagree, last found first.",
         filter=DifferenceFilter,
         orders=DIFFERENCE_ORDER,
-        policy=bookkeeper,
+        policy=settling,
     )
     bank_statements: Connection[BankStatement] = many(
         "The bank's statements, last imported first.",

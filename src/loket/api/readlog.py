@@ -112,7 +112,7 @@ class _Statements:
 
 _NAMES = (
     *("actor_id", "advises", "advises_for", "at_the_counter", "bodies", "departments", "keeps_books_of"),
-    "with_documents",
+    *("operates", "with_documents"),
 )
 """What policies ask of a viewer, beside who it is."""
 _VALUES = SimpleNamespace(**{name: f"%({name})s" for name in ("kind", "person_id", "staff_id", *_NAMES)})

@@ -9,7 +9,8 @@ from typing import Any
 
 from loket.api.context import Scope, bookkeeper, counter, engineer, integrator, treasurer
 from loket.api.reads import EVERYBODY, NOBODY
-from loket.lifecycle import EventType
+from loket.elsewhere import OF_PLANNING, OF_STATUSES
+from loket.lifecycle import EventType, Role
 from loket.records.people import key_of
 
 _MINE = (
@@ -30,6 +31,7 @@ _AT_THE_COUNTER = (
     " = ANY({viewer.at_the_counter}::text[]))"
 )
 """That a handler may go on with this application."""
+_ELSEWHERE = ", ".join(f"'{one}'" for one in (*OF_PLANNING, *OF_STATUSES))
 ABOUT_ADVICE = frozenset(one for one in EventType if one.startswith("ADVICE_"))
 TOLD_FOR = "interval '15 minutes'"
 """Whose advice is needed no more is told so, and reads for so long what could be read a moment before."""
@@ -168,6 +170,27 @@ def of_books(scope: Scope) -> str:
 def of_all_books(scope: Scope) -> str:
     """What the books have of all cases together."""
     return EVERYBODY if treasurer(scope) else NOBODY
+
+
+def of_difference(scope: Scope) -> str:
+    """Of money for finance, of what other systems have for operators; of their departments."""
+    elsewhere = f"{{t}}.kind IN ({_ELSEWHERE})"
+    if engineer(scope):
+        operated = EVERYBODY
+    else:
+        operated = _OF_MY_CASE.replace("{viewer.departments}", "{viewer.operates}")
+    seen = [f"NOT {elsewhere} AND {of_books(scope)}"]
+    if scope.has(Role.OPERATOR):
+        seen.append(f"{elsewhere} AND {operated}")
+    return f"({' OR '.join(seen)})"
+
+
+def of_comparison(scope: Scope) -> str:
+    """Comparisons of all departments together."""
+    seen = [f"{{t}}.subject = 'MONEY' AND {of_all_books(scope)}"]
+    if engineer(scope):
+        seen.append("{t}.subject <> 'MONEY'")
+    return f"({' OR '.join(seen)})"
 
 
 def of_house(scope: Scope) -> str:

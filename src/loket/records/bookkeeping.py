@@ -4,7 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Column, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from loket.lifecycle import BankEntryStatus
 from loket.records.kinds import (
     Bytes,
+    Compared,
     DifferenceKind,
     DifferenceState,
     EntryState,
@@ -157,11 +158,14 @@ class JournalLine(SQLModel, table=True):
 
 
 class Reconciliation(SQLModel, table=True):
-    """A comparison of all that is known of the money of a period."""
+    """A comparison of all that is known of the money of a period; or of deliveries, or of statuses."""
 
     __table_args__ = (Index("reconciliation_newest", "started_at", "id"),)
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
+    subject: Compared = Field(
+        default=Compared.MONEY, sa_column=Column(one_of(Compared), nullable=False, server_default="MONEY")
+    )
     starts_on: date
     ends_on: date
     started_at: datetime = Field(sa_type=Instant)
@@ -173,7 +177,7 @@ class Reconciliation(SQLModel, table=True):
 
 
 class Difference(SQLModel, table=True):
-    """Where two records of the same money disagree. Found again it is the same one."""
+    """Where two records of the same thing disagree. Found again it is the same one."""
 
     __table_args__ = (
         Index("difference_once", "kind", "subject_id", unique=True, postgresql_where=text("state = 'OPEN'")),

@@ -60,6 +60,8 @@ class EffectKind(StrEnum):
     CREDIT_NOTE_PDF = "CREDIT_NOTE_PDF"
     WARRANT_PDF = "WARRANT_PDF"
     RECONCILE = "RECONCILE"
+    COMPARE_PLANNING = "COMPARE_PLANNING"
+    COMPARE_STATUSES = "COMPARE_STATUSES"
     CHECK_ASK = "CHECK_ASK"
     ADVICE_EMAIL = "ADVICE_EMAIL"
     STAFF_EMAIL = "STAFF_EMAIL"
@@ -153,8 +155,18 @@ class LedgerAccount(StrEnum):
     """Written off."""
 
 
+class Compared(StrEnum):
+    """What is compared with what others have of it."""
+
+    MONEY = "MONEY"
+    PLANNING = "PLANNING"
+    """What the planning tool has of deliveries."""
+    STATUSES = "STATUSES"
+    """What DOSIS has of cases."""
+
+
 class DifferenceKind(StrEnum):
-    """How two records of the same money disagree."""
+    """How two records of the same thing disagree."""
 
     PROVIDER = "PROVIDER"
     """The payment module says something else of a payment than we do."""
@@ -174,6 +186,18 @@ class DifferenceKind(StrEnum):
     """More or less was paid out than was granted."""
     LEDGER = "LEDGER"
     """Debit and credit differ."""
+    PLACE_MISSING = "PLACE_MISSING"
+    """A delivery is agreed on, and the planning tool has no place for it."""
+    PLACE_UNKNOWN = "PLACE_UNKNOWN"
+    """The planning tool has a place for a delivery that is not agreed on."""
+    PLACE_DIFFERS = "PLACE_DIFFERS"
+    """The planning tool has a delivery in another slot."""
+    OUTCOME_UNHEARD = "OUTCOME_UNHEARD"
+    """The planning tool says how a delivery went, and we have not heard of it."""
+    STATUS_NOT_TOLD = "STATUS_NOT_TOLD"
+    """DOSIS does not have a case's last status, and nothing is under way to tell it."""
+    STATUS_REFUSED = "STATUS_REFUSED"
+    """DOSIS took a case's last status, and could not process it."""
 
 
 class DifferenceState(StrEnum):

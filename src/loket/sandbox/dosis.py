@@ -108,7 +108,9 @@ def app(config: Config, state: State) -> Starlette:
         return JSONResponse(_processed(one)) if one and _is_processed(one) else Response(status_code=404)
 
     async def faulty(request: Request) -> Response:
-        return barred(request, request.query_params.get("bron")) or JSONResponse([])
+        source = request.query_params.get("bron")
+        found = [one for one in state.all("upload") if one.get("faults") and _source(one)[0] == source]
+        return barred(request, source) or JSONResponse([_processed(one) for one in found])
 
     async def forget(request: Request) -> Response:
         asked = request.query_params
@@ -128,6 +130,15 @@ def app(config: Config, state: State) -> Starlette:
     async def validation(request: Request) -> Response:
         return barred(request) or JSONResponse({"Codes": list(CODES), "Fases": list(PHASES)})
 
+    async def fail(request: Request) -> Response:
+        key = request.path_params["id"]
+        one = state.get("upload", key)
+        if one is None:
+            return Response(status_code=404)
+        reason = str((await request.json()).get("reason") or "Verwerking mislukt")
+        state.put("upload", key, one | {"faults": [reason]})
+        return JSONResponse({"faults": [reason]})
+
     async def profile(request: Request) -> Response:
         return JSONResponse(timeline(state, request.path_params["insz"]))
 
@@ -142,6 +153,7 @@ def app(config: Config, state: State) -> Starlette:
             Route("/api/v1/dosis/instellingen/validatie", validation),
             Route("/api/v2/dosis/bronnen/uris", known_sources),
             Route("/sim/mbp/{insz}", profile),
+            Route("/sim/uploads/{id}/fail", fail, methods=["POST"]),
         ]
     )
 
@@ -258,15 +270,16 @@ def _invalid(problems: list[Problem]) -> Response:
 
 
 def _processed(upload: dict[str, Any]) -> dict[str, Any]:
-    """What became of an upload."""
+    """What became of an upload; it may be told to fail at this (`/sim/uploads/{id}/fail`)."""
+    faults = upload.get("faults", [])
     return {
         "Identificatie": upload["dossier"]["Identificatie"],
         "UploadId": upload["dossier"]["UploadId"],
         "Bestand": None,
         "TijdstipVerwerking": datetime.fromtimestamp(upload["ready_at"], UTC).isoformat(),
-        "Succes": True,
-        "Fout": None,
-        "Fouten": [],
+        "Succes": not faults,
+        "Fout": faults[0] if faults else None,
+        "Fouten": [{"Omschrijving": one} for one in faults],
         "VerwerktVoorOpvraging": True,
     }
 

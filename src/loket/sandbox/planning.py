@@ -30,6 +30,9 @@ CAPACITY = 10
 """Addresses per slot."""
 MOST_DAYS = 62
 """A question about more days than this is refused."""
+STANDING = ("BOOKED", "DELIVERED", "MISSED")
+"""What is told of bookings; the rest was cancelled."""
+SHOWN_OF_PLACE = ("id", "slotId", "reference", "status", "version", "deliveredAt", "deliveredBy", "reason")
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 WEEKDAYS = ("maandag", "dinsdag", "woensdag", "donderdag", "vrijdag", "zaterdag", "zondag")
 
@@ -56,9 +59,7 @@ class Calendar:
     def slots_between(self, request: Request, _: Json) -> tuple[int, Json]:
         """The slots of some days for one postal code. Raises `Problem`."""
         query = request.query_params
-        first, last = _day(query, "from"), _day(query, "to")
-        if last < first or (last - first).days >= MOST_DAYS:
-            raise Problem(400, "malformed", f"`to` lies 0 to {MOST_DAYS - 1} days after `from`")
+        first, last = _days(query)
         if query.get("kind") != "delivery":
             raise Problem(400, "malformed", "`kind` must be delivery")
         postal_code = query.get("postalCode", "")
@@ -68,6 +69,16 @@ class Calendar:
             return 200, {"slots": []}
         found = [slot for slot in self.slots() if first <= _on(slot["startsAt"]) <= last]
         return 200, {"slots": [self._shown(slot) for slot in found]}
+
+    def places_between(self, request: Request, _: Json) -> tuple[int, Json]:
+        """The bookings in the slots of some days. Raises `Problem`."""
+        first, last = _days(request.query_params)
+        found = []
+        for one in self.state.all("booking"):
+            slot = self.slot(one["slotId"])
+            if one["status"] in STANDING and slot is not None and first <= _on(slot["startsAt"]) <= last:
+                found.append({name: one[name] for name in SHOWN_OF_PLACE if name in one})
+        return 200, {"bookings": found}
 
     def book(self, request: Request, booking: Json) -> tuple[int, Json]:
         """Take a place, or move a booking to another slot in one step. Raises `Problem`."""
@@ -248,6 +259,7 @@ def app(config: Config, state: State) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/slots", door.guarded(calendar.slots_between), methods=["GET"]),
+            Route("/v1/bookings", door.guarded(calendar.places_between), methods=["GET"]),
             Route("/v1/bookings/{id}", door.guarded(calendar.book, schema="Booking"), methods=["PUT"]),
             Route("/v1/bookings/{id}", door.guarded(calendar.cancel), methods=["DELETE"]),
             *_sim_routes(calendar),
@@ -440,6 +452,13 @@ def _day(query: Mapping[str, str], name: str) -> date:
         return date.fromisoformat(query.get(name, ""))
     except ValueError as fault:
         raise Problem(400, "malformed", f"`{name}` must be a day: YYYY-MM-DD") from fault
+
+
+def _days(query: Mapping[str, str]) -> tuple[date, date]:
+    first, last = _day(query, "from"), _day(query, "to")
+    if last < first or (last - first).days >= MOST_DAYS:
+        raise Problem(400, "malformed", f"`to` lies 0 to {MOST_DAYS - 1} days after `from`")
+    return first, last
 
 
 def _on(instant: str) -> date:

@@ -116,12 +116,37 @@ class DeliveryMissed:
     reason: str
 
 
+class PlaceStatus(StrEnum):
+    BOOKED = "BOOKED"
+    DELIVERED = "DELIVERED"
+    MISSED = "MISSED"
+
+
+@shape(frozen=True, config=WIRE)
+class Place:
+    """A booking as the tool has it; `id` is the delivery's. `reason`: why it was missed."""
+
+    id: UUID
+    slot_id: str
+    reference: str
+    status: PlaceStatus
+    version: int
+    delivered_at: Instant | None = None
+    delivered_by: str = ""
+    reason: str = ""
+
+
 Told = SlotMoved | SlotCancelled | DayCancelled | DeliveryConfirmed | DeliveryMissed
 
 
 @shape(frozen=True, config=WIRE)
 class _Slots:
     slots: tuple[SlotOffer, ...]
+
+
+@shape(frozen=True, config=WIRE)
+class _Places:
+    bookings: tuple[Place, ...]
 
 
 @shape(frozen=True, config=WIRE)
@@ -135,6 +160,7 @@ class _Booking:
 
 
 _SLOTS = TypeAdapter(_Slots)
+_PLACES = TypeAdapter(_Places)
 _BOOKING = TypeAdapter(_Booking)
 _BOOKED = TypeAdapter(Booked)
 _TOLD: dict[str, TypeAdapter[Told]] = {
@@ -172,6 +198,22 @@ class Planning:
         )
         found = contract.answer(SYSTEM, _SLOTS, await call(SYSTEM, self._client, request))
         return sorted(found.slots, key=lambda slot: (slot.starts_at, slot.id))
+
+    async def places(self, from_on: date, to_on: date) -> tuple[Place, ...] | None:
+        """The bookings in the slots of these days, at most 62; None where the tool cannot say (contract 1.0).
+
+        Raises:
+            Unavailable: no (readable) answer, or not now.
+            Declined: the tool refuses the question.
+        """
+        days = {"from": from_on.isoformat(), "to": to_on.isoformat()}
+        request = self._client.build_request("GET", "/v1/bookings", params=days)
+        response = await ask(SYSTEM, self._client, request)
+        if response.status_code in (httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED):
+            return None
+        if not response.is_success:
+            raise failure(SYSTEM, response)
+        return contract.answer(SYSTEM, _PLACES, response).bookings
 
     async def book(
         self,

@@ -2,7 +2,7 @@
 
 from loket.api.naming import enumeration
 from loket.journal_files import JournalFormat
-from loket.records import DifferenceKind, DifferenceState, EntryState, EntryType, LedgerAccount
+from loket.records import Compared, DifferenceKind, DifferenceState, EntryState, EntryType, LedgerAccount
 
 enumeration(
     EntryType,
@@ -59,6 +59,15 @@ enumeration(
     description="What the ledger counts on.",
 )
 enumeration(
+    Compared,
+    {
+        "MONEY": "All that is known of the money of a period.",
+        "PLANNING": "Deliveries, with what the planning tool has of them.",
+        "STATUSES": "Statuses of cases, with what DOSIS has of them.",
+    },
+    description="What is compared.",
+)
+enumeration(
     DifferenceKind,
     {
         "PROVIDER": "The payment module says something else of a payment than we do.",
@@ -70,8 +79,14 @@ enumeration(
         "REFUND": "More goes back than came in.",
         "PAYOUT": "More was paid out than was granted.",
         "LEDGER": "Debit and credit of an entry differ.",
+        "PLACE_MISSING": "A delivery is agreed on, and the planning tool has no place for it.",
+        "PLACE_UNKNOWN": "The planning tool has a place for a delivery that is not agreed on.",
+        "PLACE_DIFFERS": "The planning tool has a delivery in another slot.",
+        "OUTCOME_UNHEARD": "The planning tool says how a delivery went, and Loket did not hear of it.",
+        "STATUS_NOT_TOLD": "DOSIS does not have a case's last status, and nothing is under way to tell it.",
+        "STATUS_REFUSED": "DOSIS took a case's last status, and did not process it.",
     },
-    description="How two records of the same money disagree.",
+    description="How two records of the same thing disagree.",
 )
 enumeration(
     DifferenceState,

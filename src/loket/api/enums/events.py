@@ -121,6 +121,8 @@ enumeration(
         "CREDIT_NOTE_PDF": "Make the PDF of a credit note.",
         "WARRANT_PDF": "Making what the financial director gets of an invoice that was handed over.",
         "RECONCILE": "Compare our payments with the payment module's.",
+        "COMPARE_PLANNING": "Compare what is agreed with what the planning tool has.",
+        "COMPARE_STATUSES": "Compare what DOSIS was told with what it has.",
         "INVOICE_PDF": "Making the invoice's PDF.",
         "CHECK_ASK": "Asking an authentic source for a check.",
         "ADVICE_EMAIL": "An e-mail to an external adviser.",

@@ -1,23 +1,38 @@
 """Comparing the books, and settling what they disagree on."""
 
 from datetime import date
+from enum import StrEnum
 from typing import Annotated
 
 import strawberry
 from strawberry import ID
 
-from loket import cases, journal_files, reconciliation, records
-from loket.api.context import bookkeeper, treasurer
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket import cases, differences, elsewhere, journal_files, reconciliation, records
+from loket.api.context import bookkeeper, engineer, settling, treasurer
+from loket.api.naming import decode_id, described, described_argument, enumeration, input_type, output
 from loket.api.objects.books import Difference, JournalEntry, Reconciliation
 from loket.api.objects.documents import Document
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
 from loket.errors import ErrorCode, Refused
 from loket.journal_files import JournalFormat
-from loket.lifecycle import Role
 from loket.records import EntryState
 from loket.work import Work
+
+
+class Elsewhere(StrEnum):
+    PLANNING = "PLANNING"
+    STATUSES = "STATUSES"
+
+
+enumeration(
+    Elsewhere,
+    {
+        "PLANNING": "Of deliveries, the planning tool.",
+        "STATUSES": "Of the statuses of cases, DOSIS.",
+    },
+    description="With what others have of what we compare.",
+)
 
 
 @input_type
@@ -84,7 +99,15 @@ class Books:
         run = await reconciliation.start(work, starts_on, ends_on)
         return ReconciliationPayload(reconciliation=Reconciliation.of(run.id))
 
-    @mutation(policy=bookkeeper)
+    @mutation(policy=engineer)
+    async def comparison_run(
+        self, work: Work, subject: Annotated[Elsewhere, described_argument("With what others have of what.")]
+    ) -> ReconciliationPayload:
+        """Ask the planning tool or DOSIS what it has, and compare, as is done daily; the answer follows."""
+        run = await elsewhere.start(work, records.Compared(subject.value))
+        return ReconciliationPayload(reconciliation=Reconciliation.of(run.id))
+
+    @mutation(policy=settling)
     async def difference_repair(
         self,
         work: Work,
@@ -96,11 +119,9 @@ class Books:
         difference = await work.session.get(
             records.Difference, decode_id(id, "Difference"), with_for_update={"key_share": True}
         )
-        if difference is None or (difference.case_id is None and Role.FINANCE in work.actor.departments):
+        if difference is None:
             raise Refused(ErrorCode.NOT_FOUND)
-        if difference.case_id is not None:
-            await cases.get(work, difference.case_id)
-        await reconciliation.repair(work, difference, input.reason if input else "")
+        await differences.repair(work, difference, input.reason if input else "")
         return DifferencePayload(difference=Difference.of(difference.id))
 
     @mutation(policy=treasurer)

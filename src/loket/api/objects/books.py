@@ -26,9 +26,9 @@ from loket.api.reads import (
     parts,
 )
 from loket.api.scalars import CurrencyCode, Money
-from loket.api.visibility import of_all_books, of_books
+from loket.api.visibility import of_books, of_comparison, of_difference
 from loket.ledger import Balance
-from loket.records import DifferenceKind, DifferenceState, EntryState, EntryType, LedgerAccount
+from loket.records import Compared, DifferenceKind, DifferenceState, EntryState, EntryType, LedgerAccount
 
 
 @output
@@ -136,14 +136,14 @@ def ledger_of(starts_on: date, ends_on: date, balances: list[Balance]) -> Ledger
     )
 
 
-@entity(records.Difference, policy=of_books)
+@entity(records.Difference, policy=of_difference)
 class Difference(Node):
-    """Where two records of the same money disagree."""
+    """Where two records of the same thing disagree: of money, of a delivery, of a status."""
 
     kind: DifferenceKind = column("How they disagree.")
     state: DifferenceState = column("Where it stands.")
-    expected: Decimal | None = column("What our own record says, in EUR.")
-    found: Decimal | None = column("What the other says, in EUR; null when it says nothing.")
+    expected: Decimal | None = column("Of money: what our own record says, in EUR.")
+    found: Decimal | None = column("Of money: what the other says, in EUR; null when it says nothing.")
     detail: JSON = column("What else is known of it.")
     found_at: datetime = column("When it was found first.")
     ended_at: datetime | None = column("When it was settled, or not found any more.")
@@ -164,16 +164,17 @@ DIFFERENCE_ORDER = orders(
 )
 
 
-@entity(records.Reconciliation, policy=of_all_books)
+@entity(records.Reconciliation, policy=of_comparison)
 class Reconciliation(Node):
-    """A comparison of all that is known of the money of a period (afstemming)."""
+    """A comparison of all that is known of the money of a period, or of what others have (afstemming)."""
 
+    subject: Compared = column("What is compared.")
     starts_on: date = column("The first day.")
     ends_on: date = column("The last day.")
     started_at: datetime = column("When it was begun.")
     ended_at: datetime | None = column("When it was done; null while a worker is at it.")
     started_by: StaffMember | None = one("Who asked for it; null for the daily one.", on="started_by_id")
-    compared: JSON = column("What was compared: per kind how many, and their sum in EUR.")
+    compared: JSON = column("What was compared: per kind how many, and of money their sum in EUR.")
     open_differences: int = expression(
         "How many differences it found that are not settled.",
         "(SELECT count(*)::int FROM difference d WHERE d.reconciliation_id = {t}.id AND d.state = 'OPEN')",
