@@ -133,7 +133,9 @@ async def _storm(run: Run, ledger: Ledger) -> tuple[Storm, Crowd]:
         crowd = Crowd(crew, asked.seed, asked.cases, asked.parallel, crush)
         await post.stubborn(lambda: outside.make_room(20_000), "the planner")
         await listen_at_work(crowd)
-        storm = Storm(town, ledger, [] if asked.calm else plan(asked.seed, seconds), http)
+        storm = Storm(
+            town, ledger, [] if asked.calm else plan(asked.seed, seconds), http, lambda: post.answered_at
+        )
         run.tell(f"{len(storm.blows)} blows are planned, {crush.size} citizens will want {10} places at once")
         beside = [storm.keep(), _progress(run, storm, crowd), *([_sabotage(run)] if asked.sabotage else [])]
         others = [asyncio.create_task(one) for one in beside]

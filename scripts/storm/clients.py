@@ -53,6 +53,7 @@ class Post:
         self.ledger = ledger
         self.until = until
         """On the clock of `time.monotonic`."""
+        self.answered_at = time.monotonic()
         self.faulted = 0
         self.unanswered = 0
         self.numbers = itertools.count(1)
@@ -154,6 +155,7 @@ class Client:
             self.post.unanswered += 1
             return f"{type(fault).__name__} {fault}"
         if not told.get("errors") and told.get("data") is not None:
+            self.post.answered_at = time.monotonic()
             data: Json = told["data"]
             return data
         errors = told.get("errors") or []

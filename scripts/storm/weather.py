@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,8 @@ HOOKS = ("worldline", "accounting", "planning", "minutes", "sms")
 """Systems that send something by themselves, which can be spoiled too."""
 YOUNG_SECONDS = 15.0
 """Most who live no longer than this are spared: a town where nobody gets up shows nothing."""
+SILENT_SECONDS = 3.0
+"""So are most while nobody was answered for so long."""
 SPARED = 0.8
 LEASE_SECONDS = 35.0
 """Beyond the lease of a lane: somebody else has it when the worker wakes up."""
@@ -119,6 +122,8 @@ class Storm:
     ledger: Ledger
     blows: list[Blow]
     http: httpx2.AsyncClient
+    answered_at: Callable[[], float]
+    """When somebody was answered last, on the clock of `time.monotonic`."""
     counts: Counter[str] = field(default_factory=Counter)
     stopped: dict[int, str] = field(default_factory=dict)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
@@ -169,8 +174,9 @@ class Storm:
         if not found:
             return None
         pid = found[int(blow.which * len(found))]
+        silent = time.monotonic() - self.answered_at() > SILENT_SECONDS
         young = blow.target != "backend" and age_seconds(pid) < YOUNG_SECONDS
-        return None if young and blow.luck < SPARED else pid
+        return None if (young or silent) and blow.luck < SPARED else pid
 
     async def _kill(self, blow: Blow) -> None:
         pid = self._one(blow)
