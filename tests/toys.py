@@ -237,6 +237,10 @@ class Context:
     last_event_id: str | None = None
     expires_at: datetime | None = None
 
+    @property
+    def queries(self) -> Database:
+        return self.reader
+
     async def informed(self, act: Callable[[], Awaitable[T]]) -> T:
         """Nothing is published in this office."""
         return await act()

@@ -19,6 +19,7 @@ from loket.definition import Definition
 from loket.feed import Feed
 from loket.publications import Publications, Version
 from loket.publishing import Reading
+from loket.replica import Replica
 from loket.settings import PaymentModule as ModuleName
 from loket.settings import Settings, SettingsError, sandbox_secrets
 from loket.systems.accounting import Accounting
@@ -79,6 +80,9 @@ class Loket:
         self.vault = Vault(settings.secret_key)
         files = read_procedures(settings)
         self.database = Database(settings.database_url, wake_ups=_wake_ups(settings))
+        replica = settings.read_database_url
+        self.queries = Replica(replica, self.database) if replica else self.database
+        """Where GraphQL queries are read."""
         self.procedures = Publications(self.database, files)
         self.feed = Feed(self.database)
         self.systems = connect(settings, self.database)
@@ -88,6 +92,8 @@ class Loket:
 
     async def __aenter__(self) -> Self:
         await self._open.enter_async_context(self.database)
+        if isinstance(self.queries, Replica):
+            await self._open.enter_async_context(self.queries)
         self._open.push_async_callback(self.systems.aclose)
         await self.procedures.refresh_if_possible()
         return self

@@ -10,8 +10,9 @@ import contextlib
 import logging
 import select
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
@@ -19,7 +20,7 @@ from psycopg.abc import Buffer, Params, QueryNoTemplate
 from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -74,6 +75,12 @@ async def kept_whole(
         logger.info("a transaction gave way to another; once more", exc_info=True)
     async with begin() as work:
         return await act(work)
+
+
+async def clock(session: AsyncSession) -> datetime:
+    """The time on the database's clock: the one that all processes share, whatever their own machine says."""
+    told: datetime = (await session.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    return told
 
 
 def gave_way(fault: DBAPIError) -> bool:
@@ -136,21 +143,22 @@ class Database:
             f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS * 1000}"
             f" -c random_page_cost={RANDOM_PAGE_COST}"
         )
-        self._arguments: dict[str, Any] = {
+        self.arguments: Final[dict[str, Any]] = {
             "application_name": name,
             "connect_timeout": CONNECT_SECONDS,
             "options": options,
             **KEEPALIVE,
         }
+        """Of every connection."""
         self._engine = create_async_engine(
-            self.url, pool_size=writers, max_overflow=0, connect_args=self._arguments
+            self.url, pool_size=writers, max_overflow=0, connect_args=self.arguments
         )
         self._sessions = async_sessionmaker(self._engine, class_=AsyncSession, expire_on_commit=False)
         self._pool: AsyncConnectionPool[Reader] = AsyncConnectionPool(
             conninfo(self.url),
             connection_class=Reader,
             kwargs={
-                **self._arguments,
+                **self.arguments,
                 "autocommit": True,
                 "cursor_factory": _ReaderCursor,
                 "prepare_threshold": 2,
@@ -209,11 +217,11 @@ class Database:
         It wakes nobody, and takes no connection from those who write.
         """
         options = (
-            f"{self._arguments['options']} -c statement_timeout={int(statement_timeout_seconds * 1000)}"
+            f"{self.arguments['options']} -c statement_timeout={int(statement_timeout_seconds * 1000)}"
             f" -c lock_timeout={int(lock_timeout_seconds * 1000)}"
         )
         engine = create_async_engine(
-            self.url, poolclass=NullPool, connect_args=self._arguments | {"options": options}
+            self.url, poolclass=NullPool, connect_args=self.arguments | {"options": options}
         )
         try:
             async with AsyncSession(engine, expire_on_commit=False) as session:
@@ -281,7 +289,7 @@ class Database:
         return self._wake_ups.listen(channels)
 
     async def _connect(self) -> AsyncConnection[TupleRow]:
-        return await AsyncConnection.connect(conninfo(self.url), **self._arguments, autocommit=True)
+        return await AsyncConnection.connect(conninfo(self.url), **self.arguments, autocommit=True)
 
 
 async def _check_reader(connection: AsyncConnection[Any]) -> None:

@@ -408,6 +408,10 @@ class Settings:
     """True refuses the sandbox's secrets and plain-http cookies."""
     database_url: str = ""
     """Empty: a private PostgreSQL under `home` is started."""
+    read_database_url: str = ""
+    """A standby that follows the database by streaming replication: GraphQL queries are read from it, and are
+    never older than the database is (`replica`); all else stays where it was. One server, not a name for
+    several. Where it is away or half a second behind, the database is read. Empty: always."""
     public_url: str = "http://127.0.0.1:8000"
     """How citizens and other systems reach this API; never taken from the Host header."""
     website_url: str = "http://127.0.0.1:8000"

@@ -14,12 +14,14 @@ from sqlmodel import col
 from loket import accounts, applications
 from loket.api.standing import Standing
 from loket.app import Loket
+from loket.database import Database
 from loket.definition import Definition
 from loket.errors import ErrorCode, Refused
 from loket.feed import Interest
 from loket.forms import FieldFault
 from loket.lifecycle import Role
 from loket.records import ActorKind, IdempotentRequest, Json
+from loket.replica import Replica
 from loket.terms import BRUSSELS
 from loket.work import Actor, Work
 
@@ -120,12 +122,12 @@ class Caller:
         return list(self.actor.departments.get(Role.FINANCE, ())) if self.actor else []
 
     @property
-    def at_the_counter(self) -> list[str]:
-    @property
     def operates(self) -> list[str]:
         """Of which departments an operator is who is not of all, by their keys."""
         return list(self.actor.departments.get(Role.OPERATOR, ())) if self.actor else []
 
+    @property
+    def at_the_counter(self) -> list[str]:
         """Whose drafts of the counter a handler may go on with: procedure/version.
 
         So too with the version after the last one known: another process may have published it just now, and
@@ -244,6 +246,10 @@ class Context:
     """By what who asks from outside signed in: looked at again before an event is told."""
     memory: Memory = field(default_factory=Memory)
 
+    @property
+    def queries(self) -> Database | Replica:
+        return self.loket.queries
+
     async def informed(self, act: Callable[[], Awaitable[T]]) -> T:
         """What `act` answers, once this process knows every procedure that it needs."""
         return await self.loket.procedures.informed(act)
@@ -330,12 +336,6 @@ def treasurer(scope: Scope) -> bool:
     return scope.has_for_all(Role.FINANCE)
 
 
-def payer(scope: Scope) -> bool:
-    """Who may order a payout; another of finance approves it."""
-    return scope.has(Role.HANDLER, Role.FINANCE)
-
-
-def secretariat(scope: Scope) -> bool:
 def settling(scope: Scope) -> bool:
     """Who settles where two records disagree: finance of money, operators of what other systems have."""
     return scope.has(Role.FINANCE, Role.OPERATOR)
@@ -346,6 +346,12 @@ def comparing(scope: Scope) -> bool:
     return scope.has_for_all(Role.FINANCE, Role.OPERATOR)
 
 
+def payer(scope: Scope) -> bool:
+    """Who may order a payout; another of finance approves it."""
+    return scope.has(Role.HANDLER, Role.FINANCE)
+
+
+def secretariat(scope: Scope) -> bool:
     """Of the general director: makes the decisions of the bodies ready, and records them."""
     return scope.has(Role.SECRETARIAT)
 

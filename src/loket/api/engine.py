@@ -86,6 +86,10 @@ class Context(Protocol):
     reader: Any
     last_event_id: str | None
 
+    @property
+    def queries(self) -> Reader:
+        """What reads for queries, where that is another than `reader`."""
+
     async def informed(self, act: Callable[[], Awaitable[T]]) -> T:
         """What `act` answers; done again once what it did not know yet is known (`UnknownVersion`)."""
 
@@ -265,7 +269,7 @@ class Schema(strawberry.Schema):
             else:
                 bound = plan.bind(running.variables, running.context.viewer)
                 try:
-                    read = await running.context.reader.fetch_json(bound.statement.text, bound.parameters)
+                    read = await running.context.queries.fetch_json(bound.statement.text, bound.parameters)
                 except Exception as fault:  # noqa: BLE001  # every root field that reads fails by it
                     root = dict.fromkeys(plan.keys, fault)
                 else:
