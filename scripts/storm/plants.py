@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -40,62 +41,64 @@ class Plant:
 
 
 def made_up(evidence: Evidence) -> Lines:
-    """As if somebody had listened to one case from its beginning, and had kept every answer."""
-    now = datetime.now(UTC)
-    lines = [Line(now, "begun", {"seed": 0, "workers": 1})]
-    lines += [
+    """As if its clients had written down what they were told: of one case all, of the others a little."""
+    case = min((one for one in evidence.cases.values() if one.status == "COMPLETED"), key=lambda one: one.id)
+    name = {"caseId": named("Case", case.id)}
+    lines = [_line("begun", seed=0, workers=1)]
+    calls = count(1)
+    for one in evidence.rows("SELECT case_id, kind FROM timer WHERE state = 'FIRED' AND ended_at < due_at"):
         # what was fired by hand was wished by somebody
-        Line(
-            now,
-            "asked",
-            {
-                "field": "timerFire",
-                "variables": {"caseId": named("Case", one.case_id), "kind": one.kind},
-            },
-        )
-        for one in evidence.rows(
-            "SELECT case_id, kind FROM timer WHERE state = 'FIRED' AND ended_at < due_at"
-        )
-    ]
+        wish = {"caseId": named("Case", one.case_id), "kind": one.kind}
+        lines += _wished(next(calls), "timerFire", wish)
     for number, one in enumerate(evidence.rows("SELECT key FROM idempotentrequest ORDER BY key LIMIT 100")):
-        told = {
-            "call": number,
-            "who": "an",
-            "field": "applicationSubmit",
-            "key": one.key,
-        }
-        lines += [Line(now, "answered", told | {"data": {"case": {"id": "1"}}, "codes": []})] * (
-            1 + (number == 0)
-        )
-    case = min(evidence.cases.values(), key=lambda one: one.id)
-    lines.append(
-        Line(
-            now,
-            "case",
-            {"reference": case.reference, "procedure": case.procedure_key, "who": "an"},
-        )
-    )
-    lines.append(
-        Line(
-            now,
-            "connected",
-            {"subscriber": "one", "about": f"case {case.reference}", "connection": 1},
-        )
-    )
-    for event in evidence.rows(
-        "SELECT id, xid::text::bigint AS xid, seq, type, status FROM event WHERE case_id = %s"
-        " ORDER BY event.xid, seq",
+        told = _wished(next(calls), "applicationSubmit", {"idempotencyKey": one.key}, case={"id": "1"})
+        lines += [*told, told[-1]] if number == 0 else told
+    (draft,) = evidence.rows("SELECT answers, cart FROM application WHERE id = %s", case.application_id)
+    form = {"id": named("Application", case.application_id)}
+    lines += _wished(next(calls), "applicationSetAnswers", form | {"input": draft.answers})
+    lines += _wished(next(calls), "applicationSetCart", form | {"input": {"lines": draft.cart}})
+    if any(one.type == "PLANNED" for one in evidence.history[case.id]):
+        lines += _wished(next(calls), "deliveryBookSlot", name)
+    lines.append(_line("case", reference=case.reference, procedure=case.procedure_key, who="an"))
+    lines.append(_line("connected", subscriber="one", about=f"case {case.reference}", connection=1))
+    for one in evidence.rows(
+        "SELECT id, e.xid::text::bigint AS xid, seq, type FROM event e WHERE case_id = %s ORDER BY e.xid, seq",
         case.id,
     ):
-        cursor = base64.urlsafe_b64encode(f"1.{event.xid}.{event.seq}".encode()).decode().rstrip("=")
-        told = {
-            "id": named("CaseEvent", event.id),
-            "cursor": cursor,
-            "type": event.type,
-            "status": event.status,
-        }
-        lines.append(Line(now, "seen", {"subscriber": "one", "connection": 1, "event": told}))
+        cursor = base64.urlsafe_b64encode(f"1.{one.xid}.{one.seq}".encode()).decode().rstrip("=")
+        event = {"id": named("CaseEvent", one.id), "cursor": cursor, "type": one.type}
+        lines.append(_line("seen", subscriber="one", connection=1, event=event))
     return lines
+
+
+def _wished(call: int, field: str, variables: Json, **data: object) -> Lines:
+    told: Json = {"call": call, "who": "an", "field": field, "key": variables.get("idempotencyKey")}
+    return [_line("asked", **told, variables=variables), _line("answered", **told, data=data, codes=[])]
+
+
+def _line(kind: str, **facts: object) -> Line:
+    return Line(datetime.now(UTC), kind, facts)
+
+
+def _rewritten(field: str, **given: object) -> Callable[[Lines], int]:
+    """What was wished was something else."""
+
+    def change(lines: Lines) -> int:
+        of = [one for one in lines if one.kind == "asked" and one["field"] == field]
+        for one in of[:1]:
+            wish = one.facts | {"variables": one["variables"] | given}
+            lines[lines.index(one)] = Line(one.at, "asked", wish)
+        return len(of)
+
+    return change
+
+
+def _once_more(lines: Lines) -> int:
+    """A slot that was never booked, and acknowledged nevertheless."""
+    wish = next((one["variables"] for one in lines if one.get("field") == "deliveryBookSlot"), None)
+    if wish is not None:
+        lines += _wished(-1, "deliveryBookSlot", wish)
+    return int(wish is not None)
 
 
 def _without(kind: str) -> Callable[[Lines], int]:
@@ -122,9 +125,9 @@ def _turned(lines: Lines) -> int:
     return len(at)
 
 
-def _changed(kind: str, **facts: object) -> Callable[[Lines], int]:
+def _changed(kind: str, field: str | None, **facts: object) -> Callable[[Lines], int]:
     def change(lines: Lines) -> int:
-        at = next(number for number, one in enumerate(lines) if one.kind == kind)
+        at = next(n for n, one in enumerate(lines) if one.kind == kind and one.get("field") == field)
         lines[at] = Line(lines[at].at, kind, lines[at].facts | facts)
         return 1
 
@@ -143,9 +146,15 @@ def _strange(lines: Lines) -> int:
 # fmt: off
 IN_THE_LEDGER = (
     Plant("whole", "one key has two results", "one key, two results",
-          ledger=_changed("answered", data={"case": {"id": "2"}})),
+          ledger=_changed("answered", "applicationSubmit", data={"case": {"id": "2"}})),
     Plant("whole", "a case that somebody was told of is gone", "a case that a citizen was told of is gone",
-          ledger=_changed("case", reference="CB-2026-000000-0")),
+          ledger=_changed("case", None, reference="CB-2026-000000-0")),
+    Plant("whole", "an answer of the form was lost", "answers that were acknowledged are not there",
+          ledger=_rewritten("applicationSetAnswers", input={"remark": "Bel eerst aan."})),
+    Plant("whole", "a line of the cart was lost", "a cart that was acknowledged is another",
+          ledger=_rewritten("applicationSetCart", input={"lines": [{"product": "vat", "quantity": 9}]})),
+    Plant("whole", "a slot was acknowledged and never booked", "acknowledged, and it did not happen",
+          ledger=_once_more),
     Plant("seen", "a subscriber missed an event", "events that a subscriber never saw",
           ledger=_without("seen")),
     Plant("seen", "a subscriber saw an event twice", "an event that a subscriber saw twice", ledger=_again),
