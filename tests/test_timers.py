@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
-from loket import timers, worker
+from loket import app, timers, work, worker
 from loket.api.naming import decode_id
+from loket.timers import Deadlines
 from loket.worker import Worker
 from served import served
 from town import HANDLER, Dossier, Town, until
@@ -287,3 +289,69 @@ async def test_a_planning_tool_that_hangs_holds_up_no_deadline_but_its_own(
             await happened(other, "PAYMENT_REMINDED")
         assert (await unchosen.read())["status"] == "AWAITING_SLOT"
         await town.recovers("planning")
+
+
+# ── a machine whose clock is wrong ────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def clock_off(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> Iterator[None]:
+    """What this process takes for the time, where it looks itself."""
+
+    class Off(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Off":
+            told = datetime.now(tz) + by
+            return cls.fromtimestamp(told.timestamp(), tz)
+
+    with monkeypatch.context() as patch:
+        for module in (app, timers, worker, work):
+            patch.setattr(module, "datetime", Off, raising=False)
+        yield
+
+
+@pytest.mark.parametrize("by", [timedelta(days=1), timedelta(days=-1)])
+async def test_a_machine_whose_clock_jumps_fires_nothing_early_and_nothing_late(
+    town: Town, monkeypatch: pytest.MonkeyPatch, by: timedelta
+) -> None:
+    later, due = await town.applies(), await town.applies()
+    await comes(town, later, "PAYMENT_REMINDER", seconds=3600)
+    await comes(town, due, "PAYMENT_REMINDER")
+    with clock_off(monkeypatch, by):
+        while await Deadlines(town.served.loket, asking=False).fire_due():
+            pass
+    assert "PAYMENT_REMINDED" not in await later.events()
+    assert "ARMED" in await states(town, later, "PAYMENT_REMINDER")
+    assert (await due.events()).count("PAYMENT_REMINDED") == 1
+    rows = await town.sql(
+        "SELECT occurred_at BETWEEN now() - interval '1 hour' AND now() AS well FROM event"
+        " WHERE case_id = :id AND type = 'PAYMENT_REMINDED'",
+        id=decode_id(due.id, "Case"),
+    )
+    assert [row.well for row in rows] == [True]
+
+
+@pytest.mark.parametrize("by", [timedelta(days=1), timedelta(days=-1)])
+async def test_a_worker_whose_clock_is_wrong_tries_again_when_it_should(
+    town: Town, monkeypatch: pytest.MonkeyPatch, by: timedelta
+) -> None:
+    await town.fails("dosis", mode="error", count=1)
+    with clock_off(monkeypatch, by):
+        dossier = await town.applies()
+        async with watching(town):
+
+            async def told() -> bool:
+                rows = await town.sql(
+                    "SELECT state, attempts FROM effect WHERE case_id = :id AND system = 'dosis'",
+                    id=decode_id(dossier.id, "Case"),
+                )
+                return bool(rows) and {row.state for row in rows} == {"DONE"}
+
+            await until(told, PATIENCE)
+    rows = await town.sql(
+        "SELECT max(ended_at) FILTER (WHERE outcome = 'RETRY') AS failed, min(started_at) AS first,"
+        " max(attempt.number) AS tries FROM attempt JOIN effect ON effect.id = attempt.effect_id"
+        " WHERE case_id = :id AND system = 'dosis'",
+        id=decode_id(dossier.id, "Case"),
+    )
+    assert rows[0].tries <= 3

@@ -249,7 +249,7 @@ async def _forget_parked(work: Work, check: Check) -> None:
     )
     for effect in parked.all():
         if effect.payload["check"] == check.kind:
-            await work.wake_lane(effect.lane, effect.system, work.now)  # a worker clears it away
+            await work.wake_lane(effect.lane, effect.system)  # a worker clears it away
             effect.state, effect.done_at = EffectState.SKIPPED, work.now
 
 

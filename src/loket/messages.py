@@ -176,7 +176,7 @@ async def resend(work: Work, message: Message, case: Case) -> Message:
     again.effect_id = sent.id
     if told.state in (EffectState.PARKED, EffectState.IN_DOUBT):
         effect = await work.session.get_one(Effect, told.id)
-        await work.wake_lane(effect.lane, effect.system, work.now)  # a worker clears it away
+        await work.wake_lane(effect.lane, effect.system)  # a worker clears it away
         effect.state, effect.done_at = EffectState.SKIPPED, work.now
     return again
 

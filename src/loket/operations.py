@@ -119,7 +119,7 @@ async def _open(work: Work, effect_id: UUID, *, skipped: bool = False) -> Effect
     effect = await work.session.get(Effect, effect_id)
     if effect is None:
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=found.state)  # in the archive
-    await work.wake_lane(effect.lane, effect.system, work.now)
+    await work.wake_lane(effect.lane, effect.system)
     await work.session.refresh(effect, with_for_update={"key_share": True})
     if effect.state is EffectState.DONE or (effect.state is EffectState.SKIPPED and not skipped):
         raise Refused(ErrorCode.TRANSITION_NOT_ALLOWED, status=effect.state)

@@ -1,8 +1,12 @@
-"""Deadlines: a timer fires once, as an ordinary transition, in the transaction that marks it fired."""
+"""Deadlines: a timer fires once, as an ordinary transition, in the transaction that marks it fired.
+
+It is due by the database's clock: one machine whose own clock jumps fires nothing early and holds nothing up.
+"""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -32,7 +36,7 @@ from loket import (
     validity,
 )
 from loket.app import Loket
-from loket.database import kept_whole
+from loket.database import clock, kept_whole
 from loket.lifecycle import FINAL, Action, ApplicationStatus, PartAction, Stage, Status, TimerKind
 from loket.records import Application, Case, Person, Timer, TimerState
 from loket.work import Work, the_system
@@ -69,17 +73,16 @@ class Deadlines:
     def __init__(self, loket: Loket, *, asking: bool) -> None:
         self._loket = loket
         self._kinds = ASKING if asking else frozenset(TimerKind) - ASKING
-        self._failed: dict[UUID, tuple[int, datetime]] = {}
-        """How often it failed here, and when it is tried again."""
+        self._failed: dict[UUID, tuple[int, float]] = {}
+        """How often it failed here, and from when on it is tried again (`time.monotonic`)."""
 
     async def fire_due(self) -> bool:
         """Fire what is due, oldest first; True when there may be more."""
-        now = datetime.now(UTC)
-        wait = [timer_id for timer_id, (_, again_at) in self._failed.items() if again_at > now]
+        wait = [one for one, (_, again_at) in self._failed.items() if again_at > time.monotonic()]
         async with self._loket.database.transaction() as session:
             found = await session.scalars(
                 select(col(Timer.id))
-                .where(col(Timer.state) == TimerState.ARMED, col(Timer.due_at) <= now)
+                .where(col(Timer.state) == TimerState.ARMED, col(Timer.due_at) <= func.now())
                 .where(col(Timer.kind).in_(self._kinds), col(Timer.id).not_in(wait))
                 .order_by(col(Timer.due_at))
                 .limit(BATCH)
@@ -89,9 +92,9 @@ class Deadlines:
             try:
                 await fire(self._loket, timer_id)
             except Exception:
-                failures = self._failed.get(timer_id, (0, now))[0] + 1
+                failures = self._failed.get(timer_id, (0, 0.0))[0] + 1
                 pause = min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
-                self._failed[timer_id] = failures, datetime.now(UTC) + pause
+                self._failed[timer_id] = failures, time.monotonic() + pause.total_seconds()
                 logger.exception("timer %s could not be fired; again in %s", timer_id, pause)
             else:
                 self._failed.pop(timer_id, None)
@@ -111,9 +114,12 @@ async def fire(loket: Loket, timer_id: UUID) -> bool:
             await timetable.read_again(loket, ahead.case_id)
         if ahead.kind is TimerKind.RENEWAL:
             heard = await _look_who_is_asked(loket, ahead.case_id)
-    return await kept_whole(
-        lambda: loket.work(the_system("Timer")), lambda work: fire_in(work, timer_id, heard)
-    )
+
+    async def act(work: Work) -> bool:
+        work.now = await clock(work.session)
+        return await fire_in(work, timer_id, heard)
+
+    return await kept_whole(lambda: loket.work(the_system("Timer")), act)
 
 
 async def _look_who_is_asked(loket: Loket, case_id: UUID) -> consultation.Consultation | None:

@@ -17,7 +17,7 @@ from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from loket import tracing
-from loket.database import EFFECTS, after_commit
+from loket.database import EFFECTS, after_commit, clock
 from loket.definition import Definition
 from loket.departments import Departments, roles_at
 from loket.lifecycle import Role, TimerKind
@@ -165,19 +165,22 @@ class Work:
             state=EffectState.SKIPPED if skipped else EffectState.PENDING,
             last_error=skipped,
             created_at=self.now,
-            retry_at=self.now + delay if delay else None,
+            retry_at=await clock(self.session) + delay if delay else None,
             resend_of=resend_of,
             trace=tracing.parent(),
         )
         self.session.add(effect)
         await self.session.flush()
         if not skipped:
-            await self.wake_lane(lane, system, self.now + delay)
+            await self.wake_lane(lane, system, delay)
         return effect
 
-    async def wake_lane(self, lane: str, system: str, due_at: datetime) -> None:
-        """Let a worker look at `lane`; a lane in a worker's hands is left alone: it looks again itself."""
-        row = insert(Lane).values(key=lane, system=system, due_at=due_at, failures=0)
+    async def wake_lane(self, lane: str, system: str, delay: timedelta = timedelta(0)) -> None:
+        """Let a worker look at `lane`, by the database's clock as it does.
+
+        A lane in a worker's hands is left alone: it looks again itself.
+        """
+        row = insert(Lane).values(key=lane, system=system, due_at=func.now() + delay, failures=0)
         sooner = func.least(func.coalesce(Lane.due_at, row.excluded.due_at), row.excluded.due_at)
         await self.session.execute(
             row.on_conflict_do_update(

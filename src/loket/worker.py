@@ -9,7 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,7 @@ from loket import (
     tracing,
 )
 from loket.app import Loket
-from loket.database import EFFECTS, EVENTS, after_commit
+from loket.database import EFFECTS, EVENTS, after_commit, clock
 from loket.effects import GIVEN_UP, carry_out
 from loket.errors import Declined, Failed, InDoubt, Unavailable
 from loket.lanes import Claim, LostLease
@@ -225,7 +225,7 @@ class Worker:
                 if effect is None or not await self._trace(claim, effect):
                     return
             async with self._loket.database.transaction() as session:
-                lanes.let_go(await lanes.hold(session, claim), datetime.now(UTC))
+                lanes.let_go(await lanes.hold(session, claim), await clock(session))
         except LostLease:
             logger.info("lane %s was taken over", claim.key)
         except Exception:
@@ -244,7 +244,7 @@ class Worker:
                 .limit(1)
             )
             effect = found.one_or_none()
-            now = datetime.now(UTC)
+            now = await clock(session)
             if effect is None:
                 await session.delete(lane)
             elif effect.state is not EffectState.PENDING:
@@ -310,6 +310,7 @@ class Worker:
             if effect.case_id is not None and done.then is not None:
                 await work.session.get_one(Case, effect.case_id, with_for_update={"key_share": True})
             lane = await lanes.hold(work.session, claim)
+            work.now = await clock(work.session)
             lane.failures = 0
             alone = claim.key == str(effect.id)
             if alone:
@@ -326,6 +327,7 @@ class Worker:
             waiting = effect.case_id if effect.kind in GIVEN_UP else None
             case = await cases.get(work, waiting) if waiting else None
             lane = await lanes.hold(work.session, claim)
+            work.now = await clock(work.session)
             tried_for = work.now - await _tried_since(work.session, effect)
             if isinstance(fault, Unavailable) and tried_for < GIVE_UP_AFTER:
                 state, outcome = EffectState.PENDING, "RETRY"
@@ -408,7 +410,7 @@ async def _tried_since(session: AsyncSession, effect: Effect) -> datetime:
             col(Attempt.number) > func.coalesce(given_up.scalar_subquery(), 0),
         )
     )
-    return since or datetime.now(UTC)
+    return since or await clock(session)
 
 
 def wait_before_retry(tried_for: timedelta, fault: Unavailable) -> timedelta:
