@@ -42,6 +42,12 @@ class Evidence:
         return self.town.execute(statement, given).fetchall()
 
     @cached_property
+    def now(self) -> datetime:
+        """When the ledger ends; without one, now. In a town that was stopped nobody fires timers."""
+        ended: datetime = self.rows("SELECT now() AS now")[0].now
+        return self.journal.lines[-1].at if self.journal.lines else ended
+
+    @cached_property
     def definitions(self) -> dict[tuple[str, int], Json]:
         """What was published, as it stands in the file."""
         found = self.rows("SELECT key, version, content FROM procedureversion")

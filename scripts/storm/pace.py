@@ -55,7 +55,7 @@ def _most_above(times: list[datetime], rate: float) -> tuple[float, datetime | N
 
 def _nothing_waits(evidence: Evidence, bench: Bench) -> None:
     """After the quiet each effect is done, or was skipped or parked; those of later wait for their day."""
-    now = evidence.rows("SELECT now() AS now")[0].now
+    now = evidence.now
     states = Counter(one.state for one in evidence.effects.values())
     for state in ("DONE", "SKIPPED", "PENDING", "PARKED", "IN_DOUBT"):
         bench.checked(f"effects {state}", states[state])
@@ -114,13 +114,17 @@ def _is_final(attempt: Row) -> bool:
 def _lanes(evidence: Evidence, bench: Bench) -> None:
     """No lane is left in the hands of somebody who is gone; none that has work is forgotten."""
     found = evidence.rows("""
-        SELECT l.key, l.system, l.token, l.due_at, now() AS now,
+        SELECT l.key, l.system, l.token, l.due_at,
                EXISTS (SELECT FROM effect f WHERE f.lane = l.key AND f.state = 'PENDING') AS waits
           FROM lane l
     """)
     bench.checked("lanes that are left", len(found))
     for one in found:
-        if one.token is not None and one.due_at is not None and (one.now - one.due_at).total_seconds() > 60:
+        if (
+            one.token is not None
+            and one.due_at is not None
+            and (evidence.now - one.due_at).total_seconds() > 60
+        ):
             bench.wrong("a lane in dead hands", one.key, system=one.system, due=one.due_at)
     lost = evidence.rows("""
         SELECT f.lane, f.system, f.case_id FROM effect f

@@ -61,10 +61,10 @@ def made_up(evidence: Evidence) -> Lines:
         lines += _wished(next(calls), "deliveryBookSlot", name)
     lines.append(_line("case", reference=case.reference, procedure=case.procedure_key, who="an"))
     lines.append(_line("connected", subscriber="one", about=f"case {case.reference}", connection=1))
-    for one in evidence.rows(
-        "SELECT id, e.xid::text::bigint AS xid, seq, type FROM event e WHERE case_id = %s ORDER BY e.xid, seq",
-        case.id,
-    ):
+    feed = (
+        "SELECT id, xid::text::bigint AS xid, seq, type FROM event e WHERE case_id = %s ORDER BY e.xid, seq"
+    )
+    for one in evidence.rows(feed, case.id):
         cursor = base64.urlsafe_b64encode(f"1.{one.xid}.{one.seq}".encode()).decode().rstrip("=")
         event = {"id": named("CaseEvent", one.id), "cursor": cursor, "type": one.type}
         lines.append(_line("seen", subscriber="one", connection=1, event=event))

@@ -297,7 +297,7 @@ def _registrations(evidence: Evidence, bench: Bench) -> None:
 
 def _timers(evidence: Evidence, bench: Bench) -> None:
     """A timer fires once and not before its time, or as a person wished; what it causes is there once."""
-    now = evidence.rows("SELECT now() AS now")[0].now
+    now = evidence.now
     found = evidence.rows("SELECT id, case_id, subject_id, kind, due_at, state, ended_at FROM timer")
     bench.checked("timers", len(found))
     wished = Counter(
