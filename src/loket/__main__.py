@@ -1,6 +1,7 @@
 """`loket`: the one command line.
 
 loket run         everything on one machine: PostgreSQL, migrations, sandbox, API, worker
+loket roll        replace its processes by new ones, without an error for anybody
 loket serve       one API process            loket work       one worker process
 loket migrate     bring the database up to this Loket
 loket history     which months of events and effects there are, and how large
@@ -23,18 +24,18 @@ import contextlib
 import os
 import pkgutil
 import signal
-import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 import uvloop
 
 from loket import migrations, postgres, supervisor
+from loket.children import say_ready
 from loket.installation import Installation, InstallationError, prepare
 from loket.settings import Settings, SettingsError
 
@@ -77,32 +78,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def roll(_arguments: argparse.Namespace) -> int:
+    """Exit code 1 when the processes were not replaced."""
+    trouble = supervisor.roll(Path(_settings().home))
+    _say(f"not rolled: {trouble}" if trouble else "rolled")
+    return 1 if trouble else 0
+
+
 def serve(arguments: argparse.Namespace) -> int:
     settings = _settings()
-    config = uvicorn.Config(
-        "loket.web:asgi",
-        factory=True,
+    served: bool = _part("loket.serving:serve")(
+        _part("loket.web:asgi"),
         host=settings.host,
         port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,  # triples the memory of an idle subscriber
-        server_header=False,
-        access_log=False,
-        log_config=None,  # the application writes all lines alike
-        timeout_graceful_shutdown=int(supervisor.DRAIN_SECONDS) - 1,
+        fd=arguments.fd,
+        ready=partial(say_ready, arguments.ready),
     )
-    sockets = None if arguments.fd is None else [socket.socket(fileno=arguments.fd)]
-    server = uvicorn.Server(config)
-    server.run(sockets)
-    return 0 if server.started else 1
+    return 0 if served else 1
 
 
 def work(arguments: argparse.Namespace) -> int:
     job: Callable[..., Coroutine[Any, Any, None]] = _part("loket.worker:run")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_told(job(_settings(), probe_port=arguments.probe_port)))
+        runner.run(
+            _until_told(
+                job(_settings(), probe_port=arguments.probe_port, ready=partial(say_ready, arguments.ready))
+            )
+        )
     return 0
 
 
@@ -365,10 +367,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--api", type=int, default=1, metavar="N", help="API processes (default 1)")
     one.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default 1)")
+    add(roll, "replace the processes of what runs here by new ones, while it works")
     one = add(serve, "one API process")
     one.add_argument("--fd", type=int, help="a listening socket that the starter hands over")
+    one.add_argument("--ready", type=int, help="a pipe of the starter's, for a word when requests are taken")
     one = add(work, "one worker process")
     one.add_argument("--probe-port", type=int, metavar="PORT", help="answer /livez and /readyz here")
+    one.add_argument("--ready", type=int, help="a pipe of the starter's, for a word when work is taken up")
     add(sandbox, "the outside world in small, alone")
     one = add(migrate, "bring the database up to this Loket")
     one.add_argument("--revision", metavar="TEXT", help="write the next revision from the records instead")

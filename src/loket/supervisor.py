@@ -2,6 +2,8 @@
 
 Each is a process of its own, started again when it ends, after a wait that grows. The API's socket belongs
 to the supervisor: while one API process starts again, the others answer, and with none left callers wait.
+SIGUSR1 (and SIGHUP, where no terminal hangs up with it) rolls: the database is brought up to date, and then
+a new process takes the place of each old one, which goes when the new one is at work.
 """
 
 import contextlib
@@ -15,21 +17,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from loket.installation import SANDBOX_PORTS, Installation, is_free
+from loket.children import Child, dismiss, stop, successor, turn
+from loket.installation import SANDBOX_PORTS, Installation, InstallationError, is_free, prepare
 from loket.postgres import Postgres, die_with_parent, hold, is_held
+from loket.settings import SettingsError
 
-BACK_OFF_SECONDS = (0.5, 30.0)
-"""First and longest wait before a process is started again."""
-SETTLED_SECONDS = 30.0
-"""After this long a process is taken to be well, and its next wait is the first one."""
-DRAIN_SECONDS = 10.0
-"""How long requests and effects under way may take at a stop."""
-LOG_BYTES = 20_000_000
-"""A log longer than this at a start is kept once more as `.1`."""
 TICK_SECONDS = 0.2
 
 
@@ -63,67 +59,14 @@ class Running:
     """The first page of the sandbox; None without one."""
     acm: str | None
     database_url: str
+    rolls: int = 0
+    """How often its processes were replaced, or that was tried."""
+    trouble: str = ""
+    """Why they were not, the last time; empty: they were."""
 
     @property
     def graphql(self) -> str:
         return f"{self.url}/graphql"
-
-
-@dataclass
-class Child:
-    """One process of ours, and how it fares."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    log: Path
-    descriptors: tuple[int, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    wait: float = BACK_OFF_SECONDS[0]
-    due: float = 0.0
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603  # our own module, no shell
-                self.command,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=self.descriptors,
-                # Ctrl-C is for the supervisor: it knows in which order to stop.
-                start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509  # two system calls, no locks
-            )
-        self.started = time.monotonic()
-
-    def look(self, tell: Callable[[str], None]) -> None:
-        """Notice an end, and start again when the wait is over."""
-        now = time.monotonic()
-        if self.process is not None:
-            code = self.process.poll()
-            if code is None:
-                return
-            if now - self.started > SETTLED_SECONDS:
-                self.wait = BACK_OFF_SECONDS[0]
-            self.process = None
-            self.due = now + self.wait
-            tell(f"{self.name} ended ({code}); again in {self.wait:g} s. From {self.log}:")
-            tell(self._last_words())
-            self.wait = min(self.wait * 2, BACK_OFF_SECONDS[1])
-        elif now >= self.due:
-            self.start()
-
-    def signal(self, number: signal.Signals) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
-
-    def _last_words(self, lines: int = 5) -> str:
-        with self.log.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 4000))
-            told = log.read().decode("utf-8", "replace").splitlines()
-        return "\n".join(f"    {line[:300]}" for line in told[-lines:])
 
 
 @dataclass
@@ -135,6 +78,7 @@ class Supervisor:
     workers: int = 1
     tell: Callable[[str], None] = print
     stopping: threading.Event = field(default_factory=threading.Event)
+    rolling: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         """Start everything, keep it running until SIGTERM or SIGINT, and stop it within ten seconds or so.
@@ -146,16 +90,16 @@ class Supervisor:
         home = self.installation.home
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(contextlib.closing(hold(home / "lock")))
-            for number in (signal.SIGTERM, signal.SIGINT):
-                before = signal.signal(number, lambda *_: self.stopping.set())
+            for number, told in self._signals():
+                before = signal.signal(number, lambda *_, told=told: told.set())
                 stack.callback(signal.signal, number, before)
             self._look_for_ports()
             postgres, database_url = self._database(stack)
-            environment = self._environment(database_url)
+            environment = self._environment(self.installation, database_url)
             _migrate(environment)
             listener = stack.enter_context(self._listen())
             children = self._children(environment, listener)
-            stack.callback(_stop, children)
+            stack.callback(stop, children)
             for child in children:
                 child.start()
             running = self._running(lock_holder=os.getpid(), database_url=database_url)
@@ -163,9 +107,16 @@ class Supervisor:
                 _announce(home, running)
                 stack.callback((home / "run.json").unlink, missing_ok=True)
                 self.tell(self._welcome(running))
-                self._keep(children, postgres)
+                self._keep(children, postgres, running)
             self.tell("Stopping…")
             assert not lock.closed
+
+    def _signals(self) -> list[tuple[signal.Signals, threading.Event]]:
+        hangup = [] if os.isatty(0) else [(signal.SIGHUP, self.rolling)]
+        return [
+            (signal.SIGTERM, self.stopping), (signal.SIGINT, self.stopping), (signal.SIGUSR1, self.rolling),
+            *hangup,
+        ]  # fmt: skip
 
     def _database(self, stack: contextlib.ExitStack) -> tuple[Postgres | None, str]:
         settings = self.installation.settings
@@ -173,7 +124,7 @@ class Supervisor:
             return None, settings.database_url
         home = self.installation.home
         log = home / "logs" / "postgres.log"
-        _turn(log)
+        turn(log)
         postgres = Postgres(home / "postgres", log=log)
         stack.callback(postgres.stop)
         return postgres, postgres.start()
@@ -200,9 +151,9 @@ class Supervisor:
                 f"It needs {SANDBOX_PORTS} in a row: set LOKET_SANDBOX_PORT to the first of others"
             )
 
-    def _environment(self, database_url: str) -> dict[str, str]:
+    def _environment(self, installation: Installation, database_url: str) -> dict[str, str]:
         ours = {"LOKET_DATABASE_URL": database_url, "PYTHONUNBUFFERED": "1"}
-        environment = self.installation.environment | ours
+        environment = installation.environment | ours
         environment.pop("LOKET_DATABASE_URL_FILE", None)
         return environment
 
@@ -223,7 +174,7 @@ class Supervisor:
         children = []
         for name, command, descriptors in commands:
             log = logs / f"{name}.log"
-            _turn(log)
+            turn(log)
             children.append(Child(name, command, environment, log, descriptors))
         return children
 
@@ -248,9 +199,41 @@ class Supervisor:
             self._look(children, postgres)
         return False
 
-    def _keep(self, children: list[Child], postgres: Postgres | None) -> None:
+    def _keep(self, children: list[Child], postgres: Postgres | None, running: Running) -> None:
         while not self.stopping.is_set():
             self._look(children, postgres)
+            if self.rolling.is_set():
+                self.rolling.clear()
+                trouble = self._roll(children, postgres, running.database_url)
+                self.tell(f"Not rolled: {trouble}" if trouble else "Rolled.")
+                running = replace(running, rolls=running.rolls + 1, trouble=trouble)
+                _announce(self.installation.home, running)
+
+    def _roll(self, children: list[Child], postgres: Postgres | None, database_url: str) -> str:
+        """Replace the API and worker processes one after another; answers what kept it from that.
+
+        Settings are read again, except for those of the socket, the sandbox and the database.
+        """
+
+        def look() -> bool:
+            self._look(children, postgres)
+            return not self.stopping.is_set()
+
+        home, sandbox = self.installation.home, self.installation.sandbox_port is not None
+        try:
+            environment = self._environment(prepare(home, os.environ, sandbox=sandbox), database_url)
+            _migrate(environment)
+        except (InstallationError, SettingsError, StartError) as fault:
+            return str(fault)
+        for place, old in enumerate(children):
+            if old.name == "sandbox":
+                continue
+            fresh = successor(old, environment, look)
+            if fresh is None:
+                return f"the new {old.name} was not at work in time, see {old.log}; the old one stays"
+            children[place] = fresh
+            dismiss(old, look)
+        return ""
 
     def _look(self, children: list[Child], postgres: Postgres | None) -> None:
         if postgres is not None and postgres.poll() is not None:
@@ -324,6 +307,19 @@ def find(home: Path) -> Running | None:
     return None
 
 
+def roll(home: Path) -> str:
+    """Have the Loket under `home` replace its processes, and wait for it; answers what kept it from that."""
+    before = find(home)
+    if before is None:
+        return "Loket does not run here"
+    os.kill(before.pid, signal.SIGUSR1)
+    while (now := find(home)) is not None and now.pid == before.pid:
+        if now.rolls > before.rolls:
+            return now.trouble
+        time.sleep(TICK_SECONDS)
+    return "Loket ended meanwhile"
+
+
 def command() -> str:
     """How the command line is called here: a checkout has its script, and `loket` is not on the path."""
     return "scripts/run" if (Path(sys.prefix).parent / "scripts" / "run").is_file() else "loket"
@@ -385,25 +381,3 @@ def _is_ready(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _stop(children: list[Child]) -> None:
-    """API and workers first, so that what they have under way still finds the sandbox."""
-    first = [child for child in children if child.name != "sandbox"]
-    for group in (first, [child for child in children if child.name == "sandbox"]):
-        for child in group:
-            child.signal(signal.SIGTERM)
-        deadline = time.monotonic() + DRAIN_SECONDS
-        for child in group:
-            if child.process is None:
-                continue
-            try:
-                child.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
-
-
-def _turn(log: Path) -> None:
-    if log.exists() and log.stat().st_size > LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))

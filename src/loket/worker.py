@@ -438,8 +438,12 @@ _TOLD: dict[EffectState, EventType] = {
 }
 
 
-async def run(settings: Settings, *, probe_port: int | None = None) -> None:
+async def run(
+    settings: Settings, *, probe_port: int | None = None, ready: Callable[[], None] = lambda: None
+) -> None:
     """One worker process, until SIGTERM or SIGINT. `probe_port`: where it says how it is, on `host`.
+
+    `ready` is called when it takes up work.
 
     Raises:
         OSError: that port is taken.
@@ -459,6 +463,7 @@ async def run(settings: Settings, *, probe_port: int | None = None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
+        ready()
         await worker.run()
 
 
