@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import cel
 import phonenumbers
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
@@ -23,6 +22,7 @@ from stdnum.exceptions import ValidationError as StdnumError
 from loket import formfields
 from loket.definition import Definition, Form
 from loket.errors import ErrorCode
+from loket.expressions import cel
 from loket.numbers import national_number
 from loket.sepa import Unpayable, check_iban
 

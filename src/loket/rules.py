@@ -21,9 +21,8 @@ from functools import lru_cache
 from itertools import islice, product
 from typing import Any
 
-import cel
-
 from loket.definition import Rule, Text
+from loket.expressions import cel
 
 MAX_LIST = 100
 """Entries of one list or map among the facts; with more, a person looks."""

@@ -19,6 +19,7 @@ import orjson
 from loket import settings
 from loket.errors import Unavailable
 from loket.systems import calls
+from loket.trust import authorities
 
 SYSTEM = "ebox"
 RECEIVERS = "/notifications/receivers"
@@ -77,7 +78,7 @@ class EBox:
         """`auth` shows the token of scope `section.scope`; `sender_kbo`: the municipality, 10 digits."""
         self._sender = sender_kbo
         self._client = httpx2.AsyncClient(
-            base_url=section.url, auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False
+            base_url=section.url, auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False, verify=authorities()
         )
 
     async def aclose(self) -> None:

@@ -15,6 +15,7 @@ import orjson
 
 from loket import settings
 from loket.systems import calls
+from loket.trust import authorities
 
 NOTIFY = "/api/v2/notificaties"
 CATEGORY = "DossierGerelateerdBerichtWijzigingDossier"
@@ -39,7 +40,7 @@ class Mbp:
         self._section = section
         self._source = source_uri
         self._client = httpx2.AsyncClient(
-            base_url=section.url, auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False
+            base_url=section.url, auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False, verify=authorities()
         )
 
     async def aclose(self) -> None:

@@ -23,6 +23,7 @@ from twilio.rest import Client  # type: ignore[import-untyped]  # ships no py.ty
 
 from loket.errors import BadNotice, BadSignature, Declined, Unavailable
 from loket.settings import Sms as Settings
+from loket.trust import authorities
 
 SYSTEM = "sms"
 TIMEOUT_SECONDS = 15.0
@@ -197,7 +198,7 @@ class _Http(AsyncHttpClient):  # type: ignore[misc]  # twilio ships no types
     def __init__(self, url: str, timeout_seconds: float) -> None:
         super().__init__(logging.getLogger(__name__), is_async=True)
         self._base = httpx2.URL(url)
-        self._client = httpx2.AsyncClient(timeout=timeout_seconds, trust_env=False)
+        self._client = httpx2.AsyncClient(timeout=timeout_seconds, trust_env=False, verify=authorities())
 
     async def request(
         self,

@@ -30,6 +30,7 @@ from joserfc.jwk import KeySet, RSAKey
 from loket import settings
 from loket.errors import Declined, Unavailable
 from loket.systems import calls
+from loket.trust import authorities
 
 TIMEOUT_SECONDS = 10.0
 ASSERTION_LIFETIME = timedelta(seconds=60)
@@ -104,7 +105,7 @@ class AcmIdm:
         self._redirect_uri = redirect_uri
         self._key = read_key(section.private_key_file)
         self._token_url = f"{section.issuer}/v1/token"
-        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False, verify=authorities())
         self._keys: KeySet | None = None
         self._keys_read_at = 0.0
         self._known: dict[bytes, _Known] = {}
@@ -347,7 +348,7 @@ class MachineTokens(httpx2.Auth):
         self._key = read_key(section.private_key_file)
         self._token_url = token_url
         self._scope = scope
-        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False, verify=authorities())
         self._one_at_a_time = asyncio.Lock()
         self._token: str | None = None
         self._renew_at = 0.0

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass as shape
 
 from loket.errors import BadNotice, Unavailable
 from loket.systems import hook_signature
+from loket.trust import authorities
 
 CENT = Decimal("0.01")
 
@@ -111,6 +112,7 @@ def client(url: str, token: str, timeout_seconds: float) -> httpx2.AsyncClient:
         headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
         timeout=timeout_seconds,
         trust_env=False,
+        verify=authorities(),
     )
 
 

@@ -16,6 +16,7 @@ import orjson
 from loket import settings
 from loket.errors import Unavailable
 from loket.systems import calls
+from loket.trust import authorities
 
 PUSH = "/api/v2/dosis/dossiers"
 RESULT = "/api/v1/dosis/resultaten/perUploadId"
@@ -90,7 +91,7 @@ class Dosis:
         """`auth` shows the token of scope `section.scope`, and a new one once after a 401."""
         self._source = section.source_uri
         self._client = httpx2.AsyncClient(
-            base_url=section.url, auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False
+            base_url=section.url, auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False, verify=authorities()
         )
 
     async def aclose(self) -> None:

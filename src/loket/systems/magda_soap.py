@@ -29,6 +29,7 @@ from signxml.signer import XMLSigner
 from loket import settings
 from loket.errors import Declined, Unavailable
 from loket.systems import calls
+from loket.trust import authorities
 
 Element: TypeAlias = _Element
 """lxml has no public name for it."""
@@ -89,7 +90,7 @@ class Line:
         self._section = section
         self._seal = _Seal(section) if section.url else None
         self._client = httpx2.AsyncClient(
-            timeout=section.timeout_seconds, trust_env=False, verify=_tls(section) or True
+            timeout=section.timeout_seconds, trust_env=False, verify=_tls(section) or authorities()
         )
 
     async def aclose(self) -> None:

@@ -35,6 +35,7 @@ from loket.systems.minutes_item import (
     text,
     warnings_of,
 )
+from loket.trust import authorities
 
 TIMEOUT_SECONDS = 30.0
 """Plone is slow at making an item with annexes."""
@@ -112,6 +113,7 @@ class Minutes:
             headers={"Accept": "application/json"},
             timeout=timeout_seconds,
             trust_env=False,
+            verify=authorities(),
         )
 
     async def check(self) -> Infos:

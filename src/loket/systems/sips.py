@@ -36,6 +36,7 @@ from loket.systems.payments import (
     cents,
     euro,
 )
+from loket.trust import authorities
 
 SYSTEM = "sips"
 TIMEOUT_SECONDS = 15.0
@@ -85,7 +86,7 @@ class Sips(PaymentModule):
         self._merchant = settings.merchant_id
         self._key_version = settings.key_version
         self._secret = settings.secret_key
-        self._client = httpx2.AsyncClient(timeout=timeout_seconds, trust_env=False)
+        self._client = httpx2.AsyncClient(timeout=timeout_seconds, trust_env=False, verify=authorities())
 
     async def create_checkout(
         self,

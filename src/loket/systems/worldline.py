@@ -33,6 +33,7 @@ from loket.systems.payments import (
     cents,
     euro,
 )
+from loket.trust import authorities
 
 SYSTEM = "worldline"
 TIMEOUT_SECONDS = 15.0
@@ -98,6 +99,7 @@ class Worldline(PaymentModule):
             headers={"X-GCS-ServerMetaInfo": _SERVER_META_INFO},
             timeout=timeout_seconds,
             trust_env=False,
+            verify=authorities(),
         )
 
     async def create_checkout(
