@@ -22,7 +22,7 @@ from loket.installation import SANDBOX_PORTS, free_ports
 from loket.postgres import Postgres, die_with_parent
 
 Pid = int
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 DEBIAN = Path("/usr/lib/postgresql")
 PASSWORD = "storm"  # noqa: S105  # of a server that lives for minutes, on 127.0.0.1
 HBA = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
