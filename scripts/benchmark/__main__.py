@@ -3,6 +3,7 @@
 scripts/bench               four operations beside PostGraphile and beside the least that a server can do
 scripts/bench statements    how many SQL statements a page of 10 and of 100 cases takes
 scripts/bench growth        a town of 10,000 cases beside one of 1,000,000 with 10,000,000 events
+scripts/bench push          one event to 5,000 subscribers, beside what strawberry does by itself
 scripts/bench figures       how long the live blueprint takes after a thousand events and after a million
 """
 
@@ -17,7 +18,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import figures, growth, load, processes, speed, statements
+from benchmark import figures, growth, load, processes, push, speed, statements
 from benchmark.town import BUILD, ROOT, Town
 
 
@@ -28,6 +29,8 @@ def main() -> int:
     where = processes.cores()
     if arguments.what == "growth":
         return _growth(arguments, where)
+    if arguments.what == "push":
+        return _push(arguments, where)
     with contextlib.ExitStack() as stack:
         town = stack.enter_context(Town(cases=arguments.cases, citizens=arguments.citizens, where=where))
         return {"speed": _speed, "statements": _statements}[arguments.what](arguments, town, stack)
@@ -80,6 +83,19 @@ def _growth(arguments: argparse.Namespace, where: processes.Cores) -> int:
     return 0
 
 
+def _push(arguments: argparse.Namespace, where: processes.Cores) -> int:
+    busy_before = _busy()
+    with Town(cases=push.CASES, citizens=push.CITIZENS, where=where) as town:
+        found = push.measure(
+            town, rounds=arguments.rounds, subscribers=arguments.subscribers, events=arguments.events
+        )
+    medians = push.summary(found)
+    print(push.table(medians))
+    print(f"\n{arguments.subscribers:,} subscribers; load of the machine {busy_before} → {_busy()}")
+    _write("push", {"asked": vars(arguments), "load": [busy_before, _busy()], "medians": medians})
+    return 0 if push.is_well(medians) else 1
+
+
 def _figures() -> int:
     found = figures.measure()
     print(figures.table(found))
@@ -107,13 +123,15 @@ def _arguments() -> argparse.Namespace:
         prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", nargs="?", choices=["speed", "statements", "figures", "growth"], default="speed"
+        "what", nargs="?", choices=["speed", "statements", "figures", "growth", "push"], default="speed"
     )
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--citizens", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of one round of one server and operation")
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--subscribers", type=int, default=5_000, help="of live push")
+    parser.add_argument("--events", type=int, default=10, help="of one round of live push")
     return parser.parse_args()
 
 
