@@ -4,7 +4,7 @@ scripts/chaos --minutes 10 --seed 1                  one API process and one wor
 scripts/chaos --api 3 --workers 3 --database server  three of each, a PostgreSQL server over TCP
 scripts/chaos --sabotage                             rows are broken on purpose: the judge must find it
 scripts/chaos --judge FOLDER                         judge a town that runs, or what a run left, once more
-scripts/chaos --control FOLDER                       break it in 85 ways, one at a time: each must be found
+scripts/chaos --control FOLDER                       break it in 87 ways, one at a time: each must be found
 """
 
 import argparse

@@ -59,6 +59,7 @@ def made_up(evidence: Evidence) -> Lines:
     lines += _wished(next(calls), "applicationSetCart", form | {"input": {"lines": draft.cart}})
     if any(one.type == "PLANNED" for one in evidence.history[case.id]):
         lines += _wished(next(calls), "deliveryBookSlot", name)
+    lines.append(_line("raced", race="decisions", asked=20, won=1, told=[], case=case.reference))
     lines.append(_line("case", reference=case.reference, procedure=case.procedure_key, who="an"))
     lines.append(_line("connected", subscriber="one", about=f"case {case.reference}", connection=1))
     feed = (
@@ -155,6 +156,8 @@ IN_THE_LEDGER = (
           ledger=_rewritten("applicationSetCart", input={"lines": [{"product": "vat", "quantity": 9}]})),
     Plant("whole", "a slot was acknowledged and never booked", "acknowledged, and it did not happen",
           ledger=_once_more),
+    Plant("whole", "two of twenty handlers were heard", "a race that more than one won",
+          ledger=_changed("raced", None, won=2)),
     Plant("seen", "a subscriber missed an event", "events that a subscriber never saw",
           ledger=_without("seen")),
     Plant("seen", "a subscriber saw an event twice", "an event that a subscriber saw twice", ledger=_again),

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from typing import Any
 from uuid import UUID
 
-from storm.evidence import Evidence, uuid_of
+from storm.evidence import Evidence, Row, uuid_of
 from storm.findings import Bench
 from storm.ledger import Line
 
@@ -18,6 +18,7 @@ def judge(evidence: Evidence, bench: Bench) -> None:
     _cases(evidence, bench)
     _drafts(evidence, bench)
     _wishes(evidence, bench)
+    _races(evidence, bench)
 
 
 def _keys(evidence: Evidence, bench: Bench) -> None:
@@ -160,3 +161,25 @@ def _cases_of(asked: Line) -> list[UUID | None]:
 def _happened(evidence: Evidence, case_id: UUID | None, types: tuple[str, ...]) -> int:
     events = evidence.history.get(case_id, []) if case_id else []
     return sum(one.type in types for one in events)
+
+
+DECIDED = ("APPROVED", "PARTLY_APPROVED", "REJECTED")
+
+
+def _races(evidence: Evidence, bench: Bench) -> None:
+    """Of many who want the same of one case at once, one is heard; and a case is decided once a round."""
+    races = [one for one in evidence.journal.of("raced") if one["race"] in ("submissions", "decisions")]
+    bench.checked("races for one case", len(races))
+    for one in races:
+        bench.unless(
+            one["won"] == 1, "a race that not one won", one["case"], race=one["race"], won=one["won"]
+        )
+    bench.checked("cases that were decided", sum(_decided(of) > 0 for of in evidence.history.values()))
+    for case_id, events in evidence.history.items():
+        again = sum(one.type in ("REOPENED", "DECISION_WITHDRAWN") for one in events)
+        if _decided(events) > 1 + again:
+            bench.wrong("a case that was decided twice", evidence.name(case_id), times=_decided(events))
+
+
+def _decided(events: list[Row]) -> int:
+    return sum(one.type in DECIDED for one in events)
