@@ -27,7 +27,7 @@ from loket.walk import queries
 from loket.walk.outside import Outside
 from storm.clients import Post, Refused
 from storm.control import try_the_judge
-from storm.crowd import CRUSH_MOST, CRUSH_SHARE, Crowd, Crush, crew_of, listen_at_work
+from storm.crowd import CRUSH_MOST, CRUSH_SHARE, PLACES, Crowd, Crush, crew_of, listen_at_work
 from storm.findings import GROUPS, Verdict
 from storm.judge import judge, judge_again
 from storm.ledger import Ledger
@@ -129,14 +129,16 @@ async def _storm(run: Run, ledger: Ledger) -> tuple[Storm, Crowd]:
         )  # fmt: skip
         crew = await crew_of(post, outside)
         crush = Crush(crew, max(20, min(CRUSH_MOST, int(seconds * CASES_A_SECOND / CRUSH_SHARE))))
-        crew.crush = crush.join
+        crew.crush = crush
         crowd = Crowd(crew, asked.seed, asked.cases, asked.parallel, crush)
         await post.stubborn(lambda: outside.make_room(20_000), "the planner")
         await listen_at_work(crowd)
         storm = Storm(
             town, ledger, [] if asked.calm else plan(asked.seed, seconds), http, lambda: post.answered_at
         )
-        run.tell(f"{len(storm.blows)} blows are planned, {crush.size} citizens will want {10} places at once")
+        run.tell(
+            f"{len(storm.blows)} blows are planned, {crush.size} citizens will want {PLACES} places at once"
+        )
         beside = [storm.keep(), _progress(run, storm, crowd), *([_sabotage(run)] if asked.sabotage else [])]
         others = [asyncio.create_task(one) for one in beside]
         try:
@@ -229,7 +231,7 @@ async def _progress(run: Run, storm: Storm, crowd: Crowd) -> None:
             effects = "the database is away"
         run.tell(
             f"{crowd.begun} begun, {sum(crew.ended.values())} ended, {len(crowd.active)} under way"
-            f" ({crowd.crush.joined if not crowd.crush.full.is_set() else 0} wait for one slot),"
+            f" ({0 if crowd.crush.full.is_set() else len(crowd.crush.waiting)} wait for one slot),"
             f" {len(crew.broke)} broke; effects: {effects}; {told};"
             f" {post.unanswered} unanswered, {post.faulted} faulted"
         )
@@ -237,6 +239,7 @@ async def _progress(run: Run, storm: Storm, crowd: Crowd) -> None:
 
 def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float, home: Path) -> bool:
     asked, crew, post = run.asked, crowd.crew, crowd.crew.post
+    crush, wanted = crowd.crush, len(crowd.crush.waiting)
     groups = {group: sum(one.group == group for one in verdict.violations) for group in GROUPS}
     hung = run.seconds_to_quiet is None
     summary: Json = {
@@ -245,7 +248,7 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
         "unfinished": run.unfinished, "effects": run.effects, "parked": run.parked,
         "tried_again": run.tried_again,
         "blows": dict(sorted(storm.counts.items())), "unanswered": post.unanswered, "faulted": post.faulted,
-        "refusals": dict(crew.refusals.most_common()), "crush": crowd.crush.joined,
+        "refusals": dict(crew.refusals.most_common()), "crush": [wanted, crush.booked],
         "listeners": len(crowd.listeners), "events_heard": sum(one.events for one in crowd.listeners),
         "reconnections": sum(one.connection - 1 for one in crowd.listeners),
         "attempts": run.attempts, "seconds_to_quiet": run.seconds_to_quiet, "seconds_to_stop": round(took, 1),
@@ -268,6 +271,7 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
         ("attempts for one effect, by system",
          ", ".join(f"{name} {made / of:.2f}" for name, of, made in run.attempts)),
         ("seconds to quiet, to stop", f"{run.seconds_to_quiet and round(run.seconds_to_quiet)}, {took:.1f}"),
+        (f"who wanted {PLACES} places, who got one", f"{wanted}, {crush.booked}"),
         ("violations", _told(Counter(groups)) if verdict.violations else "0 in all groups"),
     ]  # fmt: skip
     print()
@@ -279,8 +283,10 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
         print(f"  BROKE  {one}"[:400])
     if hung:
         print(f"  HANGS  not quiet after {SETTLE_SECONDS:g} s")
+    if not crush.is_right:
+        print(f"  WRONG  {crush.booked} of {wanted} have one of {PLACES} places")
     print(f"\nAll of it: {file}")
-    return bool(verdict.violations or crew.broke or run.unfinished or hung)
+    return bool(verdict.violations or crew.broke or run.unfinished or hung or not crush.is_right)
 
 
 def _is_missed(run: Run, verdict: Verdict) -> bool:

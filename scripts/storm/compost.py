@@ -201,14 +201,16 @@ class Compost(Story):
     # ------------------------------------------------------------------ a day
 
     async def _choose(self, state: Json) -> bool:
-        wanted = await self.crew.crush(self) if self.crew.crush is not None else None
-        if wanted is not None:
+        crush = self.crew.crush
+        wanted = await crush.join(self) if crush is not None else None
+        if crush is not None and wanted is not None:
             try:
                 await self._hold_and_book(state, wanted)
             except Refused as refused:
                 if not set(refused.codes) & {"SLOT_FULL", "SLOT_GONE"}:
                     raise
                 return False
+            crush.booked += 1
             return True
         slot = await self._any(state)
         return slot is not None and await self._hold_and_book(state, slot)

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from loket.walk import queries
 from loket.walk.outside import BRUSSELS, Outside
 from loket.walk.road import known_premium
 from loket.walk.staff import PERSONAS
-from storm.clients import GaveUp, Post, Refused
+from storm.clients import Faulted, GaveUp, Post, Refused
 from storm.compost import Compost
 from storm.listeners import Listener
 from storm.premium import Premium
@@ -52,35 +51,52 @@ class Crush:
 
     crew: Crew
     size: int
-    joined: int = 0
+    waiting: list[Story] = field(default_factory=list)
     slot: str = ""
+    booked: int = 0
     begun_at: float = 0.0
+    opening: bool = False
     full: asyncio.Event = field(default_factory=asyncio.Event)
-    results: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether every place was taken, by as many as there are."""
+        return not self.slot or self.booked == min(PLACES, len(self.waiting))
 
     async def join(self, story: Story) -> str | None:
         """Wait with the others; the slot that all want, once. None for who comes later, or need not."""
-        if story.way != "straight" or self.full.is_set() or story.joined:
+        if story.way != "straight" or self.full.is_set() or story in self.waiting:
             return None
-        story.joined = True
-        self.joined += 1
+        self.waiting.append(story)
         self.begun_at = self.begun_at or time.monotonic()
-        if self.joined >= self.size:
-            await self.open(story)
+        if len(self.waiting) >= self.size:
+            await self.open()
         else:
             await self.full.wait()
         return self.slot or None
 
-    async def open(self, story: Story) -> None:
-        """The planner adds a slot of ten places, and everybody sees it."""
-        if self.full.is_set():
+    async def open(self) -> None:
+        """The planner adds a slot of ten places, and everybody sees it; unless there are too few."""
+        if self.opening:
             return
-        starts_at = await self._new_slot()
-        found = await story.client.ask(queries.SLOTS, caseId=story.case["id"])
-        for one in found["deliverySlots"]:
-            if datetime.fromisoformat(one["startsAt"]) == starts_at:
-                self.slot = one["id"]
-        self.full.set()
+        self.opening = True
+        try:
+            if len(self.waiting) > PLACES:
+                self.slot = await self._find(await self._new_slot())
+        except (GaveUp, Faulted) as fault:
+            self.crew.broke.append(f"the slot that everybody wants: {fault}")
+        finally:
+            self.full.set()
+
+    async def _find(self, starts_at: datetime) -> str:
+        """What Loket calls the slot, once it offers it."""
+        story = self.waiting[0]
+        while True:
+            found = await story.client.ask(queries.SLOTS, caseId=story.case["id"])
+            for one in found["deliverySlots"]:
+                if datetime.fromisoformat(one["startsAt"]) == starts_at:
+                    return str(one["id"])
+            await self.crew.post.wait(1.0, "the slot that everybody wants")
 
     async def _new_slot(self) -> datetime:
         outside = self.crew.outside
@@ -100,15 +116,9 @@ class Crush:
 
     def tell(self) -> None:
         """Write down what came of it."""
-        if self.full.is_set():
-            self.crew.post.ledger.write(
-                "raced",
-                race="slot",
-                asked=self.joined,
-                won=None,
-                told={},
-                case=self.slot,
-            )
+        self.crew.post.ledger.write(
+            "raced", race="slot", asked=len(self.waiting), won=self.booked, told={}, case=self.slot
+        )
 
 
 @dataclass
@@ -130,22 +140,22 @@ class Crowd:
         dice = random.Random(f"crowd {self.seed}")
         first = list(FIRST_OF_ALL)
         while time.monotonic() < until and self.begun < self.cases:
-            waiting = 0 if self.crush.full.is_set() else self.crush.joined
+            waiting = 0 if self.crush.full.is_set() else len(self.crush.waiting)
             if len(self.active) - waiting < self.parallel:
                 self._begin(dice, first.pop() if first and self.begun % 10 == 5 else "")
             else:
                 await asyncio.sleep(0.05)
-            self._do_not_wait_for_ever()
+            await self._do_not_wait_for_ever()
 
-    def _do_not_wait_for_ever(self) -> None:
+    async def _do_not_wait_for_ever(self) -> None:
         crush = self.crush
-        waited = time.monotonic() - crush.begun_at if crush.joined else 0.0
+        waited = time.monotonic() - crush.begun_at if crush.waiting else 0.0
         if waited > CRUSH_PATIENCE_SECONDS:
-            crush.full.set()
+            await crush.open()
 
     async def end(self) -> None:
         """Until every story has ended; nobody waits for others any more."""
-        self.crush.full.set()
+        await self.crush.open()
         while self.active:
             await asyncio.wait(self.active)
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from loket.walk import queries
 from loket.walk.citizen import iban
@@ -46,8 +46,7 @@ class Crew:
     refusals: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     broke: list[str] = field(default_factory=list)
-    crush: Callable[["Story"], Awaitable[str | None]] | None = None
-    """Where many wait who will all want one slot; the slot, or None for who need not join them."""
+    crush: "Crush | None" = None
 
     def heard(self, event: Json) -> None:
         news = self.waiting.get(event["reference"])
@@ -55,7 +54,16 @@ class Crew:
             news.set()
 
 
-@dataclass
+class Crush(Protocol):
+    """Where many wait who will all want one slot."""
+
+    booked: int
+
+    async def join(self, story: "Story") -> str | None:
+        """The slot; None for who need not join them."""
+
+
+@dataclass(eq=False)
 class Story:
     crew: Crew
     number: int
@@ -68,8 +76,6 @@ class Story:
     done: dict[str, float] = field(default_factory=dict)
     """When a turn was taken last."""
     refused: Counter[str] = field(default_factory=Counter)
-    joined: bool = False
-    """Whether the slot that everybody wants was waited for."""
     at: str = "nothing yet"
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
