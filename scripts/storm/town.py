@@ -49,7 +49,7 @@ class Town:
     postgres: Postgres | None = None
     environment: dict[str, str] = field(default_factory=dict)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
-    """PostgreSQL ends with the thread that started it."""
+    """What was started ends with the thread that started it."""
 
     def start(self) -> None:
         """Raises `NotUp`."""
@@ -63,7 +63,7 @@ class Town:
         }
         if self.server:
             self._found()
-        self.launch()
+        self._thread.submit(self.launch).result()
         self.wait()
 
     def _found(self) -> None:
@@ -152,7 +152,7 @@ class Town:
             self._begin_database()
             again.append("postmaster")
         if self.loket is not None and self.loket.poll() is not None:
-            self.launch()
+            self._thread.submit(self.launch).result()
             again.append("supervisor")
         return again
 
