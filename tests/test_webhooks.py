@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid5
 
+import httpx2
 import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -44,12 +45,13 @@ WEBHOOK = """webhook { id url state pausedBecause told failures lastError cursor
 @pytest.fixture(scope="module")
 async def town(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     """Nobody is told of anything until a test lets a worker tell."""
-    async with served(
-        module_database_url,
-        tmp_path_factory.mktemp("town"),
-        department_mailboxes=settings.Mailboxes("Beheer=beheer@lindebeke.example"),
-    ) as found:
-        yield Town(found)
+    mailboxes = settings.Mailboxes("Beheer=beheer@lindebeke.example")
+    folder = tmp_path_factory.mktemp("town")
+    async with (
+        served(module_database_url, folder, department_mailboxes=mailboxes) as found,
+        httpx2.AsyncClient(base_url=found.url, trust_env=False, timeout=60) as client,
+    ):
+        yield Town(found, client)
 
 
 @pytest.fixture(autouse=True)
@@ -722,6 +724,27 @@ async def test_after_a_restore_it_goes_on_with_a_few_repeats_and_nothing_missing
         ] == "CURSOR_EXPIRED"
     assert ids(got) == wanted + later
     assert [event["repeats"] for event in got] == [0, 0, 0, 1, 1, 0, 0]
+
+
+async def test_who_stayed_behind_until_events_were_dropped_is_told_so_and_not_of_a_part(town: Town) -> None:
+    case = await town.applies()
+    one = await subscribes(town)
+    wanted = await happen(town, case, 2)
+    (last,) = await town.sql("SELECT max(xid::text::bigint) AS xid FROM event")
+    await town.sql("UPDATE feedepoch SET floor_xid = CAST(:xid AS xid8)", xid=str(last.xid + 1))
+    try:
+        async with telling(town):
+            assert (await becomes(town, one, "PAUSED"))["pausedBecause"] == "CURSOR_EXPIRED"
+            assert await heard(town, one) == []
+            for action in ("webhookResume", "webhookReplay"):
+                given = {"after": one["cursor"]} if action == "webhookReplay" else {}
+                assert (await town.refused(OPERATOR, action, id=one["id"], **given))[
+                    "code"
+                ] == "CURSOR_EXPIRED"
+            await town.does(OPERATOR, "webhookReplay", id=one["id"])
+            await has_all(town, one, wanted)
+    finally:
+        await town.sql("UPDATE feedepoch SET floor_xid = '0'")
 
 
 # ── our own network ───────────────────────────────────────────────────────────────────────────────────

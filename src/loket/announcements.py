@@ -14,7 +14,7 @@ from loket.api.visibility import ABOUT_ADVICE
 from loket.app import Loket
 from loket.database import Reader
 from loket.departments import departments_of, roles_of
-from loket.feed import Cursor
+from loket.feed import FLOOR, Cursor
 from loket.identity import SERVICES
 from loket.lifecycle import Role
 from loket.records import ActorKind
@@ -39,6 +39,12 @@ class Told:
     type: str
     wanted: bool
     document: dict[str, Any]
+
+
+async def is_dropped(reader: Reader, place: Cursor) -> bool:
+    """Whether events after `place` may be gone by now; asked after reading, so that no gap goes unseen."""
+    row = await (await reader.execute(FLOOR)).fetchone()
+    return row is None or 0 < place.xid < row[0]
 
 
 def sight_of(loket: Loket, owner_kind: ActorKind, owner_id: UUID, role_names: Sequence[str]) -> Sight | None:

@@ -167,6 +167,10 @@ class Subscribers:
             batch = await announcements.after(
                 reader, turn.place, turn.sight, types=turn.types, procedures=turn.procedures, most=BATCH
             )
+            dropped = await announcements.is_dropped(reader, turn.place)
+        if dropped:
+            await self._pause(turn, WebhookPause.CURSOR_EXPIRED, "what came next is no longer kept")
+            return None
         place = turn.place
         for one in batch:
             if one.wanted:

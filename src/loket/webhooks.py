@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlmodel import col
 
 from loket.errors import ErrorCode, Refused
-from loket.feed import Cursor
+from loket.feed import FLOOR, Cursor
 from loket.lifecycle import EFFECT_EVENTS, EventType, Role
 from loket.records import (
     ActorKind,
@@ -54,6 +54,7 @@ async def subscribe(
     here = await _here(work)
     secret = new_secret()
     place = here if after is None else _within(after, here)
+    await _check_kept(work, place)
     made = WebhookSubscription(
         url=url,
         description=description.strip(),
@@ -108,11 +109,12 @@ async def replay(work: Work, id: UUID, after: Cursor | None) -> WebhookSubscript
     """Tell it once more of all that came after `after`, or of all that is kept; with the same message ids.
 
     Raises:
-        Refused: NOT_FOUND; CURSOR_EXPIRED for a cursor of another epoch.
+        Refused: NOT_FOUND; CURSOR_EXPIRED for a cursor of another epoch, or of before what is kept.
     """
     found = await _get(work, id)
     here = await _here(work)
     place = Cursor(here.epoch, 0, 0) if after is None else _within(after, here)
+    await _check_kept(work, place)
     found.epoch, found.xid, found.seq = place.epoch, place.xid, place.seq
     _go_on(work, found)
     return found
@@ -165,6 +167,12 @@ def _within(place: Cursor, here: Cursor) -> Cursor:
 async def _here(work: Work) -> Cursor:
     """Where the feed ends now."""
     return Cursor(*(await work.session.execute(text(HERE))).one())
+
+
+async def _check_kept(work: Work, place: Cursor) -> None:
+    floor: int = (await work.session.execute(text(FLOOR))).scalar_one()
+    if 0 < place.xid < floor:
+        raise Refused(ErrorCode.CURSOR_EXPIRED, path=["after"])
 
 
 def _id_of(actor: Actor) -> UUID:
