@@ -10,9 +10,11 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import BinaryIO
+from traceback import TracebackException
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -22,8 +24,20 @@ TOGETHER_SECONDS = 0.1
 """How long a line that tells of nothing wrong may wait, so that lines are written together."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-_VALUES = re.compile(r"^(DETAIL:|CONTEXT:|\[parameters:).*$", re.MULTILINE)
-"""Where PostgreSQL and SQLAlchemy repeat the row that went wrong: it holds somebody's data."""
+_VALUES = re.compile(
+    r"^\s*(DETAIL:|CONTEXT:|LINE \d+:|\[parameters:|input_value=).*$"
+    r"|'[^'\n]*'|\"[^\"\n]*\"|(?<==)\([^)\n]*\)",
+    re.MULTILINE,
+)
+"""Where a fault repeats what it stumbled over: a row, a parameter, a value. That is somebody's data."""
+_PRIVATE = re.compile(
+    r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # an e-mail address
+    r"|(?<![\w-])\d{2}[. -]?\d{2}[. -]?\d{2}[. -]?\d{3}[. -]?\d{2}(?![\w-])"  # a national number
+    r"|(?<![\w-])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?(?![\w-])"  # an account
+    r"|(?<![\w-])(?:\+|00)\d[\d ./]{7,14}(?![\w-])"  # a phone number
+)
+"""What is somebody's by its look. No line of ours is meant to hold such: this is the net under them."""
+LEFT_OUT = "(left out)"
 
 
 class JsonLine(logging.Formatter):
@@ -32,7 +46,7 @@ class JsonLine(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _PRIVATE.sub(LEFT_OUT, record.getMessage()),
         }
         trace = tracing.current.get()
         asked = request_id.get() or (trace.id if trace is not None else "")
@@ -42,8 +56,24 @@ class JsonLine(logging.Formatter):
             line["trace"] = trace.id
         line |= getattr(record, "fields", {})
         if record.exc_info:
-            line["exception"] = _VALUES.sub("(left out)", self.formatException(record.exc_info))
+            line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
+
+    def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802  # logging's
+        """Where it happened, and what kind of fault: of its words only those that are no one's."""
+        return "".join(_told(TracebackException(*ei))).rstrip()
+
+
+def _told(fault: TracebackException) -> Iterator[str]:
+    before = fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
+    if before is not None:
+        yield from _told(before)
+        yield "\nthen\n\n"
+    yield from fault.stack.format()
+    for words in fault.format_exception_only():
+        yield _PRIVATE.sub(LEFT_OUT, _VALUES.sub(LEFT_OUT, words))
+    for one in fault.exceptions or ():
+        yield from _told(one)
 
 
 class Lines(logging.Handler):

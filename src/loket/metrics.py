@@ -231,11 +231,17 @@ LAST_RECONCILIATION = """
 """
 DIFFERENCES = "SELECT kind, count(*) FROM difference WHERE state = 'OPEN' GROUP BY kind ORDER BY kind"
 LEAD_TIMES_OF_ALL = f"""
-    WITH period AS (SELECT * FROM unnest(%(days)s::int[], %(firsts)s::date[]) AS period (days, day))
-    SELECT procedure_key, phase, sum({LEAD_TIMES})::text
-      FROM figure JOIN period USING (days, day)
-     GROUP BY procedure_key, phase ORDER BY procedure_key, phase
+    WITH RECURSIVE known AS (
+        SELECT min(procedure_key) AS key FROM figure
+        UNION ALL
+        SELECT (SELECT min(procedure_key) FROM figure WHERE procedure_key > key)
+          FROM known WHERE key IS NOT NULL)
+    SELECT key, phase, sum({LEAD_TIMES})::text
+      FROM known CROSS JOIN unnest(%(days)s::int[], %(firsts)s::date[]) AS period (days, day)
+      JOIN figure ON procedure_key = key AND figure.days = period.days AND figure.day = period.day
+     GROUP BY key, phase ORDER BY key, phase
 """  # noqa: S608  # our own words
+"""From procedure to procedure by the key of the table, and of each its few blocks."""
 PROCESSES = """
     SELECT kind, name, version, extract(epoch FROM now() - started_at)::float8, counted
       FROM process WHERE beat_at > now() - make_interval(secs => %(silent)s)

@@ -34,7 +34,8 @@ def presentable(fault: GraphQLError, language: str) -> dict[str, Any]:
     if isinstance(cause, Refused):
         return _shown(fault, cause.message(language), {"code": cause.code.value})
     if isinstance(cause, Failed):
-        logger.warning("%s: %s", cause.system, cause.reason)
+        # not its reason: another system's words may repeat what was asked of it
+        logger.warning("%s: %s, HTTP %s", cause.system, type(cause).__name__, cause.http_status)
         return _shown(fault, "Another system does not answer now.", {"code": "SYSTEM_UNAVAILABLE"})
     if cause is None or isinstance(cause, GraphQLError):
         extensions = (
