@@ -255,15 +255,26 @@ async def _cursor(session: AsyncSession) -> tuple[int, int]:
 
 
 async def _next(session: AsyncSession, xid: int, seq: int, most: int) -> list[Read]:
-    return _reads(await session.execute(text(EVENTS_AFTER), {"xid": str(xid), "seq": seq, "most": most}))
+    await session.execute(text(PLAN_ONCE))
+    given = {"xid": str(xid), "seq": seq, "most": most}
+    return await _read(session, (await session.execute(text(EVENTS_AFTER), given)).all())
 
 
 async def events_of(session: AsyncSession, cases: Sequence[UUID]) -> list[Read]:
     """All events of these cases, in order."""
-    return _reads(await session.execute(text(EVENTS_OF), {"cases": list(cases)}))
+    await session.execute(text(PLAN_ONCE))
+    return await _read(session, (await session.execute(text(EVENTS_OF), {"cases": list(cases)})).all())
 
 
-def _reads(rows: Iterable[Row[Any]]) -> list[Read]:
+async def _read(session: AsyncSession, which: Sequence[Row[Any]]) -> list[Read]:
+    """Events with all that is counted of them, each looked up in its own month.
+
+    Found first and then read: of one statement for both, over all months, the plan outlasts its work.
+    """
+    if not which:
+        return []
+    given = {"of": [row.case_id for row in which], "seqs": [row.seq for row in which]}
+    rows = await session.execute(text(READ), given)
     return [
         Read(
             xid=row.xid,
@@ -351,30 +362,34 @@ FORGET = (
     "DELETE FROM figure WHERE days > 0",
     TAKE_UP,
 )
+PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan"
+"""With tens of months a plan costs more than its work: so it is not made anew for what is given each time."""
+WHICH = "SELECT seq, case_id FROM event"
+EVENTS_AFTER = f"""
+    {WHICH}
+     WHERE (xid, seq) > (CAST(:xid AS xid8), :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+     ORDER BY xid, seq
+     LIMIT :most
+"""
+EVENTS_OF = f"{WHICH} WHERE case_id = ANY(:cases)"
 READ = """
     SELECT event.xid::text::bigint AS xid, event.seq, event.case_id, event.type, event.stage, event.status,
            event.previous_status, event.occurred_at, event.actor_kind, "case".procedure_key,
            "case".procedure_version, application.started_at, letter.way,
            coalesce(effect.kind, CASE WHEN event.type LIKE 'EFFECT_%' THEN event.data ->> 'kind' END) AS kind,
            cause.type AS cause, coalesce(earlier.stage, cause.stage) AS cause_stage
-      FROM event
+      FROM unnest(CAST(:of AS uuid[]), CAST(:seqs AS bigint[])) AS wanted (case_id, seq)
+      JOIN event
+        ON event.case_id = wanted.case_id AND event.seq = wanted.seq
       JOIN "case" ON "case".id = event.case_id
       JOIN application ON application.id = "case".application_id
       LEFT JOIN everyeffect AS effect
         ON effect.id = CASE WHEN event.type LIKE 'EFFECT_%' THEN (event.data ->> 'effect')::uuid END
       LEFT JOIN letter ON effect.kind = 'LETTER_PDF' AND letter.id = (effect.payload ->> 'letter_id')::uuid
-      LEFT JOIN event AS cause ON cause.case_id = event.case_id AND cause.seq = effect.event_seq
+      LEFT JOIN event AS cause
+        ON cause.case_id = event.case_id AND cause.seq = effect.event_seq
       LEFT JOIN event AS earlier
         ON earlier.case_id = cause.case_id AND earlier.case_version = cause.case_version - 1
-"""
-EVENTS_AFTER = f"""{READ}
-     WHERE (event.xid, event.seq) > (CAST(:xid AS xid8), :seq)
-       AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
-     ORDER BY event.xid, event.seq
-     LIMIT :most
-"""
-EVENTS_OF = f"""{READ}
-     WHERE event.case_id = ANY(:cases)
      ORDER BY event.xid, event.seq
 """
 VISITS = "SELECT case_id, phase, entered_at, left_at FROM phasevisit WHERE case_id = ANY(:cases)"
