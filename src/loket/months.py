@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -26,7 +26,7 @@ AHEAD = 3
 """Months after this one that are there: a Loket that nobody tends for a season goes on as ever."""
 LOCK_MS = 250
 """Who waits for us in that time waits no longer than this; shorter than it takes to find a deadlock."""
-SETTLED_DAYS = 1
+SETTLED = timedelta(days=1)
 """So long at least an effect is done before its month is put away: who just asked it again still sees it."""
 PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds before whoever migrates tries to lock once more."""
@@ -172,8 +172,9 @@ def _take_turn(connection: Connection) -> None:
 # --- the archive ------------------------------------------------------------------------------
 
 
-def finished(connection: Connection, until: date) -> list[Part]:
+def finished(connection: Connection, until: date, now: datetime) -> list[Part]:
     """Months of effects before `until` in which nothing is open, and nothing was done lately."""
+    lately = {"since": now - SETTLED}
     attempts = {(one.since, one.until) for one in parts(connection, "attempt")}
     return [
         one
@@ -181,7 +182,7 @@ def finished(connection: Connection, until: date) -> list[Part]:
         if one.ends_on <= until
         and (one.since, one.until) in attempts
         and not _has_open(connection, one)
-        and not connection.scalar(text(JUST_DONE.format(part=one.name)), {"days": SETTLED_DAYS})
+        and not connection.scalar(text(JUST_DONE.format(part=one.name)), lately)
     ]
 
 
@@ -221,7 +222,7 @@ PARTS = """
      WHERE inhparent = to_regclass(:table)
 """
 HAS_OPEN = "SELECT EXISTS (SELECT FROM {part} WHERE state IN ('PENDING', 'PARKED', 'IN_DOUBT'))"
-JUST_DONE = "SELECT EXISTS (SELECT FROM {part} WHERE done_at > now() - make_interval(days => :days))"
+JUST_DONE = "SELECT EXISTS (SELECT FROM {part} WHERE done_at > :since)"
 OF_THE_OPEN = """
     SELECT indexrelid::regclass::text FROM pg_index
      WHERE indrelid = to_regclass(:part) AND indpred IS NOT NULL

@@ -53,7 +53,7 @@ class Keeper:
             await self._make(now.date())
             if now >= self._look_at:
                 self._look_at = now + LOOK
-                await self._put_away(now.date())
+                await self._put_away(now)
                 await self._drop_effects(now)
                 await self._drop_events(now)
         except OperationalError as fault:
@@ -70,13 +70,13 @@ class Keeper:
                 await (await session.connection()).run_sync(months.make, part)
             logger.info("made %s", part.name)
 
-    async def _put_away(self, today: date) -> None:
+    async def _put_away(self, now: datetime) -> None:
         if not self._retention.archive_months:
             return
-        until = months.month_of(today, -self._retention.archive_months)
+        until = months.month_of(now.date(), -self._retention.archive_months)
         async with self._database.transaction() as session:
             await _patient(session)
-            found = await (await session.connection()).run_sync(months.finished, until)
+            found = await (await session.connection()).run_sync(months.finished, until, now)
         for part in found:
             async with self._database.transaction() as session:
                 if await (await session.connection()).run_sync(months.put_away, part):
