@@ -1,18 +1,20 @@
 """Everybody who wants something of Loket during a storm: who, how many at once, what each will do."""
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from loket.walk import queries
 from loket.walk.outside import BRUSSELS, Outside
 from loket.walk.road import known_premium
 from loket.walk.staff import PERSONAS
-from storm.clients import Faulted, GaveUp, Post, Refused
+from storm.clients import Faulted, GaveUp, Post
 from storm.compost import Compost
 from storm.listeners import Listener
 from storm.premium import Premium
@@ -40,7 +42,7 @@ CRUSH_SHARE = 8
 """One in so many of the cases that there is time for waits for that slot, at most CRUSH_MOST of them."""
 CRUSH_MOST = 200
 CRUSH_PATIENCE_SECONDS = 240.0
-LISTENED = 12
+LISTENED = 8
 """One citizen in so many follows what happens."""
 RESTLESS_SECONDS = 25.0
 
@@ -134,6 +136,7 @@ class Crowd:
     active: set["asyncio.Task[None]"] = field(default_factory=set)
     listeners: list[Listener] = field(default_factory=list)
     _listening: set["asyncio.Task[None]"] = field(default_factory=set)
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def come(self, until: float) -> None:
         """Until then, on the clock of `time.monotonic`, or until all have come."""
@@ -184,34 +187,31 @@ class Crowd:
         return number
 
     async def _tell(self, story: Story, *, follows: bool) -> None:
-        listener = await self._follow(story) if follows else None
+        if follows:
+            await self._follow(story)
         await story.tell()
-        if listener is not None and listener.about == "citizen" and "reference" in story.case:
-            self.crew.post.ledger.write(
-                "follows",
-                subscriber=listener.name,
-                about=listener.what,
-                case=story.reference,
-            )
 
-    async def _follow(self, story: Story) -> Listener | None:
-        """Over a socket or SSE, from before there is a case."""
+    async def _follow(self, story: Story) -> None:
+        """All that is theirs, or this one case; over a socket or SSE; from before there is a case."""
         try:
             client = await self.crew.post.sign_in(story.who)
             after = (await client.ask(queries.VIEWER))["viewer"]["cursor"]
-        except (GaveUp, Refused):
-            return None
-        socket = bool(len(self.listeners) % 2)
+        except (GaveUp, Faulted):
+            return
+        number = next(self._numbers)
+        about = "case" if number % 3 == 2 else "citizen"
         listener = Listener(
-            f"citizen-{story.number}",
-            client,
-            "citizen",
-            socket=socket,
-            after=after,
+            f"{about}-{story.number}", client, about, socket=bool(number % 2), after=after,
             restless=RESTLESS_SECONDS,
-        )
+        )  # fmt: skip
+        if about == "citizen":
+            self.listen(listener)
+        else:
+            story.opened = partial(self._listen_to, listener)
+
+    def _listen_to(self, listener: Listener, reference: str) -> None:
+        listener.reference = reference
         self.listen(listener)
-        return listener
 
     def listen(self, listener: Listener) -> None:
         self.listeners.append(listener)

@@ -35,7 +35,6 @@ class Listener:
         client: Client,
         about: str,
         *,
-        reference: str | None = None,
         socket: bool,
         after: str | None = None,
         restless: float = 0.0,
@@ -49,6 +48,8 @@ class Listener:
         self.name = name
         self.client = client
         self.about = about
+        self.reference = ""
+        """Of a case, once there is one."""
         self.socket = socket
         self.after = after
         self.restless = restless
@@ -57,13 +58,11 @@ class Listener:
         self.events = 0
         self._heard = heard
         self._field, argument = QUERIES[about]
-        self._variables: Json = {"reference": reference} if reference else {}
-        declared = "$reference: String!, " if reference else ""
+        declared = "$reference: String!, " if argument else ""
         self._document = (
             f"subscription Listen({declared}$after: Cursor) {{ {self._field}({argument}after: $after)"
             " { id cursor type status occurredAt case { reference } } }"
         )
-        self.what = f"{about} {reference or client.who}"
 
     async def listen(self) -> None:
         """Until cancelled."""
@@ -71,8 +70,8 @@ class Listener:
         while True:
             self.connection += 1
             ledger.write(
-                "connected", subscriber=self.name, about=self.what, connection=self.connection,
-                after=self.after, sees=self.sees,
+                "connected", subscriber=self.name, connection=self.connection, after=self.after,
+                about=f"{self.about} {self.reference or self.client.who}", sees=self.sees,
             )  # fmt: skip
             why = "by itself"
             try:
@@ -109,10 +108,8 @@ class Listener:
         return self._over_socket() if self.socket else self._over_sse()
 
     def _asked(self) -> Json:
-        return {
-            "query": self._document,
-            "variables": {**self._variables, "after": self.after},
-        }
+        about = {"reference": self.reference} if self.reference else {}
+        return {"query": self._document, "variables": about | {"after": self.after}}
 
     async def _over_sse(self) -> AsyncGenerator[Json, None]:
         post = self.client.post

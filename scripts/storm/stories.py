@@ -78,6 +78,8 @@ class Story:
     refused: Counter[str] = field(default_factory=Counter)
     at: str = "nothing yet"
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: Callable[[str], None] = lambda _: None
+    """Told the reference once there is a case."""
 
     procedure = ""
 
@@ -177,6 +179,7 @@ class Story:
     def came(self, case: Json) -> None:
         self.case = case
         self.crew.waiting[self.reference] = self.news
+        self.opened(self.reference)
         self.crew.post.ledger.write(
             "case",
             id=case["id"],
