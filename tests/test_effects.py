@@ -459,6 +459,22 @@ async def put_of(town: Town, ids: Sequence[UUID]) -> list[UUID]:
     return [key for key, _, _ in await put(town) if key in set(ids)]
 
 
+async def test_who_takes_longer_than_its_lease_keeps_it_for_as_long_as_it_lives(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "LEASE", timedelta(seconds=2))
+    monkeypatch.setattr(worker, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "RENEWALS", 1000)
+    box = f"{uuid4().hex}@voorbeeld.example"
+    await fails(town, "smtp", "slow", seconds=3.0, count=1)
+    async with working(town, 2):
+        left = await leave_codes(town, 1, box)
+        await all_done(town, left)
+    assert len(town.served.house.states["smtp"].all(f"mailbox:{box}")) == 1
+    attempts = await town.sql("SELECT number FROM attempt WHERE effect_id = :id", id=left[0])
+    assert [row[0] for row in attempts] == [1]
+
+
 async def test_what_the_other_side_has_is_done_also_when_it_was_skipped_meanwhile(
     town: Town, settled: list[Dossier]
 ) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import orjson
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -69,6 +69,17 @@ async def hold(session: AsyncSession, claim: Claim) -> Lane:
         raise LostLease(claim.key)
     lane.due_at = func.clock_timestamp() + LEASE  # type: ignore[assignment]  # the database's clock
     return lane
+
+
+async def renew(session: AsyncSession, claim: Claim) -> bool:
+    """Hold on to a lane whose effect takes long; False when it is another's by now, or done with."""
+    kept = await session.execute(
+        update(Lane)
+        .where(col(Lane.key) == claim.key, col(Lane.token) == claim.token)
+        .values(due_at=func.clock_timestamp() + LEASE)
+        .returning(col(Lane.key))
+    )
+    return kept.first() is not None
 
 
 def let_go(lane: Lane, due_at: datetime | None) -> None:

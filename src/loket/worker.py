@@ -53,6 +53,9 @@ logger = logging.getLogger(__name__)
 CONCURRENCY = 16
 CALL_SECONDS = 25.0
 """The longest that one effect may take; shorter than the lease."""
+RENEW_SECONDS = 10.0
+RENEWALS = 6
+"""How often the lease of a lane in hand is renewed: a commit may take long on a machine that is busy."""
 POLL_SECONDS = 1.0
 BREATH_SECONDS = 0.02
 """Between two looks for work that just was not due yet."""
@@ -222,14 +225,32 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 effect = await self._next(claim)
-                if effect is None or not await self._trace(claim, effect):
+                if effect is None:
                     return
+                keeping = asyncio.create_task(self._keep(claim))
+                try:
+                    if not await self._trace(claim, effect):
+                        return
+                finally:
+                    keeping.cancel()
             async with self._loket.database.transaction() as session:
                 lanes.let_go(await lanes.hold(session, claim), await clock(session))
         except LostLease:
             logger.info("lane %s was taken over", claim.key)
         except Exception:
             logger.exception("lane %s: its lease will run out and it is tried again", claim.key)
+
+    async def _keep(self, claim: Claim) -> None:
+        """Renew the lease while an effect is carried out and written down: who is slow is not dead.
+
+        Not for ever: behind a connection that hangs another must come to it in the end.
+        """
+        for _ in range(RENEWALS):
+            await asyncio.sleep(RENEW_SECONDS)
+            with contextlib.suppress(*NOT_NOW):
+                async with self._loket.database.transaction() as session:
+                    if not await lanes.renew(session, claim):
+                        return
 
     async def _next(self, claim: Claim) -> Effect | None:
         """The lane's oldest open effect, with its attempt written down; None when the lane must wait."""
