@@ -32,6 +32,8 @@ BUFFER = 1000
 """Events that wait for one subscriber; a slower one is dropped and comes back with its cursor."""
 READS = 6
 """Statements under way at once for all who follow: some connections stay free for who asks something else."""
+OPENINGS = 4
+"""Subscriptions let in at once, each of which asks the database who may: the others wait their turn."""
 BACKLOG_SECONDS = 2.0
 """So long at most the reader waits for those who hear to get through a batch, before it reads the next."""
 
@@ -166,6 +168,8 @@ class Feed:
         self.reads = asyncio.Semaphore(READS)
         """Taken around each statement for those who follow, so that a thousand who come back at once leave
         room for who asks something else."""
+
+        self.openings = asyncio.Semaphore(OPENINGS)
 
     @property
     def subscribers(self) -> int:

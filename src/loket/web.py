@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from loket import blueprint_page, counting, files, hooks, logs, probes, signin, tracing
@@ -115,13 +115,19 @@ class _Doors(Starlette):
         return Manners(app, secure=self._secure, doors=_own_doors(self.routes))
 
 
-def _own_doors(routes: Sequence[BaseRoute]) -> dict[str, Route]:
+Doors = Mapping[tuple[str, str], Route | WebSocketRoute]
+"""By kind of connection and path."""
+
+
+def _own_doors(routes: Sequence[BaseRoute]) -> Doors:
     """Routes without parameters to an application of its own, which answers every method itself."""
-    return {
-        route.path: route
-        for route in reversed(routes)
-        if isinstance(route, Route) and route.methods is None and not route.param_convertors
-    }
+    found: dict[tuple[str, str], Route | WebSocketRoute] = {}
+    for route in reversed(routes):
+        if isinstance(route, Route) and route.methods is None and not route.param_convertors:
+            found["http", route.path] = route
+        elif isinstance(route, WebSocketRoute) and not route.param_convertors:
+            found["websocket", route.path] = route
+    return found
 
 
 async def _home(_: Request) -> Response:
@@ -132,10 +138,11 @@ class Manners:
     """Around every request: its id in and out, security headers, one line in the log, no trace to the caller.
 
     The line names the route's template and never the address itself: that may hold a token.
-    What a page of no other origin asks of one of `doors` goes there straight, past all that would let it by.
+    What a page of no other origin asks of one of `doors` goes there straight, past all that would let it by;
+    and so does a socket, which looks at its origin itself: each of thousands would hold on to all of that.
     """
 
-    def __init__(self, app: ASGIApp, *, secure: bool, doors: Mapping[str, Route]) -> None:
+    def __init__(self, app: ASGIApp, *, secure: bool, doors: Doors) -> None:
         self._app = app
         self._doors = doors
         always = SECURITY_HEADERS | (
@@ -184,7 +191,8 @@ class Manners:
                 status = 101
             await send(message)
 
-        door = self._doors.get(scope["path"]) if scope["type"] == "http" and not is_foreign else None
+        kind = scope["type"]
+        door = None if is_foreign and kind == "http" else self._doors.get((kind, scope["path"]))
         method = scope.get("method", "SOCKET")
         # a socket lasts for hours: each operation over it is a span of its own
         is_short = scope["type"] == "http"

@@ -33,8 +33,14 @@ OUTBOX_BYTES = 1_000_000
 """Of events that wait for one subscriber."""
 RETRY_SECONDS = 0.5
 """Between attempts to read an event while the database is away."""
-BRAKE_SECONDS, BRAKES = 0.02, 12
-"""So long, and so often at most, an audience waits between events for who has many in hand and gets on."""
+ENOUGH = 0.5
+"""Of what may wait for somebody: beyond it the next events wait too."""
+BRAKE_SECONDS = 0.02
+"""So long an audience waits, and again, for who has many events in hand and still gets on."""
+PATIENCE = 1_500
+"""How often it waits so, until nobody has too many in hand any more."""
+STALLED = 3
+"""After so many times without getting on somebody is waited for no more."""
 
 Printed = dict[Hashable, Sequence[bytes | None]]
 """The payload of each event by who is shown it; under None what is the same for all of an audience."""
@@ -104,8 +110,9 @@ class Follower:
         return cast("str", self.context.actor_key)
 
     @property
-    def waiting(self) -> int:
-        return len(self._outbox or ())
+    def waiting(self) -> float:
+        """Of what may wait for it, the part that does."""
+        return max(len(self._outbox or ()) / feed.BUFFER, self._weight / OUTBOX_BYTES)
 
     async def catch_up(self, after: Cursor, until: Cursor) -> None:
         """Tell what happened before it came, then what waits since.
@@ -153,7 +160,7 @@ class Follower:
     def lose(self, why: Exception) -> None:
         """Tell it that it hears nothing more, and forget what waits for it."""
         self._audience.leave(self)
-        self._lost = why
+        self._lost, self._weight = why, 0
         if self._outbox is not None:
             self._outbox.clear()
         else:
@@ -215,8 +222,8 @@ class Audience:
     """Followers to whom the same may be told. It listens to the feed while there are any."""
 
     __slots__ = (
-        *("_all", "_fallen", "_followers", "_key", "_pending", "_press", "_printing", "_telling"),
-        *("feed", "interest"),
+        *("_all", "_fallen", "_followers", "_key", "_patience", "_pending", "_press", "_printing"),
+        *("_telling", "feed", "interest"),
     )
 
     def __init__(self, all: dict[Hashable, "Audience"], key: Hashable, follow: Follow, press: Press) -> None:
@@ -225,6 +232,7 @@ class Audience:
         self._press = press
         self._fallen = follow.fallen
         self._followers: dict[Follower, None] = {}
+        self._patience = PATIENCE
         self._pending: deque[Happening] | None = None
         self._telling: asyncio.Task[None] | None = None
         self._printing: dict[Hashable, asyncio.Future[Printed]] | None = None
@@ -305,17 +313,18 @@ class Audience:
         await self._brake()
 
     async def _brake(self) -> None:
-        behind = self._furthest_behind()
-        for _ in range(BRAKES):
-            if behind <= feed.BUFFER // 2:
-                return
+        """In a burst those who read do not fall behind because it is faster to tell than to hear."""
+        behind, stalled = self._furthest_behind(), 0
+        if behind <= ENOUGH:
+            self._patience = PATIENCE
+        while behind > ENOUGH and stalled < STALLED and self._patience > 0:
+            self._patience -= 1
             await asyncio.sleep(BRAKE_SECONDS)
             before, behind = behind, self._furthest_behind()
-            if behind >= before:
-                return
+            stalled = 0 if behind < before else stalled + 1
 
-    def _furthest_behind(self) -> int:
-        return max((one.waiting for one in self._followers), default=0)
+    def _furthest_behind(self) -> float:
+        return max((one.waiting for one in self._followers), default=0.0)
 
     async def _printed(self, batch: Sequence[Happening], contexts: dict[Hashable, Any]) -> Printed:
         keys = [one.event_id for one in batch]

@@ -142,11 +142,12 @@ class LoggedSchema(LiveSchema):
         operation_name: str | None = None,
     ) -> Opened | Answer:
         started = self.start(document, context, variables, operation_name)
-        if not isinstance(started, Answer):
-            await self._log(started[0])
-        return await super().open(
-            document, context=context, variables=variables, operation_name=operation_name
-        )
+        async with context.loket.feed.openings:
+            if not isinstance(started, Answer):
+                await self._log(started[0])
+            return await super().open(
+                document, context=context, variables=variables, operation_name=operation_name
+            )
 
     async def _log(self, running: Running) -> None:
         context = running.context
