@@ -194,11 +194,17 @@ def _written(url: str) -> Iterator[IO[bytes]]:
         pass  # it has ended, and says why
     except BaseException:
         process.kill()
-        process.wait()
         raise
-    said = process.stderr.read().decode("utf-8", "replace").strip()
-    if process.wait() != 0:
+    finally:
+        said = _last_words(process)
+    if process.returncode != 0:
         raise BackupError(f"nothing was put back: {said}")
+
+
+def _last_words(process: "subprocess.Popen[bytes]") -> str:
+    """What it said until its end; all that was open to it is closed."""
+    with process:
+        return process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""
 
 
 def _section(url: str, file: Path, section: str, out: IO[bytes], *tables: str) -> None:
