@@ -61,7 +61,7 @@ class Compost(Story):
 
     def turn(self, state: Json) -> Turn | None:
         match state["status"]:
-            case "SCREENING" | "AWAITING_DECISION" if self.way == "twenty":
+            case "AWAITING_DECISION" if self.way == "twenty":
                 return "decide", self._decide
             case "AWAITING_PAYMENT" if state["invoice"]:
                 return self._due(state["invoice"])
