@@ -48,6 +48,8 @@ KINDS = [
     "CREDIT_NOTE_PDF",
     "WARRANT_PDF",
     "RECONCILE",
+    "COMPARE_PLANNING",
+    "COMPARE_STATUSES",
     "CHECK_ASK",
     "ADVICE_EMAIL",
     "STAFF_EMAIL",
@@ -77,7 +79,7 @@ def upgrade() -> None:
     subject = sa.Enum(*SUBJECTS, name="compared_known", native_enum=False, create_constraint=True, length=40)
     op.add_column("reconciliation", sa.Column("subject", subject, server_default="MONEY", nullable=False))
     _known("difference", "kind", "differencekind_known", OF_MONEY + OF_OTHERS)
-    _known("effect", "kind", "effectkind_known", KINDS + NEW_KINDS)
+    _known("effect", "kind", "effectkind_known", KINDS)
 
 
 def downgrade() -> None:
@@ -88,7 +90,7 @@ def downgrade() -> None:
     op.execute(f"DELETE FROM attempt WHERE effect_id IN (SELECT id FROM effect WHERE kind IN ({new}))")  # noqa: S608
     op.execute(f"DELETE FROM effect WHERE kind IN ({new})")  # noqa: S608
     op.execute("DELETE FROM reconciliation WHERE subject <> 'MONEY'")
-    _known("effect", "kind", "effectkind_known", KINDS)
+    _known("effect", "kind", "effectkind_known", [one for one in KINDS if one not in NEW_KINDS])
     _known("difference", "kind", "differencekind_known", OF_MONEY)
     op.drop_column("reconciliation", "subject")
     op.execute("DROP TABLE process")
