@@ -3,6 +3,7 @@
 scripts/bench               four operations beside PostGraphile and beside the least that a server can do
 scripts/bench statements    how many SQL statements a page of 10 and of 100 cases takes
 scripts/bench growth        a town of 10,000 cases beside one of 1,000,000 with 10,000,000 events
+scripts/bench wakeups       how soon a subscriber of another process sees a commit: NOTIFY, NATS, poll
 scripts/bench push          one event to 5,000 subscribers, beside what strawberry does by itself
 scripts/bench figures       how long the live blueprint takes after a thousand events and after a million
 """
@@ -18,7 +19,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import figures, growth, load, processes, push, speed, statements
+from benchmark import figures, growth, load, processes, push, speed, statements, wakeups
 from benchmark.town import BUILD, ROOT, Town
 
 
@@ -26,6 +27,8 @@ def main() -> int:
     arguments = _arguments()
     if arguments.what == "figures":
         return _figures()
+    if arguments.what == "wakeups":
+        return _wakeups(arguments)
     where = processes.cores()
     if arguments.what == "growth":
         return _growth(arguments, where)
@@ -103,6 +106,15 @@ def _figures() -> int:
     return 0
 
 
+def _wakeups(arguments: argparse.Namespace) -> int:
+    busy_before = _busy()
+    found = wakeups.measure(rounds=arguments.rounds, seconds=arguments.seconds)
+    print(wakeups.table(found))
+    print(f"\nLoad of the machine {busy_before} → {_busy()}")
+    _write("wakeups", {"asked": vars(arguments), "wakeups": wakeups.as_json(found)})
+    return 0
+
+
 def _write(name: str, found: dict[str, object]) -> None:
     commit = subprocess.run(
         ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
@@ -123,7 +135,10 @@ def _arguments() -> argparse.Namespace:
         prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", nargs="?", choices=["speed", "statements", "figures", "growth", "push"], default="speed"
+        "what",
+        nargs="?",
+        choices=["speed", "statements", "figures", "growth", "wakeups", "push"],
+        default="speed",
     )
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--citizens", type=int, default=10_000)
