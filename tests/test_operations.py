@@ -3,6 +3,9 @@
 import asyncio
 import json
 import logging
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -310,3 +313,28 @@ def test_the_doctors_exit_code_says_whether_something_is_wrong(database_url: str
     settings = Settings(home=str(tmp_path), secret_key="5a" * 32)
     assert care.examine(settings, database_url, as_json=True, reach=False, tell=told.append) == 1
     assert {one["part"] for one in json.loads(told[0])} >= {"Settings", "Database", "Processes", "Effects"}
+
+
+STUBBORN = """
+import asyncio
+from loket import __main__, parting
+
+async def stay():
+    print("here", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+parting.SECONDS = 1
+asyncio.run(__main__._until_told(stay()))
+"""
+
+
+def test_a_process_that_was_told_to_end_ends_also_when_a_task_swallows_that() -> None:
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGALRM

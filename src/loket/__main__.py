@@ -34,7 +34,7 @@ from typing import Any
 
 import uvloop
 
-from loket import migrations, postgres, supervisor
+from loket import migrations, parting, postgres, supervisor
 from loket.children import say_ready
 from loket.installation import Installation, InstallationError, prepare
 from loket.settings import Settings, SettingsError
@@ -339,8 +339,13 @@ async def _until_told(job: Coroutine[Any, Any, None]) -> None:
     """Run `job` to its end; SIGTERM and SIGINT cancel it, and it may take its time to finish."""
     task = asyncio.ensure_future(job)
     loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        parting.begin()
+        task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, told)
     with contextlib.suppress(asyncio.CancelledError):
         await task
 

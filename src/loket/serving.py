@@ -16,6 +16,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from loket import parting
+
 DRAIN_SECONDS = 9.0
 """How long requests under way may take."""
 IDLE_SECONDS = 3.0
@@ -67,6 +69,7 @@ class Server(uvicorn.Server):
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        parting.begin()
         for server in self.servers:
             server.close()
         for listener in sockets or []:

@@ -27,6 +27,7 @@ from loket import (
     lanes,
     logs,
     messages,
+    parting,
     probes,
     reconciliation,
     retention,
@@ -482,8 +483,13 @@ async def run(
             await stack.enter_async_context(probes.answering(settings.host, probe_port, wrong))
         await stack.enter_async_context(pulse.beating())
         loop = asyncio.get_running_loop()
+
+        def told() -> None:
+            parting.begin()
+            worker.stop()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.stop)
+            loop.add_signal_handler(number, told)
         ready()
         await worker.run()
 
