@@ -47,8 +47,8 @@ REFUSALS = {"TRANSITION_NOT_ALLOWED", "NOT_ALLOWED", "NOT_FOUND", "SIGN_IN_REQUI
 """How a wish is refused that the table does not have, or not for who wishes it."""
 _KEPT = "kept"
 """The schema of the copy."""
-_APART = frozenset({"staff", "person", "accesslog"})
-"""Of which a mere look may leave a trace."""
+_APART = frozenset({"staff", "person", "accesslog", "process"})
+"""Of which a mere look may leave a trace, or time that passes."""
 
 Way = Callable[[str], tuple[PartAction, ...]]
 Opens = Callable[["Spot", str | None], Awaitable[Iterable[str]]]

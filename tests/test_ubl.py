@@ -619,7 +619,7 @@ def test_the_doctor_says_that_the_vat_number_is_missing(tmp_path: Path) -> None:
         text=True,
     )
     assert said.returncode == 1
-    assert "Procedures  LOKET_MUNICIPALITY_VAT_NUMBER is needed: taxed-bin" in said.stdout
+    assert re.search("Procedures +LOKET_MUNICIPALITY_VAT_NUMBER is needed: taxed-bin", said.stdout)
 
 
 @pytest.mark.parametrize("number", ["BE0207500124", "NL123", "0207"])

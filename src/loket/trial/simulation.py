@@ -25,7 +25,16 @@ from loket.app import Loket
 from loket.database import Database
 from loket.definition import Definition, Text
 from loket.errors import ErrorCode, ManyRefused, Refused, Unavailable
-from loket.records import Case, Effect, EffectState, Entitlement, case_number
+from loket.records import (
+    EVERY_ATTEMPT,
+    EVERY_EFFECT,
+    Attempt,
+    Case,
+    Effect,
+    EffectState,
+    Entitlement,
+    case_number,
+)
 from loket.settings import Settings
 from loket.terms import BRUSSELS
 from loket.trial import casefile, simulated, strawman
@@ -43,6 +52,8 @@ PATIENCE_SECONDS = 18.0
 LONGEST_SECONDS = 12.0
 STATEMENT_SECONDS = 10.0
 LOCK_SECONDS = 1.0
+EVERY = ((EVERY_EFFECT, Effect), (EVERY_ATTEMPT, Attempt))
+"""Views, and the table of what a trial leaves in them: nothing of it is archived."""
 LAST_CASE = 2**30 - 1
 """The highest number that a case can have: the town does not get there."""
 FURTHEST_DAYS = 3660
@@ -133,8 +144,9 @@ def _copies() -> str:
         f'CREATE TEMP TABLE "{one.name}" (LIKE "{one.name}" {like}) ON COMMIT DROP'
         for one in SQLModel.metadata.sorted_tables
     ]
+    views = [f"CREATE TEMP VIEW {every.name} AS SELECT * FROM {of.__tablename__}" for every, of in EVERY]  # noqa: S608  # our own words
     numbers = f"CREATE TEMP SEQUENCE {case_number.name} MAXVALUE {LAST_CASE} START {LAST_CASE} INCREMENT -1"
-    return ";\n".join([*tables, numbers])
+    return ";\n".join([*tables, *views, numbers])
 
 
 # --- the trial --------------------------------------------------------------------------------
