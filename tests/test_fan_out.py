@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -94,12 +94,13 @@ async def told(context: Context, document: str, pause: float = 0, **variables: o
     found = Told()
 
     async def follow() -> None:
-        async for one in schema.events(parsed, context=context, variables=variables):
-            if one.errors and one.data is None:
-                found.code = one.errors[0]["extensions"]["code"]
-            else:
-                found.answers.append(one)
-            await asyncio.sleep(pause)
+        async with aclosing(schema.events(parsed, context=context, variables=variables)) as events:
+            async for one in events:
+                if one.errors and one.data is None:
+                    found.code = one.errors[0]["extensions"]["code"]
+                else:
+                    found.answers.append(one)
+                await asyncio.sleep(pause)
         found.ended = True
 
     before = context.loket.feed.subscribers

@@ -33,6 +33,9 @@ from nats_server import NatsServer, binary
 from servers import Server, over_tcp
 from test_feed import happens, some_case
 
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("SEVERAL"), reason="eight processes, a minute and a half: SEVERAL=1 tries them"
+)
 WORKERS = ("worker_1", "worker_2", "worker_3")
 """Each signs in at the database by a name of its own, so that its rows can be told from those of others."""
 QUEUE = "subscription($after: Cursor) { workQueueEvents(after: $after) { id cursor type } }"
