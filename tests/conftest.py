@@ -24,6 +24,23 @@ from loket.postgres import Postgres
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 """Nothing here has to outlive the machine."""
 
+LONG = {
+    *("test_machines", "test_books", "test_start", "test_walk_any", "test_decisions", "test_effects"),
+    *(
+        "test_concurrency",
+        "test_back_office",
+        "test_simulation",
+        "test_timers",
+        "test_walk",
+        "test_publishing",
+    ),
+}
+"""Files that take longest: begun first, so that at the end no process waits for one of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda one: one.path.stem not in LONG)
+
 
 @pytest.fixture
 def room() -> Iterator[Path]:

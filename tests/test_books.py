@@ -217,7 +217,7 @@ async def test_a_period_that_is_none_is_refused(town: Town, starts_on: str, ends
 
 # ── anything at all ───────────────────────────────────────────────────────────────────────────────────
 
-SEQUENCES = int(os.environ.get("SEQUENCES", "8"))
+SEQUENCES = int(os.environ.get("SEQUENCES", "5"))
 """Of up to forty actions each; `SEQUENCES=150 pytest tests/test_books.py -k sequence` does thousands."""
 CENTS = st.integers(min_value=1, max_value=9_000).map(lambda cents: Decimal(cents).scaleb(-2))
 ACTIONS = st.one_of(
