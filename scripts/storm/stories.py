@@ -7,6 +7,7 @@ So each turn is taken from what Loket says of the case, and taken again when not
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Crush(Protocol):
 
 
 @dataclass(eq=False)
-class Story:
+class Story(ABC):
     crew: Crew
     number: int
     """Of the citizen."""
@@ -124,16 +125,17 @@ class Story:
         finally:
             crew.waiting.pop(str(self.case.get("reference")), None)
 
+    @abstractmethod
     def wished(self) -> list[str]:
         """The ends that this way may have."""
-        raise NotImplementedError
 
+    @abstractmethod
     def turn(self, state: Json) -> Turn | None:
         """What is to be done now, by whoever is to do it; None: the case moves by itself."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def look(self) -> Json:
-        raise NotImplementedError
+        """The case as its clients see it now."""
 
     # ------------------------------------------------------------------ applying
 

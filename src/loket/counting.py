@@ -48,9 +48,6 @@ _loop_lag = Gauge(
     registry=REGISTRY,
 )
 _subscribers = Gauge("loket_subscribers", "Subscriptions of this process.", registry=REGISTRY)
-_connections = Gauge(
-    "loket_database_connections", "Connections to the database that are in use.", ["kind"], registry=REGISTRY
-)
 _swept = Gauge(
     "loket_last_sweep_timestamp_seconds", "When this worker last swept its lanes.", registry=REGISTRY
 )
@@ -86,10 +83,6 @@ def swept() -> None:
 
 def subscribed(number: int) -> None:
     _subscribers.set(number)
-
-
-def connected(kind: str, in_use: int) -> None:
-    _connections.labels(kind).set(in_use)
 
 
 async def watch_the_loop() -> None:
