@@ -317,7 +317,8 @@ def test_the_doctors_exit_code_says_whether_something_is_wrong(database_url: str
 
 STUBBORN = """
 import asyncio
-from loket import __main__, parting
+from loket import parting
+from loket.commands import processes
 
 async def stay():
     print("here", flush=True)
@@ -328,7 +329,7 @@ async def stay():
             pass
 
 parting.SECONDS = 1
-asyncio.run(__main__._until_told(stay()))
+asyncio.run(processes.until_told(stay()))
 """
 
 

@@ -1,0 +1,1 @@
+"""What `loket` can be told, by subject: each module offers its commands and carries them out."""
