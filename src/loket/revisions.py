@@ -7,6 +7,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,15 +27,25 @@ from loket.postgres import Postgres
 
 OLDEST = 150000
 """PostgreSQL 15, as `server_version_num`."""
+TURN = 5057531
+"""The advisory lock of whoever migrates, as in `alembic/env.py`; the number is Loket's own."""
+LOCK_MS = 500
+"""Who waits for us in that time waits no longer than this: half of what it takes to find a deadlock."""
+PAUSE_SECONDS = 0.25
+TRIES = 240
+BUSY = {"57014", "55P03", "40P01"}
+"""What PostgreSQL says when locks could not be had: too late, refused, or a deadlock."""
 
 
 def upgrade(url: str) -> list[str]:
     """Carry out what is missing and answer those revisions, oldest first.
 
-    Safe from several places at once: an advisory lock lets one do it and the others wait.
+    Safe from several places at once: an advisory lock lets one do it and the others wait. Safe also while
+    others work: revisions have the tables for themselves, and whoever wants one meanwhile waits.
 
     Raises:
-        MigrationError: no such server, one older than PostgreSQL 15, or a database newer than this Loket.
+        MigrationError: no such server, one older than PostgreSQL 15, a database newer than this Loket, or
+            tables that somebody holds on to.
     """
     with _connected(url) as connection:
         version = connection.execute(text("SHOW server_version_num")).scalar_one()
@@ -48,11 +59,35 @@ def upgrade(url: str) -> list[str]:
             raise MigrationError(
                 f"the database is at revision {before}, which this Loket does not know: it is older"
             )
-        connection.rollback()
-        command.upgrade(config, "head")
-        connection.commit()
+        if before != script.get_current_head():
+            _have_for_ourselves(connection)
+            command.upgrade(config, "head")
+            connection.commit()
         months.ensure(connection, datetime.now(UTC).date())
         return [one.revision for one in script.iterate_revisions(_current(connection), before)][::-1]
+
+
+def _have_for_ourselves(connection: Connection) -> None:
+    """Lock all tables, or none and try again: revisions lock in an order of their own, and would meet those
+    who write in a deadlock, of which one side is undone, perhaps a citizen's request.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": TURN})
+    names = connection.execute(text(TABLES)).scalar_one()
+    if names is None:
+        return
+    for attempt in range(TRIES):
+        time.sleep(PAUSE_SECONDS if attempt else 0)
+        try:
+            with connection.begin_nested():
+                connection.execute(text(f"SET LOCAL statement_timeout = {LOCK_MS}"))
+                connection.execute(text(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
+                connection.execute(text("SET LOCAL statement_timeout TO DEFAULT"))
+        except OperationalError as fault:
+            if getattr(fault.orig, "sqlstate", None) not in BUSY:
+                raise
+        else:
+            return
+    raise MigrationError("somebody holds on to the tables: try again at a quieter moment")
 
 
 def write(message: str) -> Path:
@@ -102,3 +137,9 @@ def _config(connection: Connection) -> Config:
 
 def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+TABLES = """
+    SELECT string_agg(oid::regclass::text, ', ' ORDER BY oid) FROM pg_class
+     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+"""
