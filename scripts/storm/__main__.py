@@ -41,6 +41,7 @@ Json = dict[str, Any]
 PROGRESS_SECONDS = 15.0
 SETTLE_SECONDS = 600.0
 """The longest after the storm until everything must have ended."""
+TRY_AGAIN_SECONDS = 5.0
 SABOTAGE_AFTER_SECONDS = 15.0
 SOON_SECONDS = 120
 """What is due later than this waits for its day: a payment page is asked about again hours later."""
@@ -164,9 +165,12 @@ async def _settle(run: Run, crowd: Crowd) -> None:
     """Until all stories have ended and nothing is to be told any more; at most SETTLE_SECONDS."""
     began = time.monotonic()
     crowd.crew.post.until = began + SETTLE_SECONDS
+    operator = asyncio.create_task(_keep_trying(run, crowd.crew))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_SECONDS + 60):
             await crowd.end()
+    operator.cancel()
+    await asyncio.gather(operator, return_exceptions=True)
     crowd.crush.tell()
     still = 0
     while time.monotonic() - began < SETTLE_SECONDS:
@@ -184,6 +188,13 @@ async def _settle(run: Run, crowd: Crowd) -> None:
         await asyncio.sleep(2)
     run.unfinished = len(crowd.active)
     await asyncio.sleep(5)  # listeners who just went away come back, and catch up
+
+
+async def _keep_trying(run: Run, crew: Crew) -> None:
+    """Cases wait behind what is parked: a story may end only after an operator was there."""
+    while True:
+        run.tried_again += await _try_again(crew)
+        await asyncio.sleep(TRY_AGAIN_SECONDS)
 
 
 async def _try_again(crew: Crew) -> int:

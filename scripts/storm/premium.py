@@ -1,6 +1,6 @@
 """A social premium under way: checks, advice, a decision of the council, a payout."""
 
-from loket.walk import premium_queries, queries
+from loket.walk import offices, premium_queries, queries
 from loket.walk.citizen import iban
 from storm.clients import Refused, key
 from storm.stories import Json, Story, Turn
@@ -84,6 +84,8 @@ class Premium(Story):
         match decision["status"]:
             case "WITHDRAWN":
                 return f"prepare {state['version']}", self._prepare
+            case "DRAFT" if "MINUTES_WARNING" in state["open"]:
+                return "present", self._present
             case "DRAFT":
                 return f"send {decision['id']}", self._send
             case "ON_AGENDA":
@@ -146,6 +148,17 @@ class Premium(Story):
         )
         _all_done("decisionSendToMinutes", payload)
         return True
+
+    async def _present(self, state: Json) -> bool:
+        """No meeting took the item any more: the secretariat convenes one and puts it on the agenda."""
+        outside, uid = self.crew.outside, state["decision"]["agendaItem"]["itemUid"]
+
+        async def present() -> None:
+            await offices.make_room(outside, "COLLEGE")
+            await outside.order("minutes", f"/sim/items/{uid}/present")
+
+        await self.crew.post.stubborn(present, "the secretariat")
+        return await self.fire(state, "MINUTES_POLL")
 
     async def _sit(self, state: Json) -> bool:
         """The body grants what was drafted, and two people sign."""

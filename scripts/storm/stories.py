@@ -106,7 +106,7 @@ class Story(ABC):
                 case=name,
                 who=self.who,
                 way=self.way,
-                at=self.at,
+                turn=self.at,
                 why=str(fault)[:500],
             )
             crew.broke.append(f"{name or self.who} ({self.way}) at {self.at}: {fault}")
