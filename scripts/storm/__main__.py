@@ -107,7 +107,7 @@ def main() -> int:
     if asked.sabotage:
         wrong = _is_missed(run, verdict)
     if wrong or asked.keep:
-        print(f"Kept for a look: {home}")
+        print(f"\nKept for a look: {home}")
     else:
         shutil.rmtree(home, ignore_errors=True)
     return 1 if wrong else 0
@@ -265,8 +265,7 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
         "attempts": run.attempts, "seconds_to_quiet": run.seconds_to_quiet, "seconds_to_stop": round(took, 1),
         "violations": groups, "verdict": verdict.json(), "sabotaged": [one.what for one in run.sabotaged],
     }  # fmt: skip
-    file = home / "chaos.json"
-    file.write_text(json.dumps(summary, indent=2, default=str) + "\n", "utf-8")
+    (home / "chaos.json").write_text(json.dumps(summary, indent=2, default=str) + "\n", "utf-8")
     kills = Counter({name: number for name, number in storm.counts.items() if not name.startswith("spoil")})
     faults = sum(number for name, number in storm.counts.items() if name.startswith("spoil"))
     rows = [
@@ -296,7 +295,6 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
         print(f"  HANGS  not quiet after {SETTLE_SECONDS:g} s")
     if not crush.is_right:
         print(f"  WRONG  {crush.booked} of {wanted} have one of {PLACES} places")
-    print(f"\nAll of it: {file}")
     return bool(verdict.violations or crew.broke or run.unfinished or hung or not crush.is_right)
 
 
