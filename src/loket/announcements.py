@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
-from loket.api.naming import encode_id
-from loket.api.visibility import ABOUT_ADVICE
 from loket.app import Loket
 from loket.database import Reader
 from loket.departments import departments_of, roles_of
 from loket.feed import FLOOR, Cursor
 from loket.identity import SERVICES
-from loket.lifecycle import Role
+from loket.ids import encode_id
+from loket.lifecycle import ABOUT_ADVICE, Role
 from loket.records import ActorKind
 
 MEDIA_TYPE = "application/cloudevents+json; charset=utf-8"

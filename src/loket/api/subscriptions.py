@@ -15,10 +15,9 @@ from loket.api.naming import described, described_argument, input_type
 from loket.api.objects.events import CaseEvent
 from loket.api.roots import subscription
 from loket.api.scalars import Cursor as CursorText
-from loket.api.visibility import ABOUT_ADVICE
 from loket.errors import ErrorCode, Refused
 from loket.feed import Cursor, Interest
-from loket.lifecycle import EFFECT_EVENTS, EventType, Status
+from loket.lifecycle import ABOUT_ADVICE, EFFECT_EVENTS, EventType, Status
 from loket.records import Case
 
 After = Annotated[

@@ -10,7 +10,7 @@ from typing import Any
 from loket.api.context import Scope, bookkeeper, counter, engineer, integrator, treasurer
 from loket.api.reads import EVERYBODY, NOBODY
 from loket.elsewhere import OF_PLANNING, OF_STATUSES
-from loket.lifecycle import EventType, Role
+from loket.lifecycle import ABOUT_ADVICE, Role
 from loket.records.people import key_of
 
 _MINE = (
@@ -32,7 +32,6 @@ _AT_THE_COUNTER = (
 )
 """That a handler may go on with this application."""
 _ELSEWHERE = ", ".join(f"'{one}'" for one in (*OF_PLANNING, *OF_STATUSES))
-ABOUT_ADVICE = frozenset(one for one in EventType if one.startswith("ADVICE_"))
 TOLD_FOR = "interval '15 minutes'"
 """Whose advice is needed no more is told so, and reads for so long what could be read a moment before."""
 

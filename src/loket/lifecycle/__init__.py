@@ -7,7 +7,17 @@ enforces are these same rows.
 """
 
 from loket.lifecycle.case import ENTRY, CaseMachine, CaseState, CaseStep, StageOrderError, case_machine
-from loket.lifecycle.kinds import EFFECT_EVENTS, FINAL, Action, EventType, Role, Stage, Status, TimerKind
+from loket.lifecycle.kinds import (
+    ABOUT_ADVICE,
+    EFFECT_EVENTS,
+    FINAL,
+    Action,
+    EventType,
+    Role,
+    Stage,
+    Status,
+    TimerKind,
+)
 from loket.lifecycle.machine import Machine, Step, TableError, Wait
 from loket.lifecycle.parts import (
     ADVICE,
@@ -42,6 +52,7 @@ from loket.lifecycle.parts import (
 )
 
 __all__ = [
+    "ABOUT_ADVICE",
     "ADVICE",
     "APPLICATION",
     "BANK_ENTRY",

@@ -215,6 +215,7 @@ EFFECT_EVENTS = frozenset(
     {EventType.EFFECT_DONE, EventType.EFFECT_RETRIED, EventType.EFFECT_PARKED, EventType.EFFECT_SKIPPED},
 )
 """What became of an effect: on the feed, but no change of the case (no version of it)."""
+ABOUT_ADVICE = frozenset(one for one in EventType if one.startswith("ADVICE_"))
 
 
 class TimerKind(StrEnum):
