@@ -21,6 +21,7 @@ import httpx2
 
 from loket import settings
 from loket.systems import calls
+from loket.trust import authorities
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -126,7 +127,9 @@ class Line:
         host = f"[{address}]" if address.version == 6 else str(address)
         self._direct = parts._replace(netloc=f"{host}:{_port(parts)}").geturl()
         self._client = await self._stack.enter_async_context(
-            httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False, follow_redirects=False)
+            httpx2.AsyncClient(
+                timeout=TIMEOUT_SECONDS, trust_env=False, follow_redirects=False, verify=authorities()
+            )
         )
         return self._client
 
