@@ -1,5 +1,7 @@
 """The manners of every door, and what machines ask about the process."""
 
+import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -215,6 +217,51 @@ async def test_one_answer_has_the_numbers_of_all_processes(world: Served) -> Non
     await other.leave()
     assert found(await numbers(world), "loket_processes", kind="WORKER") == 0
     await one.leave()
+
+
+async def test_who_waits_for_a_connection_is_counted_by_what_it_is_for(world: Served) -> None:
+    url = str(world.loket.settings.database_url)
+    async with Database(url, writers=1, readers=1) as narrow, contextlib.AsyncExitStack() as held:
+        pulse = Pulse(world.loket.database, ProcessKind.WORKER)
+        waited = {one: await waits(world, pulse, one) for one in ("writers", "readers", "queries")}
+        first = await held.enter_async_context(narrow.transaction())
+        await first.execute(text("SELECT pg_advisory_xact_lock(1)"))
+        await held.enter_async_context(narrow.reader())
+        late = [asyncio.create_task(one) for one in (write(narrow), read(narrow), ask(narrow), ask(narrow))]
+        while [waiting for *_, waiting in narrow.pools()] != [1, 1, 1]:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+        assert [one[:3] for one in narrow.pools()] == [
+            ("writers", 1, 1),
+            ("readers", 1, 1),
+            ("queries", 1, 1),
+        ]
+        await held.aclose()
+        await asyncio.gather(*late)
+        assert [one[2:] for one in narrow.pools()] == [(0, 0)] * 3
+        for kind, before in waited.items():
+            assert await waits(world, pulse, kind) >= before + 1
+        assert found(await numbers(world), "loket_pool_size", pool="writers") >= 10
+        await pulse.leave()
+
+
+async def write(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(text("SELECT 1"))
+
+
+async def read(database: Database) -> None:
+    async with database.reader() as reader:
+        await reader.execute("SELECT 1")
+
+
+async def ask(database: Database) -> None:
+    await database.fetch_json("SELECT to_json(pg_advisory_xact_lock(1)::text)")
+
+
+async def waits(world: Served, pulse: Pulse, kind: str) -> float:
+    """How often this process waited so far."""
+    await pulse.beat()
+    return found(await numbers(world), "loket_pool_wait_seconds_count", pool=kind)
 
 
 async def numbers(world: Served) -> str:

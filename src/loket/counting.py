@@ -42,6 +42,23 @@ _attempt_seconds = Histogram(
     registry=REGISTRY,
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25),
 )
+_pool_size = Gauge(
+    "loket_pool_size",
+    "The most connections to the database that there may be, of each use.",
+    ["pool"],
+    registry=REGISTRY,
+)
+_pool_in_use = Gauge(
+    "loket_pool_in_use", "Connections to the database that are in use.", ["pool"], registry=REGISTRY
+)
+_pool_waiting = Gauge("loket_pool_waiting", "Who waits for such a connection.", ["pool"], registry=REGISTRY)
+_pool_wait_seconds = Histogram(
+    "loket_pool_wait_seconds",
+    "How long was waited for a connection where none was at hand.",
+    ["pool"],
+    registry=REGISTRY,
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
 _loop_lag = Gauge(
     "loket_event_loop_lag_seconds",
     "How late the event loop was at worst since the last beat.",
@@ -75,6 +92,17 @@ def answered(kind: str, seconds: float, cost: int, codes: Iterable[str]) -> None
 def attempted(system: str, outcome: str, seconds: float) -> None:
     _attempts.labels(system, outcome).inc()
     _attempt_seconds.labels(system).observe(seconds)
+
+
+def waited(pool: str, seconds: float) -> None:
+    """For a connection to the database where none was at hand: one was made, or others had them all."""
+    _pool_wait_seconds.labels(pool).observe(seconds)
+
+
+def pooled(pool: str, size: int, in_use: int, waiting: int) -> None:
+    _pool_size.labels(pool).set(size)
+    _pool_in_use.labels(pool).set(in_use)
+    _pool_waiting.labels(pool).set(waiting)
 
 
 def swept() -> None:

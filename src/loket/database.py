@@ -7,8 +7,10 @@ How wake-ups travel is for `wakeups`.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import select
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -24,8 +26,9 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.pool import NullPool, PoolProxiedConnection
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, PoolProxiedConnection
 
+from loket import counting
 from loket.readers import Readers
 from loket.wakeups import Notify, WakeUps
 
@@ -33,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 EVENTS = "loket_events"
 EFFECTS = "loket_effects"
+
+WRITERS, READERS, QUERIES = "writers", "readers", "queries"
+"""What connections are for, in `/metrics`: queries are reads that answer JSON."""
 
 IDLE_IN_TRANSACTION_SECONDS = 30
 """A forgotten transaction holds back the feed of events, so the server ends it."""
@@ -120,6 +126,23 @@ class _ReaderCursor(AsyncCursor[TupleRow]):
         return await super().execute(query, params, prepare=prepare, binary=binary)
 
 
+class Writers(AsyncAdaptedQueuePool):
+    """The connections of those who write; it counts how long they are waited for."""
+
+    waiting = 0
+
+    def connect(self) -> PoolProxiedConnection:
+        if self.checkedin():
+            return super().connect()
+        self.waiting += 1
+        began = time.monotonic()
+        try:
+            return super().connect()
+        finally:
+            self.waiting -= 1
+            counting.waited(WRITERS, time.monotonic() - began)
+
+
 class Database:
     """One PostgreSQL database. `async with Database(url) as database`, or `open` and `aclose`."""
 
@@ -151,7 +174,7 @@ class Database:
         }
         """Of every connection."""
         self._engine = create_async_engine(
-            self.url, pool_size=writers, max_overflow=0, connect_args=self.arguments
+            self.url, poolclass=Writers, pool_size=writers, max_overflow=0, connect_args=self.arguments
         )
         self._sessions = async_sessionmaker(self._engine, class_=AsyncSession, expire_on_commit=False)
         self._pool: AsyncConnectionPool[Reader] = AsyncConnectionPool(
@@ -171,7 +194,13 @@ class Database:
             open=False,
             name=name,
         )
-        self._readers = Readers(self._connect, most=readers, wait_seconds=CONNECT_SECONDS)
+        self._readers = Readers(
+            self._connect,
+            most=readers,
+            wait_seconds=CONNECT_SECONDS,
+            waited=functools.partial(counting.waited, QUERIES),
+        )
+        self._sizes = {WRITERS: writers, READERS: readers, QUERIES: readers}
         self._counts: list[Statements] = []
         event.listen(self._engine.sync_engine, "before_cursor_execute", self._count_writer)
         event.listen(self._engine.sync_engine, "checkout", _check_writer)
@@ -239,7 +268,14 @@ class Database:
         Raises:
             PoolTimeout: (a psycopg.OperationalError) none was free or could be made in five seconds.
         """
-        async with self._pool.connection() as connection:
+        at_hand = self._pool.get_stats()["pool_available"]
+        began = time.monotonic()
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._pool.connection())
+            finally:
+                if not at_hand:
+                    counting.waited(READERS, time.monotonic() - began)
             yield connection
 
     async def fetch_json(self, query: str, params: Sequence[Any] | None = None) -> bytes | None:
@@ -262,6 +298,15 @@ class Database:
         except (psycopg.Error, PoolTimeout, TimeoutError):
             return False
         return True
+
+    def pools(self) -> Iterator[tuple[str, int, int, int]]:
+        """What connections there are for: at most so many, so many in use, and who waits for one."""
+        writers, stats = self._engine.pool, self._pool.get_stats()
+        assert isinstance(writers, Writers)
+        yield WRITERS, self._sizes[WRITERS], writers.checkedout(), writers.waiting
+        in_use = stats["pool_size"] - stats["pool_available"]
+        yield READERS, self._sizes[READERS], in_use, stats["requests_waiting"]
+        yield QUERIES, self._sizes[QUERIES], self._readers.in_use, self._readers.waiting
 
     @contextlib.contextmanager
     def count(self) -> Iterator[Statements]:

@@ -63,6 +63,8 @@ class Pulse:
     async def beat(self) -> None:
         """Raises what the database raises."""
         self._look()
+        for pool in self._database.pools():
+            counting.pooled(*pool)
         said: dict[str, Any] = {
             "id": self._id,
             "kind": self._kind,

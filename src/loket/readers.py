@@ -7,6 +7,7 @@ one: here a connection keeps its place in the event loop, and a statement that c
 
 import asyncio
 import select
+import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -31,10 +32,21 @@ RETRY_SECONDS = 0.1
 
 
 class Readers:
-    """At most `most` connections, made when first needed. `wait_seconds`: how long a caller waits for one."""
+    """At most `most` connections, made when first needed. `wait_seconds`: how long a caller waits for one.
 
-    def __init__(self, connect: Connect, *, most: int, wait_seconds: float) -> None:
+    `waited` hears how long each did for whom none was free.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        most: int,
+        wait_seconds: float,
+        waited: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._connect = connect
+        self._waited = waited
         self._most = most
         self._wait_seconds = wait_seconds
         self._open = 0
@@ -44,6 +56,14 @@ class Readers:
         self._closed = False
         self._fault = ""
         """Why the last connection could not be made."""
+
+    @property
+    def in_use(self) -> int:
+        return self._open - len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     async def fetch(self, query: str, params: Sequence[Any] | None = None) -> bytes | None:
         """The first column of the first row as PostgreSQL wrote it; None without a row, and for a NULL.
@@ -88,6 +108,7 @@ class Readers:
         return None
 
     async def _wait(self) -> "_Line":
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self._wait_seconds):
                 line = None
@@ -97,6 +118,8 @@ class Readers:
         except TimeoutError:
             said = f": {self._fault}" if self._fault else ""
             raise PoolTimeout(f"no connection to read with in {self._wait_seconds:g} s{said}") from None
+        finally:
+            self._waited(time.monotonic() - began)
 
     async def _make(self) -> "_Line":
         """A new connection; a server that is away is waited for."""
