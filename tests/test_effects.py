@@ -18,6 +18,7 @@ import pytest
 
 from loket import bookkeeping, cases, invoices, lanes, worker
 from loket.api.naming import decode_id, encode_id
+from loket.attempts import wait_before_retry
 from loket.effects import CARRY_OUT
 from loket.errors import Unavailable
 from loket.lifecycle import TimerKind
@@ -25,7 +26,7 @@ from loket.records import EffectKind, EntryType, LedgerAccount
 from loket.settings import Settings
 from loket.timers import ON_TIME
 from loket.work import the_system
-from loket.worker import Worker, wait_before_retry
+from loket.worker import Worker
 from served import served
 from town import OPERATOR, Dossier, Json, Town, until
 
