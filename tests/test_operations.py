@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from loket import backup, care, doctor, logs, probes, tracing
+from loket import backup, care, doctor, logs, probes, recovery, tracing
 from loket.api.naming import decode_id
 from loket.database import Database, conninfo
 from loket.doctor import house, running, systems
@@ -196,10 +196,10 @@ async def test_what_is_put_back_is_whole_and_knows_that_the_world_went_on(
     assert restored.epoch > before
     assert restored.in_doubt == 1
     assert restored.journals["VF 2026"] == 4000
-    assert backup.broken_histories(empty_database_url) == []
+    assert recovery.broken_histories(empty_database_url) == []
     secret = town.served.loket.settings.secret_key
-    assert backup.is_opened_by(empty_database_url, secret)
-    assert not backup.is_opened_by(empty_database_url, "0" * 64)
+    assert recovery.is_opened_by(empty_database_url, secret)
+    assert not recovery.is_opened_by(empty_database_url, "0" * 64)
     with psycopg.connect(conninfo(url)) as old, psycopg.connect(conninfo(empty_database_url)) as new:
         for table in ("event", "effect", "person", '"case"', "message", "timer", "invoice"):
             count = f"SELECT count(*) FROM {table}"  # noqa: S608  # names of ours

@@ -4,14 +4,7 @@ The file is PostgreSQL's own custom format. Names and addresses are readable in 
 accounts are sealed, and only LOKET_SECRET_KEY opens them: that key and `keys/` are not in it, and must be
 kept in another place. Without that key nobody is recognised any more.
 
-A database that is put back is of an earlier moment, and the world has gone on. So what is put back:
-
-- begins a new epoch of the feed: a cursor of before is answered with CURSOR_EXPIRED, never with a silent gap;
-- sends nothing by itself: all systems are paused, until an operator has looked;
-- leaves money that was on its way in doubt: a person looks at the other side before anybody is paid again;
-- gives no case number again, and no invoice number that it is told of (`last_invoices`).
-
-What else was to be sent goes out again under the same id, by which others recognise it.
+A database that is put back is of an earlier moment, and the world has gone on: see `recovery`.
 """
 
 import json
@@ -23,39 +16,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import psycopg
-from cryptography.exceptions import InvalidTag
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import create_engine, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
-from sqlmodel import col
 
-from loket import lanes, migrations, postgres
-from loket.cases import link
+from loket import migrations, postgres, recovery
 from loket.database import conninfo
 from loket.installation import InstallationError
-from loket.records import Case, Event
-from loket.vault import Vault
 
 MEMORY = "last-backup.json"
 FIRST_REVISION = "0009"
 """Of the Loket that made the first backups."""
-CASES_BETWEEN = 10_000
-"""Numbers of cases that are left out at a restore: more than were given out since the backup."""
-LOOKED_AT = 1_000
-"""Cases whose history is gone through after a restore."""
 LIBPQ = {
     "host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER",
     "password": "PGPASSWORD", "options": "PGOPTIONS", "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
 }  # fmt: skip
 """Parts of a database's address, and libpq's variables of the same."""
-MONEY = ("PAYMENT_REFUND", "PAYOUT_SEND", "PAYOUT_RECALL")
-"""Effects that move money."""
 
 
 class BackupError(InstallationError):
@@ -117,21 +94,9 @@ def make(url: str, file: Path, home: Path) -> int:
 # --- putting one back ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What is there now, for whoever must compare it with the world."""
-
-    epoch: int
-    last_event_at: datetime | None
-    in_doubt: int
-    """Effects of money that a person must look at."""
-    waiting: int
-    """Others, that go out again once their system is resumed."""
-    journals: Mapping[str, int]
-    """The last invoice number of each journal and year."""
-
-
-def put_back(url: str, file: Path, last_invoices: Mapping[tuple[str, int], int] | None = None) -> Restored:
+def put_back(
+    url: str, file: Path, last_invoices: Mapping[tuple[str, int], int] | None = None
+) -> recovery.Recovered:
     """Put `file` into the empty database at `url`, in one transaction.
 
     `last_invoices`: the last number, per journal and year, that was given out after the backup.
@@ -154,12 +119,12 @@ def put_back(url: str, file: Path, last_invoices: Mapping[tuple[str, int], int] 
         _section(url, file, "data", out)
         _pour(out, RENUMBERED)
         _section(url, file, "post-data", out)
-        _pour(out, *_afterwards(last_invoices or {}))
-    return _look(url)
+        _pour(out, recovery.NEXT_EPOCH, ANEW, *recovery.afterwards(last_invoices or {}))
+    return recovery.look(url)
 
 
 def _refuse_unless_empty(url: str) -> None:
-    with _connect(url) as connection:
+    with recovery.connect(url) as connection:
         found = connection.execute(TABLES).fetchone()
     if found is not None:
         raise BackupError(f"this database is not empty (it has {found[0]}): restore into one that is")
@@ -222,68 +187,12 @@ def _pour(out: IO[bytes], *statements: str) -> None:
     out.flush()
 
 
-def _afterwards(last_invoices: Mapping[tuple[str, int], int]) -> Iterator[str]:
-    yield NEW_EPOCH
-    yield LATER_CASES
-    for name in sorted(lanes.SYSTEMS):
-        yield PAUSED.format(name=name, rate=lanes.RATE_PER_SECOND, burst=lanes.BURST)
-    for (journal, year), number in last_invoices.items():
-        yield INVOICES.format(journal=journal.replace("'", "''"), year=year, last=number)
-
-
-def _look(url: str) -> Restored:
-    with _connect(url) as connection:
-        connection.execute("ANALYZE")
-        row = connection.execute(RESTORED).fetchone()
-        journals = connection.execute(
-            "SELECT journal || ' ' || year, last FROM journal ORDER BY 1"
-        ).fetchall()
-    assert row is not None
-    epoch, last_event_at, in_doubt, waiting = row
-    return Restored(epoch, last_event_at, in_doubt, waiting, dict(journals))
-
-
-def is_opened_by(url: str, secret_key: str) -> bool:
-    """Whether this is the key under which the database's national numbers are sealed; True without any."""
-    with _connect(url) as connection:
-        row = connection.execute(
-            "SELECT insz_sealed FROM person WHERE insz_sealed IS NOT NULL LIMIT 1"
-        ).fetchone()
-    if row is None:
-        return True
-    try:
-        Vault(secret_key).open(row[0])
-    except (InvalidTag, ValueError):
-        return False
-    return True
-
-
-def broken_histories(url: str) -> list[str]:
-    """Of the cases that were begun last, the ids of those whose chain of events does not hold."""
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    newest = select(col(Case.id)).order_by(col(Case.id).desc()).limit(LOOKED_AT)
-    events = (
-        select(Event)
-        .where(col(Event.case_id).in_(newest), col(Event.case_version).is_not(None))
-        .order_by(col(Event.case_id), col(Event.case_version))
-    )
-    found: list[str] = []
-    with Session(engine) as session:
-        case_id, chain = None, b""
-        for event in session.scalars(events):
-            chain = link(chain if event.case_id == case_id else b"", event)
-            case_id = event.case_id
-            if chain != event.chain and str(case_id) not in found:
-                found.append(str(case_id))
-    return found
-
-
 # --- PostgreSQL's own tools ---------------------------------------------------------------------
 
 
 def _tool(name: str, url: str) -> str:
     """The tool of the server's own version, or the next newer one: an older one refuses."""
-    with _connect(url) as connection:
+    with recovery.connect(url) as connection:
         wanted = connection.info.server_version // 10_000
     found = {
         int(postgres.major_of(folder)): folder / name
@@ -316,13 +225,6 @@ def _environment(url: str) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", **own}
 
 
-def _connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    try:
-        return psycopg.connect(conninfo(url), autocommit=True)
-    except psycopg.OperationalError as fault:
-        raise BackupError(f"no database: {fault}") from fault
-
-
 TABLES = """
     SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
      WHERE nspname = 'public' AND relkind IN ('r', 'p', 'v', 'S') LIMIT 1
@@ -350,32 +252,9 @@ RENUMBERED = """
     DROP TRIGGER renumbered ON public.event;
     DROP FUNCTION public.renumbered();
 """
-NEW_EPOCH = f"""
-    SET LOCAL search_path = public;
-    UPDATE feedepoch
-       SET epoch = greatest(epoch + 1, extract(epoch FROM now())::int), floor_xid = '0'::xid8;
+ANEW = """
+    UPDATE feedepoch SET floor_xid = '0'::xid8;
     UPDATE follower SET epoch = feedepoch.epoch, xid = '1'::xid8, seq = 9223372036854775807
       FROM feedepoch WHERE name = 'figures' AND EXISTS (SELECT FROM restoring);
     DROP TABLE restoring;
-    UPDATE effect SET state = 'IN_DOUBT', retry_at = NULL,
-           last_error = 'put back from a backup: look whether the other side has done it since'
-     WHERE state = 'PENDING' AND kind IN ({", ".join(f"'{one}'" for one in MONEY)});
-    UPDATE lane SET token = NULL, due_at = now() WHERE token IS NOT NULL;
-"""  # noqa: S608  # our own words
-LATER_CASES = f"""
-    SELECT setval('case_number', last_value + {CASES_BETWEEN}) FROM case_number;
-"""  # noqa: S608  # our own words
-PAUSED = """
-    INSERT INTO systemstate (name, paused, rate_per_second, burst, failures)
-    VALUES ('{name}', true, {rate}, {burst}, 0)
-        ON CONFLICT (name) DO UPDATE SET paused = true, failures = 0, open_until = NULL, next_at = NULL;
-"""
-INVOICES = """
-    INSERT INTO journal (journal, year, last) VALUES ('{journal}', {year}, {last})
-        ON CONFLICT (journal, year) DO UPDATE SET last = greatest(journal.last, EXCLUDED.last);
-"""
-RESTORED = """
-    SELECT (SELECT epoch FROM feedepoch), (SELECT max(occurred_at) FROM event),
-           (SELECT count(*) FROM effect WHERE state = 'IN_DOUBT'),
-           (SELECT count(*) FROM effect WHERE state = 'PENDING')
 """

@@ -1,4 +1,4 @@
-"""The commands of whoever keeps an installation: `loket doctor`, `loket backup`, `loket restore`."""
+"""The commands of whoever keeps an installation: `loket doctor`, `backup`, `restore`, `recovered`."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import psycopg
 
-from loket import backup, doctor, postgres, procedure_files
+from loket import backup, doctor, postgres, procedure_files, recovery
 from loket.doctor.findings import Health, lines, remark, wrong
 from loket.migrations import MigrationError
 from loket.settings import Settings, SettingsError
@@ -39,7 +39,7 @@ def _findings(
     yield from doctor.examine(settings, Path(settings.home), url, reach=reach)
     if url is not None:
         with contextlib.suppress(psycopg.Error, MigrationError, SettingsError):
-            if not backup.is_opened_by(url, settings.secret_key):
+            if not recovery.is_opened_by(url, settings.secret_key):
                 yield wrong(
                     "Settings", "LOKET_SECRET_KEY is not the key of this database",
                     "find the one that was used: without it nobody is recognised, and no account can be read",
@@ -73,15 +73,24 @@ def put_back(
             private = postgres.Postgres(Path(settings.home) / "postgres")
             stack.callback(private.stop)
             url = private.start()
-        restored = backup.put_back(url, Path(file), last_invoices)
-        broken = backup.broken_histories(url)
-        opened = backup.is_opened_by(url, settings.secret_key)
+        return _tell_of(backup.put_back(url, Path(file), last_invoices), settings, url, tell)
+
+
+def recovered(settings: Settings, url: str, last_invoices: dict[tuple[str, int], int], tell: Tell) -> int:
+    """As `put_back`, of a database that PostgreSQL itself put back to an earlier moment."""
+    return _tell_of(recovery.recovered(url, last_invoices), settings, url, tell)
+
+
+def _tell_of(restored: recovery.Recovered, settings: Settings, url: str, tell: Tell) -> int:
+    """What must be done before citizens are let in. Exit code 1 when it cannot be read whole."""
+    broken = recovery.broken_histories(url)
+    opened = recovery.is_opened_by(url, settings.secret_key)
     at = f"{restored.last_event_at:%Y-%m-%d %H:%M:%S} UTC" if restored.last_event_at else "nothing yet"
     tell(f"Put back, up to: {at}. The feed begins anew: epoch {restored.epoch}.")
     if broken:
         tell(f"! The history of {len(broken)} cases does not hold: {', '.join(broken[:3])}")
     if not opened:
-        tell("! LOKET_SECRET_KEY is not the one of this backup: nobody is recognised. Set the right one.")
+        tell("! LOKET_SECRET_KEY is not the one of this database: nobody is recognised. Set the right one.")
     tell("Before citizens are let in:")
     for journal, number in restored.journals.items():
         tell(
