@@ -16,6 +16,7 @@ loket walk        let a scripted citizen and civil servant walk a procedure
 loket schema      print, write or check the GraphQL schema
 loket doctor      what is wrong with this installation, and what to do
 loket backup      the whole database in one file        loket restore     put it back, into an empty database
+loket recovered   what must follow when PostgreSQL itself was put back to an earlier moment
 """
 
 import argparse

@@ -8,13 +8,14 @@ from pathlib import Path
 from loket import supervisor
 from loket.commands.place import Offer, database_url, installation, own_settings, part, say
 from loket.installation import InstallationError
-from loket.settings import Settings, SettingsError
+from loket.settings import Retention, Settings, SettingsError
 
 
 def offer(add: Offer) -> None:
     one = add(migrate, "bring the database up to this Loket")
     one.add_argument("--revision", metavar="TEXT", help="write the next revision from the records instead")
-    add(history, "months of events and effects: what there is, how large, what is archived")
+    one = add(history, "months of events and effects: what there is, how large, what is archived")
+    one.add_argument("--years", action="store_true", help="make one part of the months of each past year")
     one = add(doctor, "what is wrong with this installation, and what to do")
     one.add_argument("--json", action="store_true", help="for a machine to read")
     one.add_argument(
@@ -24,13 +25,18 @@ def offer(add: Offer) -> None:
     one.add_argument("file", metavar="FILE", help="`-`: standard output, to be encrypted")
     one = add(restore, "put a backup back into an empty database")
     one.add_argument("file", metavar="FILE")
+    _ask_invoices(one)
+    _ask_invoices(add(recovered, "what must follow when PostgreSQL itself was put back to an earlier moment"))
+
+
+def _ask_invoices(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--last-invoice",
         type=_last_invoice,
         action="append",
         default=[],
         metavar="JOURNAL:YEAR:NUMBER",
-        help="the last number that was given out after the backup, as accounting knows it",
+        help="the last number that was given out after that moment, as accounting knows it",
     )
 
 
@@ -43,7 +49,11 @@ def migrate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def history(_arguments: argparse.Namespace) -> int:
+def history(arguments: argparse.Namespace) -> int:
+    if arguments.years:
+        merge: Callable[[str, Retention], Iterator[str]] = part("loket.history:merge")
+        for line in merge(database_url(), own_settings().retention):
+            say(line)
     lines: Callable[[str], Iterator[str]] = part("loket.history:lines")
     for line in lines(database_url()):
         say(line)
@@ -77,6 +87,14 @@ def restore(arguments: argparse.Namespace) -> int:
         raise InstallationError("Loket runs here: stop it, and restore into an empty database")
     code: int = part("loket.care:put_back")(
         settings, settings.database_url or None, arguments.file, dict(arguments.last_invoice), say
+    )
+    return code
+
+
+def recovered(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when the database cannot be read whole."""
+    code: int = part("loket.care:recovered")(
+        own_settings(), database_url(), dict(arguments.last_invoice), say
     )
     return code
 
