@@ -15,7 +15,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from uuid_utils.compat import uuid7
 
 from loket import announcements, webhooks
 from loket.app import Loket
-from loket.database import EVENTS
+from loket.database import EVENTS, clock
 from loket.feed import Cursor
 from loket.records import ActorKind, EffectKind, WebhookPause, WebhookSubscription
 from loket.systems.webhooks import Answer, Line, Webhooks, signed
@@ -75,6 +75,8 @@ class Turn:
     """None: whoever subscribed may see nothing (any more)."""
     epoch: int
     """Of the feed."""
+    at: datetime
+    """When this was read, on the database's clock: a subscriber refuses what is signed five minutes off."""
 
 
 class Subscribers:
@@ -136,7 +138,7 @@ class Subscribers:
             return
         self._swept_at = time.monotonic()
         async with self._loket.database.transaction() as session:
-            before = datetime.now(UTC) - CALLS_LIFE
+            before = await clock(session) - CALLS_LIFE
             await session.execute(FORGET, {"kept": CALLS_KEPT, "before": _first_id(before)})
             await session.execute(FORGET_ENDED, {"before": before})
 
@@ -177,13 +179,12 @@ class Subscribers:
                 if self._stopping or time.monotonic() > ends_at:
                     await self._let_go(turn, place)
                     return None
-                now = datetime.now(UTC)
                 body = orjson.dumps(one.document | {"source": self._loket.settings.public_url})
-                headers = signed(turn.secret, str(one.id), now, body) | {
+                headers = signed(turn.secret, str(one.id), turn.at, body) | {
                     "Content-Type": announcements.MEDIA_TYPE
                 }
                 answer = await line.post(body, headers)
-                after = await self._settle(turn, one, answer, now)
+                after = await self._settle(turn, one, answer)
                 if after is None or after.sight != turn.sight:
                     return after
                 turn = after
@@ -195,7 +196,7 @@ class Subscribers:
 
     # ── what is written of it, each time only while it is still ours to tell ──────────────────────────
 
-    async def _settle(self, turn: Turn, one: announcements.Told, answer: Answer, at: datetime) -> Turn | None:
+    async def _settle(self, turn: Turn, one: announcements.Told, answer: Answer) -> Turn | None:
         """Write down how a call ended; the subscriber as it is after it, None where it must wait."""
         call = {
             "id": uuid7(),
@@ -203,7 +204,7 @@ class Subscribers:
             "event": one.id,
             "type": one.type,
             "attempt": turn.failures + 1,
-            "at": at,
+            "at": turn.at,
             "took": answer.duration_ms,
             "status": answer.http_status,
             "error": answer.error,
@@ -274,6 +275,7 @@ async def _turn(session: AsyncSession, loket: Loket, id: UUID, token: UUID) -> T
         failing_for=row.failing_for,
         sight=announcements.sight_of(loket, ActorKind(row.owner_kind), row.owner_id, row.roles or ()),
         epoch=row.feed_epoch,
+        at=row.at,
     )
 
 
@@ -327,7 +329,7 @@ CLAIM = text("""
 TURN = text("""
     SELECT s.url, s.secret_sealed, s.types, s.procedures, s.epoch, s.xid, s.seq, s.failures, s.owner_kind,
            s.owner_id, staff.roles, feedepoch.epoch AS feed_epoch,
-           coalesce(clock_timestamp() - s.failing_since, interval '0') AS failing_for
+           clock_timestamp() AS at, coalesce(clock_timestamp() - s.failing_since, interval '0') AS failing_for
       FROM feedepoch CROSS JOIN webhooksubscription s
       LEFT JOIN staff ON s.owner_kind = 'STAFF' AND staff.id = s.owner_id
      WHERE s.id = :id AND s.token = :token AND s.state = 'ACTIVE'
