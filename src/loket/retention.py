@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from loket import figures, months
-from loket.database import Database
+from loket.database import Database, clock
 from loket.months import Part
 from loket.settings import Retention
 
@@ -47,8 +47,13 @@ class Keeper:
         self._look_at = datetime.min.replace(tzinfo=UTC)
 
     async def tend(self, now: datetime | None = None) -> None:
-        """Make the months ahead; now and then look for what can be put away or dropped."""
-        now = now or datetime.now(UTC)
+        """Make the months ahead; now and then look for what can be put away or dropped.
+
+        By the database's clock: a machine whose own is a year ahead must drop nothing.
+        """
+        if now is None:
+            async with self._database.transaction() as session:
+                now = await clock(session)
         try:
             await self._make(now.date())
             if now >= self._look_at:
