@@ -32,6 +32,21 @@ from loket.installation import SANDBOX_PORTS, InstallationError, free_ports, pre
 from loket.postgres import InUseError, Postgres, PostgresError, hold, places
 from loket.settings import Settings, SettingsError
 
+THRIFTY = """
+import ctypes, gc, threading
+from loket import thrift
+usual = gc.get_threshold()
+thrift.begin()
+libc, stay = ctypes.CDLL(None), threading.Barrier(8)
+threads = [threading.Thread(target=lambda: (libc.malloc(1000), stay.wait())) for _ in range(8)]
+for each in (threading.Thread.start, threading.Thread.join):
+    for thread in threads:
+        each(thread)
+thrift.settle()
+assert gc.get_threshold() == usual
+assert gc.get_freeze_count() > 1000
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+"""
 TABLE = "CREATE TABLE kept (number int)"
 
 
@@ -606,6 +621,11 @@ def test_a_killed_supervisor_takes_everything_along(environment: dict[str, str])
         process.wait()
         assert until(lambda: not [pid for pid in parts if is_alive(pid)])
     hold(Path(environment["LOKET_HOME"]) / "lock").close()
+
+
+def test_a_process_that_stays_shares_memory_among_its_threads_and_leaves_what_it_loaded_alone() -> None:
+    told = subprocess.run([sys.executable, "-c", THRIFTY], capture_output=True, text=True, check=True).stdout
+    assert told.count("<heap nr=") == 2
 
 
 def test_a_database_that_is_not_there_is_told_in_one_line(environment: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loket import parting, supervisor
+from loket import parting, supervisor, thrift
 from loket.children import say_ready
 from loket.commands.place import Offer, carried_out, installation, part, say, settings_here
 
@@ -48,22 +48,29 @@ def roll(_arguments: argparse.Namespace) -> int:
 
 
 def serve(arguments: argparse.Namespace) -> int:
+    thrift.begin()
     settings = settings_here()
     served: bool = part("loket.serving:serve")(
         part("loket.web:asgi"),
         host=settings.host,
         port=settings.port,
         fd=arguments.fd,
-        ready=partial(say_ready, arguments.ready),
+        ready=partial(_at_work, arguments.ready),
     )
     return 0 if served else 1
 
 
 def work(arguments: argparse.Namespace) -> int:
+    thrift.begin()
     job: Callable[..., Coroutine[Any, Any, None]] = part("loket.worker:run")
-    ready = partial(say_ready, arguments.ready)
+    ready = partial(_at_work, arguments.ready)
     carried_out(until_told(job(settings_here(), probe_port=arguments.probe_port, ready=ready)))
     return 0
+
+
+def _at_work(pipe: int | None) -> None:
+    thrift.settle()
+    say_ready(pipe)
 
 
 async def until_told(job: Coroutine[Any, Any, None]) -> None:
