@@ -15,8 +15,8 @@ from loket.app import Loket
 from loket.channels.email import CalendarEvent, Mail
 from loket.errors import Declined, ErrorCode, Refused
 from loket.lifecycle import MESSAGE, MessageStatus, PartAction
-from loket.notices import QR
 from loket.outcome import Done
+from loket.particulars import QR
 from loket.records import (
     EVERY_EFFECT,
     Case,

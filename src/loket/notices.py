@@ -7,53 +7,33 @@ what was true when it was caused, whenever it arrives.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import co_applicants, deliveries, deposits, invoices, letters, orders, post, renewals, wording
+from loket import co_applicants, deliveries, invoices, letters, particulars, post, wording
 from loket.cases import open_task
 from loket.co_applicants import Addressee
-from loket.definition import Benefit, Definition, Rule
 from loket.definition import MessageChannel as Channel
-from loket.letterhead import Picture
-from loket.lifecycle import (
-    FINAL,
-    INVOICE,
-    EventType,
-    MessageStatus,
-    PartAction,
-    RefundStatus,
-    TimerKind,
-)
-from loket.numbers import printed_reference
+from loket.lifecycle import FINAL, EventType, MessageStatus
+from loket.particulars import Matter
 from loket.records import (
     EVERY_EFFECT,
     Case,
     CreditNote,
-    Decision,
-    Delivery,
     Dunning,
     EffectKind,
     Event,
-    Invoice,
     Message,
     MessageChannel,
     Person,
-    Refund,
-    Timer,
-    TimerState,
 )
-from loket.rules import Outcome, Verdict
 from loket.work import Work, the_system
 
-QR = "betaalcode"
-"""Content id of the payment code in an e-mail."""
 _ABOUT_MONEY = frozenset(
     {
         EventType.PAYMENT_DUE,
@@ -76,7 +56,6 @@ _ABOUT_SLOT = frozenset(
 )
 _ON_THE_SLIP = frozenset({"iban", "payee", "structured_reference", "link_pay"})
 """What stands beside the payment code of a letter, and need not stand in its text."""
-_MONEY_CAME = frozenset({EventType.PAID, EventType.PAYMENT_RECEIVED})
 _SLOT_GONE = frozenset({EventType.SLOT_LOST, EventType.MISSED, EventType.WITHDRAWN, EventType.CANCELLED})
 _GOES_ON = frozenset(
     {
@@ -96,15 +75,9 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class _Telling:
-    """A case with what happened to it in this work, and all that can be said of it."""
+class _Telling(Matter):
+    """All that can be said of what happened, and to whom."""
 
-    case: Case
-    person: Person
-    definition: Definition
-    events: list[Event]
-    invoice: Invoice | None
-    delivery: Delivery | None
     values: dict[str, wording.Value]
     addressee: Addressee | None = None
     """Who is asked to confirm; None where it goes to the applicant."""
@@ -137,15 +110,15 @@ async def _tell_of(work: Work, case: Case, events: list[Event]) -> None:
     person = await work.session.get_one(Person, case.person_id)
     invoice = await invoices.live(work, case)
     delivery = await deliveries.of(work, case)
-    values = await _values(work, case, person, definition, events, invoice, delivery)
-    telling = _Telling(case, person, definition, events, invoice, delivery, values)
+    matter = Matter(case, person, definition, events, invoice, delivery)
+    telling = _Telling(**vars(matter), values=await particulars.of(work, matter))
     for number, event in enumerate(mapped):
         await _report(work, telling, event, number)
     for message in due:
         await _write_to(work, telling, message, _cause(events, message))
     addressee = await co_applicants.addressee(work, case) if asked else None
     if addressee is not None:
-        own = values | co_applicants.said_to(work, case)
+        own = telling.values | co_applicants.said_to(work, case)
         telling = replace(telling, person=addressee.person, addressee=addressee, values=own, events=[])
         for message in asked:
             await _write_to(work, telling, message, _cause(events, message))
@@ -194,7 +167,7 @@ async def _report(work: Work, telling: _Telling, event: Event, number: int) -> N
         "phase": row.phase,
         "details": [one for one in said if one],
         "action": action,
-        "url": link(work, case, "link_case"),
+        "url": particulars.link(work, case, "link_case"),
         "product_id": definition.ipdc_product_id,
         "manager": {
             "name": municipality.name,
@@ -329,7 +302,7 @@ def _enclosed(telling: _Telling, about: set[EventType], cause: Event) -> dict[st
                 "starts_at": starts_at,
                 "ends_at": ends_at,
                 "summary": f"{telling.definition.title.get(language)} ({telling.case.reference})",
-                "location": address_line(delivery.address),
+                "location": particulars.address_line(delivery.address),
                 "cancelled": gone,
             }
     return enclosed
@@ -366,204 +339,3 @@ async def _dosis_words(work: Work, telling: _Telling, due: wording.DueMessage) -
         if last
         else {"code": "InBehandeling", "phase": "Behandeling"}
     )
-
-
-# --- what can be said -------------------------------------------------------------------------
-
-
-async def _values(
-    work: Work,
-    case: Case,
-    person: Person,
-    definition: Definition,
-    events: Sequence[Event],
-    invoice: Invoice | None,
-    delivery: Delivery | None,
-) -> dict[str, wording.Value]:
-    municipality = work.settings.municipality
-    data: dict[str, Any] = {}
-    for event in events:
-        data |= event.data
-    adviser = definition.adviser(data.get("adviser") or "")
-    values: dict[str, wording.Value] = {
-        "applicant": f"{person.given_name} {person.family_name}".strip(),
-        "reference": case.reference,
-        "submitted_on": case.submitted_at,
-        "decide_by": case.due_on,
-        "items": _items(definition, case, person.language),
-        "question": data.get("question"),
-        "answer_by": _day(data.get("answer_by")),
-        "adviser": adviser.title.get(person.language) if adviser else None,
-    }
-    values |= {name: link(work, case, name) for name in _PAGES if name != "link_pay"}
-    if invoice is not None:
-        values |= {"amount": invoice.amount, "invoice_number": invoice.number, "due_on": invoice.due_on}
-        values |= {"paid": invoice.paid or None, "costs": invoice.costs or None}
-    values |= _of_dunning(events, data)
-    owed = invoice is not None and INVOICE.find(invoice.status, PartAction.PAY_FULL) is not None
-    came = [
-        Decimal(event.data["amount"])
-        for event in events
-        if event.type in _MONEY_CAME and "amount" in event.data
-    ]
-    if came and not owed:  # the last of it, or more than was due
-        values["paid"] = came[-1]
-    if invoice is not None and owed:
-        values |= {
-            "outstanding": invoices.outstanding(invoice) or None,
-            "structured_reference": printed_reference(invoice.reference),
-            "iban": " ".join(municipality.iban[at : at + 4] for at in range(0, len(municipality.iban), 4)),
-            "payee": municipality.name,
-            "qr": Picture(QR, "QR"),
-            "link_pay": link(work, case, "link_pay"),
-        }
-    if delivery is not None:
-        values["address"] = address_line(delivery.address)
-        if delivery.starts_at and delivery.ends_at:
-            values["slot"] = wording.Window(delivery.starts_at, delivery.ends_at)
-        values["choose_by"] = await _choose_by(work, case)
-    values["previous_slot"] = _window(data.get("previous"))
-    if definition.decision is not None:
-        values |= await _decided(work, case, definition, person.language, data)
-    values["refund"] = await _refund(work, case, events)
-    values |= deposits.said(events)
-    values |= renewals.said(work, case, events)
-    values |= await co_applicants.said_of(work, events)
-    values |= _motivation(work, case, definition, person.language, data, values)
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _of_dunning(events: Sequence[Event], data: dict[str, Any]) -> dict[str, wording.Value]:
-    """What a reminder or a notice costs and asks, and what was taken off or back."""
-    values: dict[str, wording.Value] = {"pay_by": _day(data.get("pay_by"))}
-    values |= {name: Decimal(data[name]) for name in ("cost", "open_before") if name in data}
-    for event in events:
-        if event.type is EventType.INVOICE_CREDITED:
-            values |= {"credited": Decimal(event.data["amount"]), "invoice_number": event.data["invoice"]}
-        if event.type is EventType.CHARGED_BACK:
-            values["charged_back"] = Decimal(event.data["amount"])
-    return values
-
-
-async def _decided(
-    work: Work, case: Case, definition: Definition, language: str, data: dict[str, Any]
-) -> dict[str, wording.Value]:
-    """Who decides and when; and once it is decided, what."""
-    values: dict[str, wording.Value] = {
-        "body": definition.deciding_body.get(language),
-        "meeting_on": _day(data.get("meeting_on")),
-        "account": (case.facts.get("account") or {}).get("masked"),
-        "paid_on": _day(data.get("paid_on")),
-    }
-    found = await work.session.scalars(
-        select(Decision).where(col(Decision.case_id) == case.id, col(Decision.round) == case.round)
-    )
-    decision = found.one_or_none()
-    if decision is None or decision.decided_at is None or decision.withdrawn_at is not None:
-        return values
-    titles = {one.key: one.title.get(language) for one in definition.benefits}
-    for name, granted in (("benefits", True), ("refused_benefits", False)):
-        values[name] = [
-            titles.get(one["key"]) or one["title"] for one in decision.benefits if one["granted"] is granted
-        ]
-    return values | {"granted": decision.amount, "conditions": decision.conditions.splitlines()}
-
-
-def _items(definition: Definition, case: Case, language: str) -> list[str]:
-    items: list[str] = []
-    for line in orders.goods(case):
-        product = definition.catalogue.find(line["product"]) if definition.catalogue else None
-        if product is None:
-            continue
-        named = next((one for one in product.options if one.key == line["option"]), product)
-        items.append(f"{line['quantity']} × {named.title.get(language)}")
-    return items
-
-
-def _motivation(
-    work: Work,
-    case: Case,
-    definition: Definition,
-    language: str,
-    data: dict[str, Any],
-    values: dict[str, wording.Value],
-) -> dict[str, wording.Value]:
-    """The reasons of the rules that said no, in the citizen's language; else what a person wrote."""
-    keys = data.get("rules") or []
-    stated: list[Rule | Benefit] = [*definition.rules.screening, *definition.rules.approval]
-    rules = [one for one in (*stated, *definition.benefits) if one.key in keys]
-    if rules and data.get("reasons"):
-        verdicts = [
-            Verdict(Outcome.NOT_MET, rule.key, rule.title, rule.message, rule.fact, rule.legal)
-            for rule in rules
-        ]
-        return dict(
-            wording.motivation(
-                definition, verdicts, language, values, municipality=work.settings.municipality
-            )
-        )
-    return {
-        "reason": data.get("reasons") or ([data["reason"]] if data.get("reason") else None),
-        "fact": data.get("facts"),
-        "legal": data.get("legal"),
-    }
-
-
-async def _refund(work: Work, case: Case, events: Sequence[Event]) -> Decimal | None:
-    """What is paid back: what just went back, what is to go back now, or all that is on its way."""
-    for type in (EventType.REFUNDED, EventType.REFUND_DUE):
-        told = [Decimal(event.data["amount"]) for event in events if event.type is type]
-        if told:
-            return sum(told, Decimal(0))
-    amount = await work.session.scalar(
-        select(func.sum(Refund.amount)).where(
-            col(Refund.case_id) == case.id,
-            col(Refund.status).in_((RefundStatus.DUE, RefundStatus.ORDERED)),
-        )
-    )
-    return amount if isinstance(amount, Decimal) and amount > 0 else None
-
-
-async def _choose_by(work: Work, case: Case) -> date | None:
-    if case.status in FINAL:
-        return None
-    return await work.session.scalar(
-        select(col(Timer.due_at)).where(
-            col(Timer.case_id) == case.id,
-            col(Timer.kind) == TimerKind.SLOT_END,
-            col(Timer.state) == TimerState.ARMED,
-        )
-    )
-
-
-def _window(told: dict[str, str] | None) -> wording.Window | None:
-    if not told:
-        return None
-    return wording.Window(datetime.fromisoformat(told["starts_at"]), datetime.fromisoformat(told["ends_at"]))
-
-
-def _day(text: str | None) -> date | None:
-    return date.fromisoformat(text) if text else None
-
-
-def address_line(address: dict[str, Any]) -> str:
-    """Dorpsplein 1 bus 2, 2999 Lindebeke."""
-    box = f" bus {address['box']}" if address.get("box") else ""
-    street = f"{address.get('street', '')} {address.get('number', '')}{box}".strip()
-    return f"{street}, {address.get('postal_code', '')} {address.get('city', '')}".strip(", ")
-
-
-_PAGES = {
-    "link_case": "",
-    "link_pay": "/betalen",
-    "link_slots": "/levering",
-    "link_answer": "/antwoord",
-    "link_review": "/herziening",
-    "link_account": "/rekening",
-    "link_experience": "/beleving",
-}
-
-
-def link(work: Work, case: Case, name: str) -> str:
-    """A page of the municipality's website about this case."""
-    return f"{work.settings.website_url}/dossiers/{case.reference}{_PAGES[name]}"

@@ -18,9 +18,9 @@ from loket import invoices, letters, paper
 from loket.app import Loket
 from loket.definition import Definition
 from loket.lifecycle import PaymentStatus
-from loket.notices import address_line
 from loket.numbers import printed_reference
 from loket.outcome import Done
+from loket.particulars import address_line
 from loket.records import (
     Case,
     CreditNote,
