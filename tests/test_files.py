@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from loket import applications, identity
+from loket import identity, uploads
 from loket.errors import Unavailable
 from loket.lifecycle import Stage, Status
 from loket.numbers import structured_reference
@@ -81,7 +81,7 @@ async def announced(
 ) -> tuple[Document, str]:
     """A file of An's that is awaited, with where it goes."""
     async with world.loket.work(await an(world)) as work:
-        upload = await applications.start_upload(work, applications.Announced(name, media_type, len(PDF)))
+        upload = await uploads.start_upload(work, uploads.Announced(name, media_type, len(PDF)))
     return upload.document, f"/uploads/{upload.token}"
 
 

@@ -1,14 +1,12 @@
 """What a citizen fills in: started, prefilled, saved, resumed anywhere, handed in once (aanvraag)."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case as sql_case
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlmodel import col
 
 from loket import (
@@ -31,7 +29,7 @@ from loket.definition import Definition
 from loket.errors import ErrorCode, ManyRefused, Refused
 from loket.facts import of_application
 from loket.forms import FieldFault
-from loket.lifecycle import APPLICATION, FINAL, Action, ApplicationStatus, PartAction, Role, TimerKind
+from loket.lifecycle import APPLICATION, Action, ApplicationStatus, PartAction, Role, TimerKind
 from loket.records import (
     ActorKind,
     Application,
@@ -44,23 +42,6 @@ from loket.records import (
 )
 from loket.work import Work, the_system
 
-MEDIA_TYPES = {
-    "application/pdf": b"%PDF-",
-    "image/jpeg": b"\xff\xd8\xff",
-    "image/png": b"\x89PNG\r\n\x1a\n",
-}
-"""What may be uploaded, with how such a file begins."""
-MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
-ATTACHMENT = "ATTACHMENT"
-"""What a file is that somebody adds without saying which of the procedure's documents it is."""
-MAX_DOCUMENTS = 20
-MAX_CASE_DOCUMENTS = 100
-MAX_UNSUBMITTED_DOCUMENTS = 100
-MAX_UNSUBMITTED_BYTES = 400 * 1024 * 1024
-"""Per person, of files that are not part of a case yet; one that is still awaited counts in full."""
-LOOSE_LIFE = timedelta(days=1)
-"""How long a file that became part of nothing is kept at least."""
-UPLOAD_LIFE = timedelta(minutes=30)
 MAX_OPEN_DRAFTS = 50
 """Per person and procedure: nobody needs more."""
 
@@ -144,7 +125,7 @@ async def get(
 def _may_fill_in(work: Work, application: Application) -> bool:
     """A citizen's own draft stays the citizen's; with one of the counter its department's handlers go on."""
     if work.actor.is_staff:
-        department = definition_of(work, application).department.nl
+        department = work.definition(application).department.nl
         return application.channel is Channel.COUNTER and Role.HANDLER in work.actor.roles_at(department)
     return application.person_id == work.actor.id
 
@@ -154,7 +135,7 @@ async def remember_sources(work: Work, application_id: UUID, answers: sources.An
     application = await get(work, application_id)
     person = await work.session.get_one(Person, application.person_id)
     await sources.learn(work, application, person, answers)
-    sources.prefill(definition_of(work, application), application, person, answers.at)
+    sources.prefill(work.definition(application), application, person, answers.at)
     touch(work, application)
     return application
 
@@ -165,7 +146,7 @@ async def set_answers(work: Work, application: Application, patch: object) -> No
     Raises:
         ManyRefused: every value that can not be right, with its path; what is missing still is no fault.
     """
-    definition = definition_of(work, application)
+    definition = work.definition(application)
     if not isinstance(patch, dict):
         raise Refused(ErrorCode.VALIDATION, path=["input"], reason="an object is needed")
     too_large = forms.validate_answers(definition, patch, work.actor.language, complete=False)
@@ -185,12 +166,12 @@ async def set_answers(work: Work, application: Application, patch: object) -> No
 
 def given_in(work: Work, application: Application) -> Json:
     """The answers as they were given; the account number is kept sealed."""
-    return accounts.opened_in(definition_of(work, application), work.vault, application.answers)
+    return accounts.opened_in(work.definition(application), work.vault, application.answers)
 
 
 async def set_cart(work: Work, application: Application, cart: list[Json]) -> None:
     """Replace the cart. Raises `ManyRefused` with every fault of it; an empty cart is fine in a draft."""
-    definition = definition_of(work, application)
+    definition = work.definition(application)
     lines = orders.cart_lines(cart)
     faults = pricing.check_cart(definition, lines, work.today, work.actor.language) if lines else []
     if faults:
@@ -224,7 +205,7 @@ async def submit(work: Work, application: Application) -> Case:
         Refused: OUTDATED for a version that holds no more.
         ManyRefused: every fault of the form and the cart, each with its path.
     """
-    definition = definition_of(work, application)
+    definition = work.definition(application)
     if not definition.valid_on(work.today):
         raise Refused(ErrorCode.OUTDATED, path=["id"])
     answers = given_in(work, application)
@@ -258,6 +239,13 @@ async def submit(work: Work, application: Application) -> Case:
     return case
 
 
+async def _take_documents(work: Work, application: Application, case: Case) -> None:
+    """What was sent becomes part of the case; what was announced only falls away."""
+    mine = col(Document.application_id) == application.id
+    await work.session.execute(delete(Document).where(mine, col(Document.stored_at).is_(None)))
+    await work.session.execute(update(Document).where(mine).values(case_id=case.id))
+
+
 async def end_draft(work: Work, application: Application, action: PartAction) -> None:
     """Throw a draft away, by its citizen (DISCARD) or after its time (EXPIRE): its content goes at once."""
     cases.move(work, APPLICATION, application, action)
@@ -272,178 +260,6 @@ async def end_draft(work: Work, application: Application, action: PartAction) ->
     person = await work.session.get_one(Person, application.person_id)
     if person.insz_index is None:
         people.forget(person)
-
-
-# --- documents --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Upload:
-    document: Document
-    token: str
-
-
-@dataclass(frozen=True)
-class Announced:
-    """A file that is about to be sent. `kind`: key of one of the procedure's documents, or an ATTACHMENT."""
-
-    filename: str
-    media_type: str
-    size: int
-    kind: str = ATTACHMENT
-
-
-async def start_upload(work: Work, announced: Announced) -> Upload:
-    """Announce a file; its content follows by `PUT /uploads/{token}`.
-
-    Raises:
-        Refused: MEDIA_TYPE; TOO_LARGE, also together with what the citizen sent before; VALIDATION for a
-            name that is none.
-    """
-    if work.actor.kind is not ActorKind.CITIZEN or work.actor.id is None:
-        raise Refused(ErrorCode.SIGN_IN_REQUIRED)
-    return await announce(work, work.actor.id, announced)
-
-
-async def start_case_upload(work: Work, case: Case, announced: Announced) -> Upload:
-    """Announce a file for a case that is open: by its applicant, or by who handles it.
-
-    Raises:
-        Refused: as `start_upload`; TRANSITION_NOT_ALLOWED for a case that ended.
-    """
-    if case.status in FINAL or not cases.roles_in(work, case) & {Role.APPLICANT, Role.HANDLER}:
-        raise cases.not_allowed(work, case)
-    check_kind(work.definition(case), announced.kind, ["input", "kind"])
-    held = await work.session.scalar(select(func.count()).where(col(Document.case_id) == case.id))
-    if (held or 0) >= MAX_CASE_DOCUMENTS:
-        raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_CASE_DOCUMENTS} documents")
-    upload = await announce(work, case.person_id, announced)
-    upload.document.case_id, upload.document.application_id = case.id, case.application_id
-    return upload
-
-
-def check_kind(definition: Definition, kind: str, path: list[str]) -> None:
-    """Raises `Refused` VALIDATION for a kind of document that the procedure does not know."""
-    known = [one.key for one in definition.documents]
-    if kind != ATTACHMENT and kind not in known:
-        raise Refused(ErrorCode.VALIDATION, path=path, reason=f"one of: {', '.join(known) or 'none'}")
-
-
-async def announce(work: Work, person_id: UUID, announced: Announced) -> Upload:
-    """A file of `person_id`, whoever sends it. Raises as `start_upload`."""
-    filename, media_type, size = announced.filename, announced.media_type, announced.size
-    if media_type not in MEDIA_TYPES:
-        raise Refused(ErrorCode.MEDIA_TYPE, path=["input", "mediaType"], media_type=media_type[:60])
-    if not 0 < size <= MAX_DOCUMENT_BYTES:
-        raise Refused(ErrorCode.TOO_LARGE, path=["input", "size"], limit=f"{MAX_DOCUMENT_BYTES} bytes")
-    name = " ".join(filename.replace("/", " ").replace("\\", " ").split())
-    if not name or len(name) > 200 or not name.isprintable():
-        raise Refused(
-            ErrorCode.VALIDATION, path=["input", "filename"], reason="a name of 1 to 200 characters"
-        )
-    await _make_room(work, person_id)
-    document = Document(
-        person_id=person_id,
-        kind=announced.kind,
-        filename=name,
-        media_type=media_type,
-        size=size,
-        created_at=work.now,
-    )
-    work.session.add(document)
-    await work.session.flush()
-    return Upload(document, work.vault.link("upload", document.id, work.now + UPLOAD_LIFE))
-
-
-async def _make_room(work: Work, person_id: UUID) -> None:
-    """Forget the citizen's old files that became part of nothing, and bound the others."""
-    await work.session.get(Person, person_id, with_for_update={"key_share": True})
-    unsubmitted = (col(Document.person_id) == person_id, col(Document.case_id).is_(None))
-    awaited = col(Document.stored_at).is_(None)
-    await work.session.execute(
-        delete(Document).where(
-            *unsubmitted,
-            col(Document.application_id).is_(None),
-            (col(Document.created_at) < work.now - LOOSE_LIFE)
-            | (awaited & (col(Document.created_at) < work.now - UPLOAD_LIFE)),
-        )
-    )
-    size = sql_case((awaited, MAX_DOCUMENT_BYTES), else_=col(Document.size))
-    found = await work.session.execute(
-        select(func.count(), func.coalesce(func.sum(size), 0)).where(*unsubmitted)
-    )
-    number, total = found.one()
-    if number >= MAX_UNSUBMITTED_DOCUMENTS or total + MAX_DOCUMENT_BYTES > MAX_UNSUBMITTED_BYTES:
-        limit = f"{MAX_UNSUBMITTED_DOCUMENTS} documents, {MAX_UNSUBMITTED_BYTES} bytes"
-        raise Refused(ErrorCode.TOO_LARGE, path=["input", "size"], limit=limit)
-
-
-async def store_upload(work: Work, token: str, content: bytes, sha256: str) -> Document:
-    """The content of an announced file, once.
-
-    Raises:
-        Refused: NOT_FOUND for a false, expired or used token; TOO_LARGE; MEDIA_TYPE when the content is
-            not what was announced.
-    """
-    document_id = work.vault.read_link("upload", token, work.now)
-    document = (
-        await work.session.get(Document, document_id, with_for_update={"key_share": True})
-        if document_id
-        else None
-    )
-    if document is None or document.stored_at is not None:
-        raise Refused(ErrorCode.NOT_FOUND)
-    if len(content) > MAX_DOCUMENT_BYTES:
-        raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_DOCUMENT_BYTES} bytes")
-    if not content.startswith(MEDIA_TYPES[document.media_type]):
-        raise Refused(ErrorCode.MEDIA_TYPE, media_type=f"not {document.media_type}")
-    document.size, document.sha256, document.stored_at = len(content), sha256, work.now
-    work.session.add(DocumentContent(document_id=document.id, content=content))
-    return document
-
-
-async def attach(work: Work, application: Application, document_id: UUID) -> Document:
-    """Make an uploaded file part of the application.
-
-    Raises:
-        Refused: NOT_FOUND for somebody else's file, one without content, or one used elsewhere.
-    """
-    document = await work.session.get(Document, document_id, with_for_update={"key_share": True})
-    if document is None or document.person_id != application.person_id or document.stored_at is None:
-        raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
-    if document.application_id == application.id:
-        return document
-    # what a citizen sent from home is not there for a counter to take
-    if document.application_id is not None or document.case_id is not None or work.actor.is_staff:
-        raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
-    attached = await work.session.scalars(
-        select(col(Document.id)).where(col(Document.application_id) == application.id)
-    )
-    if len(attached.all()) >= MAX_DOCUMENTS:
-        raise Refused(ErrorCode.TOO_LARGE, limit=f"{MAX_DOCUMENTS} documents")
-    check_kind(definition_of(work, application), document.kind, ["documentId"])
-    document.application_id = application.id
-    touch(work, application)
-    return document
-
-
-async def _take_documents(work: Work, application: Application, case: Case) -> None:
-    """What was sent becomes part of the case; what was announced only falls away."""
-    mine = col(Document.application_id) == application.id
-    await work.session.execute(delete(Document).where(mine, col(Document.stored_at).is_(None)))
-    await work.session.execute(update(Document).where(mine).values(case_id=case.id))
-
-
-async def remove_document(work: Work, application: Application, document_id: UUID) -> None:
-    document = await work.session.get(Document, document_id, with_for_update={"key_share": True})
-    if document is None or document.application_id != application.id:
-        raise Refused(ErrorCode.NOT_FOUND, path=["input", "documentId"])
-    await work.session.execute(delete(DocumentContent).where(col(DocumentContent.document_id) == document.id))
-    await work.session.delete(document)
-    touch(work, application)
-
-
-# --- small things -----------------------------------------------------------------------------
 
 
 async def choose(work: Work, procedure_key: str) -> Definition:
@@ -462,10 +278,6 @@ def offered(work: Work, procedure_key: str) -> Definition:
     if definition is None:
         raise Refused(ErrorCode.NOT_FOUND, path=["input", "procedure"])
     return definition
-
-
-def definition_of(work: Work, application: Application) -> Definition:
-    return work.procedures[application.procedure_key, application.procedure_version]
 
 
 def merge(target: object, patch: object) -> Any:  # noqa: ANN401  # JSON

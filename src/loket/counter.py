@@ -13,13 +13,13 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from loket import accesslog, applications, people, sources
-from loket.applications import Announced, Upload
+from loket import accesslog, applications, people, sources, uploads
 from loket.errors import ErrorCode, ManyRefused, Refused
 from loket.lifecycle import ApplicationStatus, Role
 from loket.numbers import is_national_number
-from loket.records import Application, Channel, Document, Json, Person
+from loket.records import Application, Channel, Json, Person
 from loket.sources import Answers
+from loket.uploads import Announced, Upload
 from loket.work import Work
 
 MAX_OPEN_AT_COUNTER = 200
@@ -82,16 +82,11 @@ async def start_upload(work: Work, application: Application, announced: Announce
     """Announce a file that the visitor brought: part of this draft once its content is there.
 
     Raises:
-        Refused: as `applications.start_upload`.
+        Refused: as `uploads.start_upload`.
     """
-    found = await work.session.scalars(
-        select(col(Document.id)).where(col(Document.application_id) == application.id)
-    )
-    if len(found.all()) >= applications.MAX_DOCUMENTS:
-        raise Refused(ErrorCode.TOO_LARGE, limit=f"{applications.MAX_DOCUMENTS} documents")
-    definition = applications.definition_of(work, application)
-    applications.check_kind(definition, announced.kind, ["input", "kind"])
-    upload = await applications.announce(work, application.person_id, announced)
+    await uploads.check_number(work, application)
+    uploads.check_kind(work.definition(application), announced.kind, ["input", "kind"])
+    upload = await uploads.announce(work, application.person_id, announced)
     upload.document.application_id = application.id
     return upload
 

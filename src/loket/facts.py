@@ -41,7 +41,7 @@ class Draft:
 
 async def of_application(work: Work, application: Application) -> Facts:
     """What the rules may read of an application that is handed in now."""
-    definition = work.procedures[application.procedure_key, application.procedure_version]
+    definition = work.definition(application)
     draft = Draft(
         application.answers,
         application.cart,

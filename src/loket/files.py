@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from loket import applications, documents
+from loket import documents, uploads
 from loket.app import Loket
 from loket.errors import ErrorCode, Refused, Unavailable
 from loket.identity import language_of
@@ -56,21 +56,21 @@ async def _store(loket: Loket, looking: Scanner, request: Request) -> Response:
     if malware is not None:
         raise Refused(ErrorCode.VALIDATION, reason="dit bestand bevat malware")
     async with loket.work(the_system("Upload")) as work:
-        document = await applications.store_upload(work, token, content, sha256)
+        document = await uploads.store_upload(work, token, content, sha256)
     return JSONResponse({"size": document.size, "mediaType": document.media_type, "sha256": sha256}, 201)
 
 
 async def _content(request: Request) -> tuple[bytes, str]:
     """The body and its SHA-256. Raises `Refused` TOO_LARGE as soon as it is clear."""
-    limit = Refused(ErrorCode.TOO_LARGE, limit=f"{applications.MAX_DOCUMENT_BYTES} bytes")
+    limit = Refused(ErrorCode.TOO_LARGE, limit=f"{uploads.MAX_DOCUMENT_BYTES} bytes")
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > applications.MAX_DOCUMENT_BYTES:
+    if announced.isdecimal() and int(announced) > uploads.MAX_DOCUMENT_BYTES:
         raise limit
     content, digest = bytearray(), hashlib.sha256()
     async for part in request.stream():
         content += part
         digest.update(part)
-        if len(content) > applications.MAX_DOCUMENT_BYTES:
+        if len(content) > uploads.MAX_DOCUMENT_BYTES:
             raise limit
     return bytes(content), digest.hexdigest()
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import accounts, applications, formfields, orders, pricing, publications, sources
+from loket import accounts, applications, formfields, orders, pricing, publications, sources, uploads
 from loket.definition import Definition
 from loket.errors import ErrorCode, Refused
 from loket.forms import FieldFault, form_in, validate_answers
@@ -61,7 +61,7 @@ async def take_over(work: Work, application: Application) -> TakenOver:
         Refused: NOT_FOUND where it can not be applied for today; NOT_ALLOWED where another department handles
             it now, for staff.
     """
-    before = applications.definition_of(work, application)
+    before = work.definition(application)
     await publications.hold(work, before.key)
     after = publications.current(work.procedures, before.key, work.today)
     if after is None:
@@ -192,7 +192,7 @@ def _faults_of(definition: Definition, line: Json, work: Work) -> list[FieldFaul
 async def _take_documents(
     work: Work, application: Application, before: Definition, after: Definition
 ) -> list[LeftOut]:
-    known = {one.key for one in after.documents} | {applications.ATTACHMENT}
+    known = {one.key for one in after.documents} | {uploads.ATTACHMENT}
     titles = {one.key: one.title.get(work.actor.language) for one in before.documents}
     found = await work.session.scalars(
         select(Document)
@@ -204,7 +204,7 @@ async def _take_documents(
     for document in found:
         title = f"{titles.get(document.kind, document.kind)} ({document.filename})"
         left.append(LeftOut(["documents"], _text("document", work, title=title)))
-        document.kind = applications.ATTACHMENT
+        document.kind = uploads.ATTACHMENT
     return left
 
 

@@ -23,6 +23,7 @@ from loket.departments import Departments, roles_at
 from loket.lifecycle import Role, TimerKind
 from loket.records import (
     ActorKind,
+    Application,
     Case,
     Effect,
     EffectKind,
@@ -130,8 +131,8 @@ class Work:
         """The day in Belgium: terms and invoices go by the calendar on the wall."""
         return self.now.astimezone(BRUSSELS).date()
 
-    def definition(self, subject: Case) -> Definition:
-        """The procedure as it was when this case began."""
+    def definition(self, subject: Case | Application) -> Definition:
+        """The procedure as it was when this began."""
         return self.procedures[subject.procedure_key, subject.procedure_version]
 
     def as_actor(self, actor: Actor) -> "Work":

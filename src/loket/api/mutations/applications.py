@@ -6,18 +6,8 @@ import strawberry
 from strawberry import ID
 from strawberry.scalars import JSON
 
-from loket import (
-    applications,
-    cases,
-    consultation,
-    counter,
-    records,
-    versions,
-)
-from loket.api.context import (
-    applying,
-    citizen,
-)
+from loket import applications, cases, consultation, counter, records, uploads, versions
+from loket.api.context import applying, citizen
 from loket.api.naming import decode_id, described, described_argument, input_type, output
 from loket.api.objects.applications import Application
 from loket.api.objects.cases import Case
@@ -65,7 +55,7 @@ class UploadInput:
     size: int = described("In bytes, at most 10 MiB.")
     kind: str = described(
         "What it is: key of one of the procedure's `documents`; without it just an attachment.",
-        default=applications.ATTACHMENT,
+        default=uploads.ATTACHMENT,
     )
     case_id: ID | None = described(
         "The open case that it is for; without it, it is for a draft: `applicationAttachDocument`.",
@@ -193,7 +183,7 @@ class Applications:
         return UploadPayload(
             document=Document.of(upload.document.id),
             upload_url=f"{work.settings.public_url}/uploads/{upload.token}",
-            expires_at=(work.now + applications.UPLOAD_LIFE).isoformat(),
+            expires_at=(work.now + uploads.UPLOAD_LIFE).isoformat(),
         )
 
     @mutation(policy=applying)
@@ -206,7 +196,7 @@ class Applications:
     ) -> ApplicationPayload:
         """Make an uploaded file part of the application."""
         application = await _application(work, id, expected_version)
-        await applications.attach(work, application, decode_id(document_id, "Document", path=["documentId"]))
+        await uploads.attach(work, application, decode_id(document_id, "Document", path=["documentId"]))
         return ApplicationPayload(application=Application.of(application.id))
 
     @mutation(policy=applying)
@@ -219,7 +209,7 @@ class Applications:
     ) -> ApplicationPayload:
         """Take a file out of the application, and away."""
         application = await _application(work, id, expected_version)
-        await applications.remove_document(
+        await uploads.remove_document(
             work, application, decode_id(document_id, "Document", path=["documentId"])
         )
         return ApplicationPayload(application=Application.of(application.id))
@@ -243,13 +233,13 @@ class Applications:
         return ApplicationPayload(application=Application.of(application.id))
 
 
-async def _upload(work: Work, input: UploadInput) -> applications.Upload:
-    announced = applications.Announced(input.filename, input.media_type, input.size, input.kind)
+async def _upload(work: Work, input: UploadInput) -> uploads.Upload:
+    announced = uploads.Announced(input.filename, input.media_type, input.size, input.kind)
     if input.case_id is not None:
         case = await cases.get(work, decode_id(input.case_id, "Case", path=["input", "caseId"]))
-        return await applications.start_case_upload(work, case, announced)
+        return await uploads.start_case_upload(work, case, announced)
     if not work.actor.is_staff:
-        return await applications.start_upload(work, announced)
+        return await uploads.start_upload(work, announced)
     if input.application_id is None:
         raise Refused(ErrorCode.REQUIRED, path=["input", "applicationId"])
     draft = await applications.get(
