@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from loket import settings
-from loket.systems import acmidm
+from loket.systems import acmidm_client
 
 KBO = "0207500123"
 CALLBACK = "http://127.0.0.1:8000/auth/callback"
@@ -53,7 +53,7 @@ class Credentials:
         """The sandbox's configuration: free ports, nothing kept."""
         client = {
             "client_id": "loket",
-            "jwks": acmidm.public_jwks(self.key),
+            "jwks": acmidm_client.public_jwks(self.key),
             "redirect_uris": [CALLBACK],
             "scopes": SCOPES,
         }

@@ -21,7 +21,7 @@ from loket.api import schema
 from loket.app import Loket
 from loket.errors import Refused
 from loket.sandbox.house import SYSTEMS, House, sandbox
-from loket.systems import acmidm
+from loket.systems import acmidm_client
 
 SECRET = "5a" * 32
 WORLDLINE = {
@@ -139,7 +139,7 @@ def who(loket: Loket) -> Route:
 def _outside(url: str, credentials: Credentials) -> dict[str, Any]:
     client = {
         "client_id": "loket",
-        "jwks": acmidm.public_jwks(credentials.key),
+        "jwks": acmidm_client.public_jwks(credentials.key),
         "redirect_uris": [f"{url}/auth/callback"],
         "scopes": SCOPES,
     }

@@ -21,7 +21,7 @@ from loket.sandbox import acmidm as sandbox_acmidm
 from loket.sandbox import ebox as sandbox_ebox
 from loket.sandbox.house import House, sandbox
 from loket.sandbox.personas import citizens
-from loket.systems.acmidm import MachineTokens
+from loket.systems.acmidm_client import MachineTokens
 from raw_server import HANG_UP, Answer, raw_server
 
 PDF = b"%PDF-1.7\nde beslissing\n%%EOF\n"

@@ -24,7 +24,8 @@ from loket.errors import Declined, Unavailable
 from loket.sandbox import acmidm as sandbox_acmidm
 from loket.sandbox.house import House, sandbox
 from loket.sandbox.personas import person
-from loket.systems.acmidm import AcmIdm, Kind, MachineTokens, public_jwks, read_key, roles_at
+from loket.systems.acmidm import AcmIdm, Kind, roles_at
+from loket.systems.acmidm_client import MachineTokens, public_jwks, read_key
 from raw_server import HANG_UP, Answer, RawServer, raw_server
 
 VERIFIER = "een-verificatiecode-van-minstens-drieenveertig-tekens"

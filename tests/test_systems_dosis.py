@@ -18,7 +18,7 @@ from loket.sandbox import acmidm as sandbox_acmidm
 from loket.sandbox import dosis as sandbox_dosis
 from loket.sandbox import notificaties as sandbox_notificaties
 from loket.sandbox.house import House, sandbox
-from loket.systems.acmidm import MachineTokens
+from loket.systems.acmidm_client import MachineTokens
 from loket.systems.dosis import CaseManager, CaseReport, Dosis
 from raw_server import HANG_UP, Answer, raw_server
 

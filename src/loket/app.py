@@ -23,7 +23,8 @@ from loket.replica import Replica
 from loket.settings import PaymentModule as ModuleName
 from loket.settings import Settings, SettingsError, sandbox_secrets
 from loket.systems.accounting import Accounting
-from loket.systems.acmidm import AcmIdm, MachineTokens, TokenFacts
+from loket.systems.acmidm import AcmIdm, TokenFacts
+from loket.systems.acmidm_client import MachineTokens
 from loket.systems.dosis import Dosis
 from loket.systems.magda import Magda
 from loket.systems.minutes import Minutes

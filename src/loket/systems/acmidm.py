@@ -1,4 +1,4 @@
-"""Signing in with ACM/IDM ("Toegangsbeheer Vlaanderen"), and Loket's own tokens for the systems behind it.
+"""Signing in with ACM/IDM ("Toegangsbeheer Vlaanderen"), and who stands behind the tokens that it gives.
 
 Paths below the issuer as published: authenticatie.vlaanderen.be/docs/…/oauth/technische-info/discovery-url/.
 Authlib and joserfc know the vocabulary, the assertions and the checks; the transport is httpx2, as in every
@@ -9,36 +9,28 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 from authlib.common.urls import add_params_to_uri
-from authlib.oauth2.rfc7523.assertion import private_key_jwt_sign
-from authlib.oauth2.rfc7523.client import ASSERTION_TYPE
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet, RSAKey
+from joserfc.jwk import KeySet
 
 from loket import settings
 from loket.errors import Declined, Unavailable
-from loket.systems import calls
+from loket.systems.acmidm_client import TIMEOUT_SECONDS, ask, client_authentication, read_key, text_in
 from loket.trust import authorities
 
-TIMEOUT_SECONDS = 10.0
-ASSERTION_LIFETIME = timedelta(seconds=60)
-"""ACM refuses client assertions that live longer than 600 s."""
 CLOCK_SKEW = timedelta(seconds=30)
 KEYS_LIFETIME = timedelta(hours=1)
 """How long ACM's public keys are believed; a key withdrawn there is trusted here no longer than this."""
-RENEWED_BEFORE_EXPIRY = timedelta(seconds=180)
 INTROSPECTIONS_KEPT = 10_000
 
 _INSZ = re.compile(r"\d{11}")
@@ -160,7 +152,7 @@ class AcmIdm:
                 "code_verifier": code_verifier,
             },
         )
-        access_token, id_token = _text(answer, "access_token"), _text(answer, "id_token")
+        access_token, id_token = text_in(answer, "access_token"), text_in(answer, "id_token")
         if access_token is None or id_token is None:
             raise Unavailable("acmidm", "the answer holds no tokens")
         claims = await self._verified(id_token, nonce=nonce, access_token=access_token)
@@ -215,7 +207,7 @@ class AcmIdm:
             return None
         if not isinstance(expiry, int | float) or expiry <= time.time():
             return None
-        scopes = frozenset((_text(claims, "scope") or "").split())
+        scopes = frozenset((text_in(claims, "scope") or "").split())
         holder = self._service(claims, scopes, expires_at=_instant(expiry))
         holder = holder or self._person(claims, expires_at=_instant(expiry))
         if holder is None:
@@ -287,7 +279,7 @@ class AcmIdm:
 
         Such a token names no person: its subject is the client itself.
         """
-        client_id, subject = _text(claims, "client_id"), _text(claims, "sub")
+        client_id, subject = text_in(claims, "client_id"), text_in(claims, "sub")
         if client_id is None or subject not in {None, client_id} or "rrn" in claims:
             return None
         if not self._section.service_accounts.bodies_of(client_id):
@@ -300,11 +292,11 @@ class AcmIdm:
 
     def _person(self, claims: Mapping[str, Any], *, expires_at: datetime) -> dict[str, Any] | None:
         """The fields of a `SignIn`; None for whom we do not serve (companies, the Flemish government)."""
-        subject, group = _text(claims, "sub"), claims.get("vo_doelgroepcode")
+        subject, group = text_in(claims, "sub"), claims.get("vo_doelgroepcode")
         if subject is None:
             return None
         roles = roles_at(claims.get(self._section.role_claim), self._kbo)
-        insz = _text(claims, "rrn")
+        insz = text_in(claims, "rrn")
         if insz is not None and not _INSZ.fullmatch(insz):
             insz = None
         if group == "LB" or (group is None and roles):
@@ -317,128 +309,20 @@ class AcmIdm:
             "subject": subject,
             "kind": kind,
             "insz": insz,
-            "given_name": _text(claims, "given_name"),
-            "family_name": _text(claims, "family_name"),
-            "organisation": _text(claims, "vo_orgcode") if kind is Kind.STAFF else None,
+            "given_name": text_in(claims, "given_name"),
+            "family_name": text_in(claims, "family_name"),
+            "organisation": text_in(claims, "vo_orgcode") if kind is Kind.STAFF else None,
             "roles": roles,
-            "acr": _text(claims, "acr"),
+            "acr": text_in(claims, "acr"),
             "expires_at": expires_at,
         }
 
     async def _get(self, url: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-        return await _ask(self._client, self._client.build_request("GET", url, headers=headers))
+        return await ask(self._client, self._client.build_request("GET", url, headers=headers))
 
     async def _post(self, url: str, form: dict[str, str]) -> dict[str, Any]:
         proof = client_authentication(self._key, self._section.client_id, self._token_url)
-        return await _ask(self._client, self._client.build_request("POST", url, data={**form, **proof}))
-
-
-class MachineTokens(httpx2.Auth):
-    """Loket's own access token for one system, asked when first needed; hand it to a client as `auth=`.
-
-    A token is kept until 180 s before it ends, and for at least half its life; it is asked once, however many
-    calls wait for it. On a 401 the call is made once more with a new token; what then still is a 401 is for
-    the caller to judge.
-    Recognises a repeat: `none`; a token too many harms nobody.
-    """
-
-    def __init__(self, section: settings.AcmIdm, *, token_url: str, scope: str) -> None:
-        """Raises `SettingsError` when the private key cannot be read."""
-        self._client_id = section.client_id
-        self._key = read_key(section.private_key_file)
-        self._token_url = token_url
-        self._scope = scope
-        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False, verify=authorities())
-        self._one_at_a_time = asyncio.Lock()
-        self._token: str | None = None
-        self._renew_at = 0.0
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
-
-    async def token(self) -> str:
-        """The token to show now.
-
-        Raises:
-            Unavailable: ACM does not answer, or answers with a 5xx.
-            Declined: ACM does not give Loket this scope.
-        """
-        async with self._one_at_a_time:
-            if self._token is None or time.monotonic() >= self._renew_at:
-                self._token, lifetime = await self._renew()
-                self._renew_at = time.monotonic() + max(
-                    lifetime - RENEWED_BEFORE_EXPIRY.total_seconds(), lifetime / 2
-                )
-            return self._token
-
-    def invalidate(self, token: str | None = None) -> None:
-        """Forget the token; when one is named, only if it is still the present one."""
-        if token is None or token == self._token:
-            self._token = None
-
-    async def async_auth_flow(
-        self, request: httpx2.Request
-    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        token = await self.token()
-        request.headers["Authorization"] = f"Bearer {token}"
-        answer = yield request
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:
-            self.invalidate(token)
-            request.headers["Authorization"] = f"Bearer {await self.token()}"
-            yield request
-
-    async def _renew(self) -> tuple[str, float]:
-        form = {"grant_type": "client_credentials", "scope": self._scope}
-        form |= client_authentication(self._key, self._client_id, self._token_url)
-        answer = await _ask(self._client, self._client.build_request("POST", self._token_url, data=form))
-        token, lifetime = _text(answer, "access_token"), answer.get("expires_in", 0)
-        if token is None or not isinstance(lifetime, int | float):
-            raise Unavailable("acmidm", "the answer holds no access token")
-        return token, float(lifetime)
-
-
-def read_key(file: str) -> RSAKey:
-    """Loket's private key (PEM, RSA of 2048 bits or more); its `kid` is the RFC 7638 thumbprint.
-
-    Raises:
-        SettingsError: there is no such file, or no RSA key in it.
-    """
-    try:
-        key = RSAKey.import_key(Path(file).read_bytes())
-    except (OSError, JoseError, ValueError) as fault:
-        raise settings.SettingsError(f"LOKET_ACMIDM_PRIVATE_KEY_FILE: {file!r}: {fault}") from fault
-    if not key.is_private:
-        raise settings.SettingsError(f"LOKET_ACMIDM_PRIVATE_KEY_FILE: {file!r} holds a public key only")
-    key.ensure_kid()
-    return key
-
-
-def public_jwks(private_key_file: str) -> dict[str, Any]:
-    """The public half of Loket's key as a JWK set: what ACM is given when Loket is registered there.
-
-    Raises:
-        SettingsError: there is no such file, or no RSA key in it.
-    """
-    public = read_key(private_key_file).as_dict(private=False)
-    return {"keys": [{**public, "use": "sig", "alg": "RS256"}]}
-
-
-def client_authentication(key: RSAKey, client_id: str, token_url: str) -> dict[str, str]:
-    """Form fields that prove who asks (private_key_jwt, RFC 7523).
-
-    Authlib's `PrivateKeyJWT` lets an assertion live for 3600 s (ACM: 600 at most) and, once given claims of
-    its own, repeats their jti, which a strict server takes for a replay. Its signing function, called with a
-    fresh jti and our own lifetime, does neither.
-    """
-    assertion = private_key_jwt_sign(
-        key,
-        client_id,
-        token_url,
-        claims={"jti": str(uuid4())},
-        header={"kid": key.kid},
-        expires_in=int(ASSERTION_LIFETIME.total_seconds()),
-    )
-    return {"client_id": client_id, "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+        return await ask(self._client, self._client.build_request("POST", url, data={**form, **proof}))
 
 
 def roles_at(claim: object, kbo: str) -> tuple[str, ...]:
@@ -454,18 +338,6 @@ def roles_at(claim: object, kbo: str) -> tuple[str, ...]:
         if colon and role and kbo in {one.strip() for one in organisations.split(",")}:
             roles[role.strip()] = None
     return tuple(roles)
-
-
-async def _ask(client: httpx2.AsyncClient, request: httpx2.Request) -> dict[str, Any]:
-    answer = calls.json_object(await calls.call("acmidm", client, request))
-    if not answer:
-        raise Unavailable("acmidm", "the answer is not a JSON object")
-    return answer
-
-
-def _text(claims: Mapping[str, Any], name: str) -> str | None:
-    value = claims.get(name)
-    return value if isinstance(value, str) and value else None
 
 
 def _instant(seconds: float) -> datetime:
