@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from loket.sandbox import advisers, bank, post, roles
-from loket.sandbox.acmidm import token_for
+from loket.sandbox.acmidm_provider import token_for
 from loket.sandbox.faults import MODES, Fault, Faults, Mode, sim_routes
 from loket.sandbox.orders import Wrong, refused
 from loket.sandbox.page import button, fold, join, moment, page, table, tag

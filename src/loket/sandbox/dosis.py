@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from loket.sandbox.acmidm import holder_of
+from loket.sandbox.acmidm_provider import holder_of
 from loket.sandbox.page import join, moment, table, tag
 from loket.sandbox.personas import Citizen, is_insz
 from loket.sandbox.state import State, stamp

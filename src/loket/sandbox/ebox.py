@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from loket.sandbox.acmidm import holder_of
+from loket.sandbox.acmidm_provider import holder_of
 from loket.sandbox.page import button, join, lines, moment, table, tag
 from loket.sandbox.personas import Citizen, citizen_of, is_insz
 from loket.sandbox.state import State, stamp
