@@ -14,19 +14,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
-from zoneinfo import ZoneInfo
 
-from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from loket.sandbox.callbacks import callbacks_table
 from loket.sandbox.orders import Wrong, carried_out, refused, seconds, told, whole
-from loket.sandbox.page import button, fold, join, moment, page, table, tag
 from loket.sandbox.state import State, now, stamp
 from loket.sandbox.system import Config, System
 from loket.sandbox.worldline_bank import (
@@ -34,17 +29,16 @@ from loket.sandbox.worldline_bank import (
     Bank,
     Fault,
     checkout_answer,
-    instant,
     payment_answer,
     refund_answer,
     status_output,
     webhook_url,
 )
+from loket.sandbox.worldline_desk import section
+from loket.sandbox.worldline_page import payer_routes, return_url
 
 SKEW = timedelta(minutes=5)
 """How far the Date of a request may be off."""
-SHOWN = 30
-"""Rows on the desk."""
 
 Work = Callable[[Bank, str, Mapping[str, Any]], tuple[int, dict[str, Any] | None]]
 """Bank, id of the path and body → status and document (None: no content)."""
@@ -65,7 +59,7 @@ def app(config: Config, state: State) -> Starlette:
             Route(f"{merchant}/services/testconnection", _Call(bank, _connection), methods=["GET"]),
             Route(f"{merchant}/webhooks/validateCredentials", _Call(bank, _credentials), methods=["POST"]),
             Route(f"{merchant}/webhooks/sendtest", _Call(bank, _send_test), methods=["POST"]),
-            *_payer_routes(bank),
+            *payer_routes(bank),
             *_sim_routes(bank),
             *bank.callbacks.routes(),
         ],
@@ -118,6 +112,16 @@ class _Call:
     def _answer(self, request: Request, body: Mapping[str, Any]) -> Response:
         status, document = self._work(self._bank, request.path_params.get("id", ""), body)
         return Response(status_code=status) if document is None else JSONResponse(document, status)
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(raw) if raw else {}
+    except ValueError as fault:
+        raise Fault(400, "Body is not JSON") from fault
+    if not isinstance(body, dict):
+        raise Fault(400, "Body is not a JSON object")
+    return body
 
 
 def _authenticate(bank: Bank, request: Request) -> None:
@@ -241,86 +245,12 @@ def _known(bank: Bank, payment_id: str) -> dict[str, Any]:
     return payment
 
 
-# What the citizen does ------------------------------------------------------------------------------
-
-
-def _payer_routes(bank: Bank) -> list[Route]:
-    async def payment_page(request: Request) -> Response:
-        token = bank.state.get("token", request.path_params["token"])
-        checkout = bank.checkout(token["checkout"]) if token is not None else None
-        if checkout is None:
-            return page(
-                "Betaling",
-                Markup("<main><h1>Deze betaalpagina bestaat niet.</h1></main>"),
-                kind="card",
-                status=404,
-            )
-        if request.method == "POST" and checkout["status"] == "IN_PROGRESS":
-            form = await request.form()
-            after = 10.0 if form.get("action") == "pending" else None
-            checkout = bank.act(checkout, str(form.get("action", "")), after)
-            if checkout["returnUrl"] is not None and checkout["how"] != "expired":
-                return RedirectResponse(_return_url(checkout), 303)
-        if checkout["status"] != "IN_PROGRESS":
-            return page("Betaling", _over(checkout), kind="card")
-        return page("Betaling", _choice(bank.config, checkout), kind="card")
-
-    path = "/hostedcheckout/PaymentMethods/Selection/{token}"
-    return [Route(path, payment_page, methods=["GET", "POST"])]
-
-
-def _choice(config: Config, checkout: Mapping[str, Any]) -> Markup:
-    until = instant(checkout["expiresAt"]).astimezone(ZoneInfo("Europe/Brussels"))
-    others = (
-        ("pending", "De bank bevestigt pas straks"),
-        ("refuse", "De bank weigert"),
-        ("cancel", "Ik annuleer"),
-        ("expire", "Ik laat de tijd verstrijken"),
-    )
-    return Markup(
-        "<main><h1>Betaling aan {}</h1><p>Mededeling <strong>{}</strong></p>"
-        '<p style="font-size:2rem;margin:.5rem 0"><strong>{}</strong></p>{}'
-        "<p><small>Deze pagina blijft open tot {}.</small></p>"
-        "<details><summary>Het kan ook anders lopen</summary>{}</details>"
-        "<p><small>Oefenomgeving: er wordt geen echt geld overgeschreven.</small></p></main>"
-    ).format(
-        config.municipality.name,
-        checkout["reference"] or "(geen)",
-        euro(checkout["amount"]),
-        button("", "Betalen met Bancontact", {"action": "pay"}),
-        until.strftime("%H:%M"),
-        join(button("", label, {"action": action}, kind="quiet") for action, label in others),
-    )
-
-
-def _over(checkout: Mapping[str, Any]) -> Markup:
-    text = {
-        "pay": "Deze betaling is uitgevoerd.",
-        "pending": "Deze betaling wordt verwerkt.",
-        "authorise": "Deze betaling is toegestaan.",
-        "refuse": "Uw bank heeft deze betaling geweigerd.",
-        "cancelled": "U hebt deze betaling geannuleerd.",
-        "expired": "De tijd om te betalen is verstreken.",
-    }[checkout["how"]]
-    back = Markup("")
-    if checkout["returnUrl"] is not None:
-        back = Markup('<p><a href="{}">Terug naar de gemeente</a></p>').format(_return_url(checkout))
-    return Markup("<main><h1>{}</h1><p>{}</p>{}</main>").format(text, euro(checkout["amount"]), back)
-
-
-def _return_url(checkout: Mapping[str, Any]) -> str:
-    parts = urlsplit(str(checkout["returnUrl"]))
-    own = [("RETURNMAC", checkout["returnMac"]), ("hostedCheckoutId", checkout["id"])]
-    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *own])
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, parts.fragment))
-
-
 # What a script orders -------------------------------------------------------------------------------
 
 
 def _sim_routes(bank: Bank) -> list[Route]:
     def shown(checkout: dict[str, Any]) -> dict[str, Any]:
-        back = _return_url(checkout) if checkout["returnUrl"] is not None else None
+        back = return_url(checkout) if checkout["returnUrl"] is not None else None
         return checkout | {"redirect": back, "answer": checkout_answer(bank, checkout)}
 
     async def checkouts(request: Request) -> Response:
@@ -386,86 +316,6 @@ def _sim_routes(bank: Bank) -> list[Route]:
         *settling("payment", "capture_requested", {"captured": "captured", "rejected": "rejected_capture"}),
         *settling("refund", "refund_requested", {"refunded": "refunded", "rejected": "refund_rejected"}),
     ]
-
-
-# What the desk shows --------------------------------------------------------------------------------
-
-
-def section(config: Config, state: State) -> Markup:
-    url = config.url("worldline")
-    checkouts = [
-        (
-            moment(checkout["createdAt"]),
-            checkout["reference"],
-            euro(checkout["amount"]),
-            _fate(url, state, checkout),
-            Markup('<a href="{}/hostedcheckout/PaymentMethods/Selection/{}">Betaalpagina</a>').format(
-                url, checkout["token"]
-            ),
-        )
-        for checkout in reversed(state.all("checkout")[-SHOWN:])
-    ]
-    refunds = [
-        (
-            moment(refund["createdAt"]),
-            refund["reference"],
-            euro(refund["amount"]),
-            tag(STANDINGS[refund["standing"]].status, "good" if refund["standing"] == "refunded" else "wait"),
-            join(
-                button(f"{url}/sim/refunds/{refund['id']}/settle", label, {"outcome": outcome}, kind="quiet")
-                for outcome, label in (("refunded", "Uitvoeren"), ("rejected", "Weigeren"))
-                if refund["standing"] == "refund_requested"
-            ),
-        )
-        for refund in reversed(state.all("refund")[-SHOWN:])
-    ]
-    return join(
-        [
-            table(["Gemaakt", "Referentie", "Bedrag", "Stand", ""], checkouts, empty="Nog geen betalingen."),
-            Markup("<h3>Terugbetalingen</h3>"),
-            table(["Gevraagd", "Referentie", "Bedrag", "Stand", ""], refunds, empty="Geen terugbetalingen."),
-            fold("Webhooks naar Loket", callbacks_table(state, url)),
-        ]
-    )
-
-
-def _fate(url: str, state: State, checkout: Mapping[str, Any]) -> Markup:
-    payment = state.get("payment", checkout["paymentId"] or "")
-    if payment is None:
-        over = checkout["status"] != "IN_PROGRESS" or instant(checkout["expiresAt"]) <= now()
-        return tag("CANCELLED_BY_CONSUMER", "bad") if over else tag("IN_PROGRESS", "wait")
-    colour = {"captured": "good", "capture_requested": "wait", "authorised": "wait"}.get(
-        payment["standing"], "bad"
-    )
-    standing = STANDINGS[payment["standing"]]
-    shown = tag(f"{standing.status} ({standing.code})", colour)
-    if payment["standing"] == "captured":
-        taken = f"{url}/sim/payments/{payment['id']}/chargeback"
-        back = button(taken, "Bank haalt terug", kind="quiet")
-        again = button(taken, "Bank geeft weer", {"reversed": "true"}, kind="quiet")
-        return join([shown, Markup(" "), back, again])
-    if payment["standing"] != "capture_requested":
-        return shown
-    settle = f"{url}/sim/payments/{payment['id']}/settle"
-    outcomes = (("captured", "Bank bevestigt"), ("rejected", "Bank weigert"))
-    choice = (button(settle, label, {"outcome": outcome}, kind="quiet") for outcome, label in outcomes)
-    return join([shown, Markup(" "), *choice])
-
-
-def euro(cents: int) -> str:
-    """As a citizen reads it: € 1.234,50."""
-    whole, rest = divmod(cents, 100)
-    return f"€ {whole:,}".replace(",", ".") + f",{rest:02}"
-
-
-def _json(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw) if raw else {}
-    except ValueError as fault:
-        raise Fault(400, "Body is not JSON") from fault
-    if not isinstance(body, dict):
-        raise Fault(400, "Body is not a JSON object")
-    return body
 
 
 SYSTEM = System(name="worldline", title="Worldline", offset=5, app=app, section=section)
