@@ -290,7 +290,7 @@ class Feed:
             Refused: CURSOR_EXPIRED, the first of them is of another epoch than `after`.
         """
         conditions = ["TRUE"]
-        given: dict[str, Any] = {"xid": after.xid, "seq": after.seq, "most": BATCH}
+        given: dict[str, Any] = {"xid": after.xid, "seq": after.seq}
         if until is not None:
             conditions.append(NOT_BEYOND)
             given |= {"until_xid": until.xid, "until_seq": until.seq}
@@ -298,14 +298,16 @@ class Feed:
             conditions.append("event.case_id = %(case_id)s")
             given["case_id"] = interest.case_id
         if interest is not None and interest.person_id is not None:
-            conditions.append("event.person_id = %(person_id)s")
+            conditions.append("event.person_id = (SELECT %(person_id)s::uuid)")
             given["person_id"] = interest.person_id
         if interest is not None and interest.departments is not None:
             conditions.append('"case".department_key = ANY(%(departments)s::text[])')
             given["departments"] = sorted(interest.departments)
         async with self._database.reader() as reader:
             rows = await (
-                await reader.execute(EVENTS_AFTER.format(conditions=" AND ".join(conditions)), given)
+                await reader.execute(
+                    EVENTS_AFTER.format(conditions=" AND ".join(conditions), most=BATCH), given
+                )
             ).fetchall()
             if interest is not None and after.xid:
                 floor = await (await reader.execute(FLOOR)).fetchone()
@@ -408,17 +410,20 @@ EVENTS_AFTER = """
            event.id, event.case_id, event.person_id, event.type, event.status,
            "case".procedure_key, "case".handler_id, "case".department_key
       FROM event JOIN "case" ON "case".id = event.case_id
-     WHERE (event.xid, event.seq) > (%(xid)s::text::xid8, %(seq)s)
+     WHERE (event.xid, event.seq) > ((SELECT %(xid)s::text::xid8), (SELECT %(seq)s::bigint))
        AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
        AND {conditions}
      ORDER BY event.xid, event.seq
-     LIMIT %(most)s
+     LIMIT {most}
 """
+"""The place is behind a SELECT, so that PostgreSQL does not plan by it: over tens of months a plan costs
+a hundred times its work, and this one is as good as the next, so it is made once."""
 FLOOR = "SELECT floor_xid::text::bigint FROM feedepoch"
 """Below it events may be missing that are kept no longer: nobody goes on from there as if nothing were."""
 NOT_BEYOND = "(event.xid, event.seq) <= (%(until_xid)s::text::xid8, %(until_seq)s)"
 UNSETTLED = """
     SELECT EXISTS (SELECT FROM event
-                    WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid > %(xid)s::text::xid8),
+                    WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())
+                      AND xid > (SELECT %(xid)s::text::xid8)),
            (SELECT epoch FROM feedepoch)
 """
