@@ -66,7 +66,7 @@ class Outlet(Protocol):
 class Press(Protocol):
     """Makes payloads of events, for viewers who may see the same of them."""
 
-    async def printed(self, keys: Sequence[Any], contexts: dict[Hashable, Any]) -> Printed:
+    async def printed(self, events: Sequence[Happening], contexts: dict[Hashable, Any]) -> Printed:
         """With one statement; None for an event that is not for them."""
 
 
@@ -327,11 +327,9 @@ class Audience:
         return max((one.waiting for one in self._followers), default=0.0)
 
     async def _printed(self, batch: Sequence[Happening], contexts: dict[Hashable, Any]) -> Printed:
-        keys = [one.event_id for one in batch]
-
         async def act() -> Printed:
             async with self.feed.reads:
-                return await self._press.printed(keys, contexts)
+                return await self._press.printed(batch, contexts)
 
         return await _patiently(act)
 

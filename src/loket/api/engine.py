@@ -356,7 +356,13 @@ class Schema(strawberry.Schema):
             return []
         plan = self._ref_plan(running, refs[0].kind, nodes, several=several)
         keys = [plain(one.key) for one in refs]
-        bound = plan.bind(running.variables, running.context.viewer, keys if several else keys[0])
+        within = [plain(one.within) for one in refs]
+        bound = plan.bind(
+            running.variables,
+            running.context.viewer,
+            keys if several else keys[0],
+            within if several else within[0],
+        )
         for fault in bound.failures.values():
             raise fault
         read = await running.context.reader.fetch_json(bound.statement.text, bound.parameters)

@@ -32,6 +32,7 @@ from loket.api.faults import formatted, presentable, wrong_kind
 from loket.api.plans import Bound, Plan
 from loket.api.reads import Ref
 from loket.api.rendering import plain
+from loket.feed import Happening
 
 IMPERSONAL = frozenset(
     {
@@ -183,7 +184,7 @@ class LiveSchema(Schema):
         if not isinstance(event, Ref):
             return await self.executed(opened, running, event, cursor)
         plan = self._ref_plan(running, event.kind, nodes, several=False)
-        bound = self.bound(plan, running, plain(event.key))
+        bound = self.bound(plan, running, plain(event.key), plain(event.within))
         read = await self._read_shared(running, bound)
         if read is None:
             return None
@@ -201,8 +202,8 @@ class LiveSchema(Schema):
         """Of several events of the feed."""
         return self._ref_plan(running, "CaseEvent", nodes, several=True, placed=True)
 
-    def bound(self, plan: Plan, running: Running, keys: Any) -> Bound:  # noqa: ANN401  # of rows
-        bound = plan.bind(running.variables, running.context.viewer, keys)
+    def bound(self, plan: Plan, running: Running, keys: Any, within: Any) -> Bound:  # noqa: ANN401  # of rows
+        bound = plan.bind(running.variables, running.context.viewer, keys, within)
         for fault in bound.failures.values():
             raise fault
         return bound
@@ -291,19 +292,21 @@ class _Press:
             own,
         )
 
-    async def printed(self, keys: Sequence[Any], contexts: dict[Hashable, Any]) -> Printed:
+    async def printed(self, events: Sequence[Happening], contexts: dict[Hashable, Any]) -> Printed:
         first = next(iter(contexts.values()))
-        printed: Printed = await first.informed(partial(self._print, keys, contexts))
+        printed: Printed = await first.informed(partial(self._print, events, contexts))
         return printed
 
-    async def _print(self, keys: Sequence[Any], contexts: dict[Hashable, Any]) -> Printed:
+    async def _print(self, events: Sequence[Happening], contexts: dict[Hashable, Any]) -> Printed:
         """What is made without a look at who somebody is, is for everybody: it is made once."""
         running = replace(self._opened.running, context=next(iter(contexts.values())))
-        bound = self._bind(running, [plain(one) for one in keys])
+        bound = self._bind(running, events)
         read = await running.context.reader.fetch_json(bound.statement.text, bound.parameters)
         printed: Printed = {}
         for who, context in contexts.items():
-            bodies, personal = await self._finished(replace(running, context=context), bound, read, len(keys))
+            bodies, personal = await self._finished(
+                replace(running, context=context), bound, read, len(events)
+            )
             if not personal:
                 return {None: bodies}
             printed[who] = bodies
@@ -329,8 +332,10 @@ class _Press:
     def _plan(self, running: Running) -> Plan:
         return self._schema.event_plan(running, self._opened.nodes)
 
-    def _bind(self, running: Running, keys: Any) -> Bound:  # noqa: ANN401  # of rows
-        return self._schema.bound(self._plan(running), running, keys)
+    def _bind(self, running: Running, events: Sequence[Happening]) -> Bound:
+        keys = [plain(one.event_id) for one in events]
+        cases = [plain(one.case_id) for one in events]
+        return self._schema.bound(self._plan(running), running, keys, cases)
 
 
 class _Glass:

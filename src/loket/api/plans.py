@@ -60,8 +60,14 @@ class Plan:
         self._top = top
         self._statements = statements
 
-    def bind(self, variables: VariableValues, viewer: Any, keys: Any = None) -> Bound:  # noqa: ANN401  # the viewer is the application's
-        """The statement and its parameters; `keys` for a plan of named rows."""
+    def bind(
+        self,
+        variables: VariableValues,
+        viewer: Any,  # noqa: ANN401  # the application's
+        keys: Any = None,  # noqa: ANN401  # one or several
+        within: Any = None,  # noqa: ANN401  # the same
+    ) -> Bound:
+        """The statement and its parameters; `keys` for a plan of named rows, `within` see `reads.Entity`."""
         binding = Binding(variables, viewer)
         failures: dict[str, GraphQLError] = {}
         for key, piece in self._top.members:
@@ -76,6 +82,7 @@ class Plan:
             statement = self._render(binding.shapes, failures)
             self._statements.put(shape, statement, len(statement.text))
         binding.values["", "keys"] = keys
+        binding.values["", "within"] = within
         values = binding.values
         parameters = [
             plain(getattr(viewer, one)) if isinstance(one, str) else values[one]

@@ -319,4 +319,4 @@ class Query(Texts):
         context = info.context
         since = FeedCursor.parse(after) if after else None
         found = await context.loket.feed.page(context.viewer.interest, since, min(max(first, 1), 100))
-        return [CaseEvent.of(one.event_id, cursor=str(one.cursor)) for one in found]
+        return [CaseEvent.of(one.event_id, cursor=str(one.cursor), within=one.case_id) for one in found]

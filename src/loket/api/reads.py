@@ -186,6 +186,8 @@ class Entity:
     policy: RowPolicy
     key: str
     text_key: bool = False
+    within: str | None = None
+    """A column by which its table is kept in parts: whoever names a row says this of it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,23 +200,27 @@ class Ref:
     kind: str
     key: UUID | str | int
     cursor: str | None = field(default=None, compare=False)
+    within: UUID | None = field(default=None, compare=False)
+    """What the row has in the column `Entity.within`, so that one part is read and not all."""
 
 
 # --- declaring a type -------------------------------------------------------------------------
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(described, strawberry.field, StrawberryField))
-def entity(record: Type, *, policy: RowPolicy, key: str = "id") -> Callable[[type[T]], type[T]]:
+def entity(
+    record: Type, *, policy: RowPolicy, key: str = "id", within: str | None = None
+) -> Callable[[type[T]], type[T]]:
     """A type that is read from `record`: a SQLModel class, a table, or None for the viewer's own world.
 
     `policy` gives, for a viewer's scope, the condition that rows must meet. `key` is the column that tells
-    rows apart, a uuid, a text or a number.
+    rows apart, a uuid, a text or a number; `within` see `Entity`.
     """
     table = record if record is None or isinstance(record, Table) else record.__table__
 
     def declare(cls: type[T]) -> type[T]:
         made = output(cls)
-        made.__entity__ = Entity(table, policy, key)  # type: ignore[attr-defined]  # read when the schema is built
+        made.__entity__ = Entity(table, policy, key, within=within)  # type: ignore[attr-defined]  # read when the schema is built
         return made
 
     return declare
@@ -442,9 +448,9 @@ class Node:
     )
 
     @classmethod
-    def of(cls, key: UUID | str | int, *, cursor: str | None = None) -> Self:
+    def of(cls, key: UUID | str | int, *, cursor: str | None = None, within: UUID | None = None) -> Self:
         """The object with `key`, to be read where a payload or an event is answered."""
-        return cast("Self", Ref(cls.__strawberry_definition__.name, key, cursor))  # type: ignore[attr-defined]  # strawberry's
+        return cast("Self", Ref(cls.__strawberry_definition__.name, key, cursor, within))  # type: ignore[attr-defined]  # strawberry's
 
 
 @output

@@ -26,17 +26,22 @@ class Rows:
     """The rows of an entity that a viewer may see."""
 
     def __init__(self, entity: Entity, policy: str, key_cast: str) -> None:
+        self.entity = entity
         self.table = None if entity.table is None else table_name(entity.table)
         self.key = column_name(entity.key)
         self.key_cast = key_cast
+        self.within = None if entity.within is None else column_name(entity.within)
         self.policy = policy
 
     def source(self, alias: str) -> str:
         return f"(SELECT 1) AS {alias}" if self.table is None else f"{self.table} AS {alias}"
 
-    def where(self, rendering: Rendering, t: str, conditions: Iterable[str]) -> str:
-        asked = [one for one in (*conditions, rendering.fill(self.policy, t=t)) if one != EVERYBODY]
-        return " AND ".join(f"({one})" for one in asked)
+    def conditions(self, rendering: Rendering, t: str, asked: Iterable[str]) -> list[str]:
+        """What is asked of the rows, and what the viewer's place asks of them."""
+        return [one for one in (*asked, rendering.fill(self.policy, t=t)) if one != EVERYBODY]
+
+    def where(self, rendering: Rendering, t: str, asked: Iterable[str]) -> str:
+        return " AND ".join(f"({one})" for one in self.conditions(rendering, t, asked))
 
 
 class OneOf(Piece):
@@ -215,14 +220,19 @@ class ByKeys(Piece):
 
     def render(self, rendering: Rendering, t: str) -> str:
         inner = rendering.alias()
-        slot, key = rendering.slot(("", "keys")), f"{inner}.{self._rows.key}"
+        named = {"key": (self._rows.key, rendering.slot(("", "keys")), self._rows.key_cast)}
+        if self._rows.within is not None:
+            named["within"] = (self._rows.within, rendering.slot(("", "within")), "uuid")
         if not self._several:
-            where = self._rows.where(rendering, inner, [f"{key} = {slot}::{self._rows.key_cast}"])
+            given = [f"{inner}.{column} = {slot}::{kind}" for column, slot, kind in named.values()]
+            where = self._rows.where(rendering, inner, given)
             return select(self.content.render(rendering, inner), self._rows.source(inner), where)
         k = rendering.alias()
+        lists = ", ".join(f"{slot}::{kind}[]" for _, slot, kind in named.values())
+        equal = " AND ".join(f"{inner}.{column} = {k}.{name}" for name, (column, *_) in named.items())
         source = (
-            f"unnest({slot}::{self._rows.key_cast}[]) WITH ORDINALITY AS {k}(key, place)"
-            f" JOIN {self._rows.source(inner)} ON {key} = {k}.key"
+            f"unnest({lists}) WITH ORDINALITY AS {k}({', '.join(named)}, place)"
+            f" JOIN {self._rows.source(inner)} ON {equal}"
         )
         made = self.content.render(rendering, inner)
         if self._placed:

@@ -61,6 +61,11 @@ class Effect(Node):
     next_attempt_at: datetime | None = column("When it is tried again.", "retry_at")
     done_at: datetime | None = column("When the other side had it.")
     last_error: str | None = column("What was wrong last.", allowed=lambda scope: scope.is_staff)
+    trace_id: str | None = expression(
+        "The id of the request that it follows from, as the log and the other system have it; for staff.",
+        "split_part({t}.trace, '-', 2)",
+        allowed=lambda scope: scope.is_staff,
+    )
     attempts: list[Attempt] = listed(
         "Every call.",
         where="{t}.effect_id = {parent}.id",
@@ -70,7 +75,7 @@ class Effect(Node):
     case: ItsCase | None = one("Of which case.", on="case_id", with_parent=True)
 
 
-@entity(records.Event, policy=of_events)
+@entity(records.Event, policy=of_events, within="case_id")
 class CaseEvent(Node):
     """Something that happened to a case."""
 
@@ -81,6 +86,11 @@ class CaseEvent(Node):
     stage: Stage = column("The stage after it.")
     occurred_at: datetime = column("When.")
     actor: Actor = part("Who did it.", {"kind": "{t}.actor_kind", "name": "{t}.actor_name"})
+    trace_id: str | None = expression(
+        "The id of the request in which it happened, as it stands in errors and in the log; for staff.",
+        "replace({t}.trace::text, '-', '')",
+        allowed=lambda scope: scope.is_staff,
+    )
     case: ItsCase = one("Of which case.", on="case_id", with_parent=True)
     effects: list[Effect] = listed(
         "What other systems were to hear of it.",
