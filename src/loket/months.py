@@ -147,7 +147,7 @@ def make(connection: Connection, part: Part) -> bool:
     Raises:
         OperationalError: a lock could not be had; nothing is changed.
     """
-    _take_turn(connection)
+    take_turn(connection)
     if connection.scalar(text("SELECT to_regclass(:name)"), {"name": part.name}) is not None:
         return False
     table, name, key = part.table, part.name, KEYS[part.table]
@@ -164,7 +164,8 @@ def make(connection: Connection, part: Part) -> bool:
     return True
 
 
-def _take_turn(connection: Connection) -> None:
+def take_turn(connection: Connection) -> None:
+    """Of those who change months one does, and takes its locks within a moment or not at all."""
     connection.execute(text("SELECT set_config('lock_timeout', :most, true)"), {"most": f"{LOCK_MS}ms"})
     connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": TURN})
 
@@ -192,7 +193,7 @@ def put_away(connection: Connection, part: Part) -> bool:
     Raises:
         OperationalError: a lock could not be had; nothing is changed.
     """
-    _take_turn(connection)
+    take_turn(connection)
     connection.execute(text("LOCK TABLE effect, attempt IN ACCESS EXCLUSIVE MODE"))
     if part not in parts(connection, "effect") or _has_open(connection, part):
         return False
