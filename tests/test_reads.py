@@ -353,6 +353,32 @@ async def test_an_empty_page_has_no_cursors(office: Database) -> None:
     }
 
 
+OF_SOME = """query ($first: Int, $after: Cursor, $status: [ToyStatus!], $by: DossierOrder) {
+  dossiers(first: $first, after: $after, orderBy: $by, filter: {status: $status}) {
+    totalCount nodes { reference status } pageInfo { hasNextPage hasPreviousPage endCursor } } }"""
+
+
+@pytest.mark.parametrize("viewer", [STAFF, toys.staff("social"), toys.citizen(toys.PEOPLE[1])])
+@pytest.mark.parametrize("by", ["NEWEST", "OLDEST", "BY_WEIGHT"])
+@pytest.mark.parametrize("status", [["OPEN", "CLOSED", "OPEN"], ["OPEN"], []])
+async def test_a_page_of_several_statuses_is_in_one_order(
+    office: Database, viewer: toys.Viewer, by: str, status: list[str]
+) -> None:
+    every = await data(office, OF_SOME, viewer, first=100, by=by)
+    expected = [one for one in every["dossiers"]["nodes"] if one["status"] in status]
+    forward: list[Any] = []
+    page: dict[str, Any] = {"pageInfo": {"hasNextPage": True, "endCursor": None}}
+    while page["pageInfo"]["hasNextPage"]:
+        cursor = page["pageInfo"]["endCursor"]
+        asked = {"first": 3, "after": cursor, "by": by, "status": status}
+        page = (await data(office, OF_SOME, viewer, **asked))["dossiers"]
+        assert page["totalCount"] == len(expected)
+        assert page["pageInfo"]["hasPreviousPage"] is bool(forward)
+        forward += page["nodes"]
+    assert forward == expected
+    assert expected or not status
+
+
 async def _cursor(office: Database) -> str:
     found = await data(office, "{ dossiers(first: 1, orderBy: OLDEST) { edges { cursor } } }")
     return str(found["dossiers"]["edges"][0]["cursor"])

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Enum,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -122,6 +123,8 @@ dossiers = Table(
     Column("lines", JSONB, nullable=False),
     Column("title", JSONB, nullable=False),
     Column("submitted_at", DateTime(timezone=True), nullable=False),
+    Index("toy_of_status", "status", "submitted_at", "id"),
+    Index("toy_of_both", "department", "status", "submitted_at", "id"),
 )
 notes = Table(
     "toy_note",
@@ -271,7 +274,7 @@ def own_or_department(scope: Scope) -> str:
         case "CITIZEN":
             return "{t}.person_id = {viewer.person_id}"
         case "STAFF":
-            return "{t}.department = ANY({viewer.departments})"
+            return "{t}.department = ANY({viewer.departments}::text[])"
         case _:
             return NOBODY
 

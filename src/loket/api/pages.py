@@ -7,6 +7,7 @@ from typing import Any
 from loket.api import cursors
 from loket.api.mapping import quote
 from loket.api.pieces import Object, Piece
+from loket.api.ranges import page_of
 from loket.api.reads import DEFAULT_PAGE, LARGEST_PAGE, Many
 from loket.api.rendering import (
     BadArgument,
@@ -122,20 +123,23 @@ class Page(Piece):
             )
             for name in asked
         ]
-        base = [self._rows.where(rendering, inner, base)]
+        conditions = self._rows.conditions(rendering, inner, base)
         bounds = {side: self._bound(rendering, inner, sorts, side, down=down) for side in sides}
         direction = "DESC" if down != backwards else "ASC"
-        page = select(
-            f"{inner}.*",
+        page = page_of(
+            rendering,
+            inner,
+            self._rows.entity.table,
             self._rows.source(inner),
-            " AND ".join(one for one in (*base, *bounds.values()) if one),
-            ", ".join(f"{inner}.{name} {direction}" for name, _ in sorts),
+            [*conditions, *bounds.values()],
+            [name for name, _ in sorts],
+            direction,
             size + 1,
         )
         fetched = f", count(*) OVER () AS {FETCHED}" if self._wants("endCursor", "startCursor") else ""
         numbered = select(f"{inner}.*, row_number() OVER () AS {ROW}{fetched}", f"{page} AS {inner}")
         cursor = cursors.write(self._facts.scope + order, [(f"{inner}.{name}", kind) for name, kind in sorts])
-        frame = Frame(inner, size, cursor, self._rows.source(inner), base, bounds, backwards=backwards)
+        frame = Frame(inner, size, cursor, self._rows.source(inner), conditions, bounds, backwards=backwards)
         pairs = [
             (key, self._member(rendering, kind, content, frame)) for key, kind, content in self._parts.members
         ]
@@ -179,7 +183,7 @@ class Page(Piece):
             case "pageInfo":
                 return build_object([(key, frame.info(name)) for key, name in content])
             case "totalCount":
-                return select("count(*)", frame.source, frame.base[0])
+                return select("count(*)", frame.source, frame.where())
             case _:
                 return quote(content)
 
@@ -215,7 +219,7 @@ class Frame:
     size: int
     cursor: str
     source: str
-    base: Sequence[str]
+    conditions: Sequence[str]
     bounds: Mapping[str, str]
     backwards: bool
 
@@ -246,8 +250,10 @@ class Frame:
         """Whether there is anything on the other side of the cursor, the item at it included."""
         if side not in self.bounds:
             return "FALSE"
-        where = " AND ".join(one for one in (*self.base, f"NOT ({self.bounds[side]})") if one)
-        return f"EXISTS {select('1', self.source, where)}"
+        return f"EXISTS {select('1', self.source, self.where(f'NOT ({self.bounds[side]})'))}"
+
+    def where(self, *also: str) -> str:
+        return " AND ".join(f"({one})" for one in (*self.conditions, *also))
 
     def _start(self) -> str:
         return f"max({self.cursor}) FILTER (WHERE {self.t}.{ROW} = 1)"

@@ -33,6 +33,8 @@ class Case(SQLModel, table=True):
 
     __table_args__ = (
         Index("case_queue", "status", "submitted_at", "id"),
+        Index("case_of_department", "department_key", "submitted_at", "id"),
+        Index("case_queue_of_department", "department_key", "status", "submitted_at", "id"),
         Index("case_handler", "handler_id", "submitted_at", "id"),
         Index("case_newest", "submitted_at", "id"),
         Index("case_of_person", "person_id", "submitted_at", "id"),
