@@ -16,15 +16,10 @@ import strawberry
 from graphql import (
     ExecutionResult,
     FieldNode,
-    GraphQLEnumType,
     GraphQLError,
-    GraphQLField,
-    GraphQLInterfaceType,
     GraphQLObjectType,
-    GraphQLResolveInfo,
     OperationType,
     execute,
-    get_named_type,
     get_variable_values,
 )
 from graphql.execution.values import VariableValues
@@ -34,20 +29,20 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
 from loket import counting, tracing
-from loket.api import mapping, plans, selections
-from loket.api.compiler import ByName, Compiler
+from loket.api import mapping, plans, resolvers, selections
+from loket.api.compiler import Compiler
 from loket.api.documents import Document, Documents, Operation
 from loket.api.faults import formatted, input_fault, presentable, wrong_kind
 from loket.api.kept import Kept
 from loket.api.limits import Limits, check_values, too_complex
 from loket.api.plans import Plan
 from loket.api.reads import Ref
-from loket.api.rendering import KIND, plain
+from loket.api.rendering import plain
+from loket.api.resolvers import ResolveInfo
 from loket.api.scalars import SCALARS
 from loket.errors import UnknownVersion
 
 _is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
-ResolveInfo = GraphQLResolveInfo[Any]
 T = TypeVar("T")
 
 PLANS = 1_000
@@ -159,7 +154,7 @@ class Schema(strawberry.Schema):
         self._plans: Kept[Any, tuple[object, Plan]] = Kept(PLANS)
         self._statements = plans.statements()
         self._introspection: Kept[tuple[str, str | None], bytes] = Kept(20)
-        self._install()
+        resolvers.install(self._schema, self.map, self._read_named)
 
     # ------------------------------------------------------------------ one answer
 
@@ -344,9 +339,10 @@ class Schema(strawberry.Schema):
         self._plans.put(key, (node, plan))
         return plan
 
-    async def _resolve_named(self, running: Running, value: Ref | list[Ref], nodes: list[FieldNode]) -> Any:  # noqa: ANN401  # rows
+    async def _read_named(self, info: ResolveInfo, value: Ref | list[Ref]) -> Any:  # noqa: ANN401  # rows
         """The rows that a payload names; read again once what they did not know yet is known."""
-        return await running.context.informed(lambda: self._read_refs(running, value, nodes))
+        running: Running = info.operation_extensions["running"]  # type: ignore[attr-defined]  # strawberry's info
+        return await running.context.informed(lambda: self._read_refs(running, value, info.field_nodes))
 
     async def _read_refs(self, running: Running, value: Ref | list[Ref], nodes: list[FieldNode]) -> Any:  # noqa: ANN401  # rows
         """The rows that a payload names, read for the selection in `nodes`."""
@@ -376,72 +372,8 @@ class Schema(strawberry.Schema):
 
     stream = subscribe = execute
 
-    # ------------------------------------------------------------------ resolvers
-
-    def _install(self) -> None:
-        """Let every field read rows as well as Python objects, and let payloads name rows."""
-        roots = {self._schema.mutation_type, self._schema.subscription_type}
-        for kind in self._schema.type_map.values():
-            if isinstance(kind, GraphQLEnumType):
-                kind.coerce_output_value = ByName(kind)  # type: ignore[method-assign, assignment]  # a row holds the name
-            elif isinstance(kind, GraphQLInterfaceType):
-                _tell_rows(kind)
-            elif isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
-                if kind.name in self.map.entities or mapping.is_paging(kind):
-                    kind.is_type_of = None
-                for field_definition in kind.fields.values():
-                    target = get_named_type(field_definition.type).name
-                    if kind is self._schema.subscription_type:
-                        continue
-                    if target in self.map.entities and kind.name not in self.map.entities:
-                        field_definition.resolve = self._resolve_refs(field_definition)
-                    elif kind not in roots:
-                        field_definition.resolve = _resolve_row(field_definition)
-
-    def _resolve_refs(self, definition: GraphQLField) -> Callable[..., Any]:
-        from_row = _resolve_row(definition)
-
-        async def read(value: Any, info: ResolveInfo) -> Any:  # noqa: ANN401  # a resolver
-            if isawaitable(value):
-                value = await value
-            if isinstance(value, Ref) or (isinstance(value, list) and value and isinstance(value[0], Ref)):
-                running = info.operation_extensions["running"]  # type: ignore[attr-defined]  # strawberry's info
-                return await self._resolve_named(running, value, info.field_nodes)
-            return value
-
-        def resolve(source: Any, info: ResolveInfo, **arguments: Any) -> Any:  # noqa: ANN401  # a resolver
-            value = from_row(source, info, **arguments)
-            if isinstance(value, Ref | list) or optimized_is_awaitable(value):
-                return read(value, info)
-            return value
-
-        return resolve
-
 
 def _field_of(operation: Operation) -> str:
     """The first field that is asked: an operation's own name may be anything that a client thought of."""
     first = operation.node.selection_set.selections[0]
     return first.name.value if isinstance(first, FieldNode) else "…"
-
-
-def _tell_rows(kind: GraphQLInterfaceType) -> None:
-    original = kind.resolve_type
-
-    def resolve_type(value: Any, info: ResolveInfo, abstract: Any) -> Any:  # noqa: ANN401  # a resolver
-        if type(value) is dict and KIND in value:
-            return value[KIND]
-        return original(value, info, abstract) if original else None
-
-    kind.resolve_type = resolve_type
-
-
-def _resolve_row(definition: GraphQLField) -> Callable[..., Any]:
-    """A field of a row stands under its response key; of anything else as strawberry has it."""
-    original = definition.resolve
-
-    def resolve(source: Any, info: ResolveInfo, **arguments: Any) -> Any:  # noqa: ANN401  # a resolver
-        if type(source) is dict and info.path.key in source:
-            return source[info.path.key]
-        return original(source, info, **arguments) if original else None
-
-    return resolve
