@@ -26,8 +26,9 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from loket.api.costs import Cost, cost_of
 from loket.api.kept import Kept
-from loket.api.limits import Cost, Limits, check_text, check_tree, cost_of
+from loket.api.limits import Limits, check_text, check_tree
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 MOST_ERRORS = 20
