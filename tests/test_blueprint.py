@@ -30,7 +30,8 @@ from loket import blueprint, figures, publishing, revisions
 from loket.app import SHIPPED
 from loket.database import Database
 from loket.definition import Definition
-from loket.figures import BLOCKS, Follower, Read, blocks_between, blocks_of, fold
+from loket.figures import BLOCKS, Follower, blocks_between, blocks_of, fold
+from loket.happenings import Read
 from loket.histogram import BUCKETS, DIGITS, bucket_of, counts_of, of_one, quantile, seconds_of
 from loket.lifecycle import ENTRY, FINAL, Action, EventType, Stage, Status, case_machine
 from loket.phases import WHOLE, Happened, Visit, course_of

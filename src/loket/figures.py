@@ -13,20 +13,21 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any
+from datetime import date
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from loket import happenings
 from loket.database import EVENTS, Database
 from loket.definition import Definition
+from loket.happenings import Read
 from loket.histogram import of_one
-from loket.lifecycle import EventType, Stage, Status
-from loket.phases import WHOLE, Course, Happened, Visit, belonging
-from loket.records import ActorKind, EffectKind, Feeling
+from loket.lifecycle import EventType
+from loket.phases import WHOLE, Course, Visit, belonging
+from loket.records import EffectKind, Feeling
 from loket.terms import BRUSSELS
 
 logger = logging.getLogger(__name__)
@@ -77,26 +78,6 @@ def blocks_between(first: date, last: date) -> Iterator[tuple[int, date]]:
 
 
 # --- one batch --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A committed event as the follower reads it."""
-
-    xid: int
-    seq: int
-    case_id: UUID
-    procedure: tuple[str, int]
-    started_at: datetime
-    """When the application was begun."""
-    event: Happened
-    by_staff: bool
-    kind: EffectKind | None = None
-    """Of what became of an effect."""
-    on_paper: bool = True
-    """Of a letter whose paper was made: that it goes by post, and not on to the eBox."""
-    cause: tuple[EventType, Stage] | None = None
-    """Of an effect: the event that it follows from, and the stage in which that happened."""
 
 
 Key = tuple[str, str, date]
@@ -222,7 +203,7 @@ class Follower:
             if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:turn)"), {"turn": TURN}):
                 return 0
             xid, seq = await _cursor(session)
-            batch = await _next(session, xid, seq, most)
+            batch = await happenings.after(session, xid, seq, most)
             if not batch:
                 return 0
             known = [one for one in batch if one.procedure not in self._unreadable]
@@ -252,50 +233,6 @@ async def _cursor(session: AsyncSession) -> tuple[int, int]:
         await _count_feelings(session)
     await session.execute(text(BEGIN), {"name": NAME, "epoch": row.epoch})
     return 0, 0
-
-
-async def _next(session: AsyncSession, xid: int, seq: int, most: int) -> list[Read]:
-    await session.execute(text(PLAN_ONCE))
-    given = {"xid": str(xid), "seq": seq, "most": most}
-    return await _read(session, (await session.execute(text(EVENTS_AFTER), given)).all())
-
-
-async def events_of(session: AsyncSession, cases: Sequence[UUID]) -> list[Read]:
-    """All events of these cases, in order."""
-    await session.execute(text(PLAN_ONCE))
-    return await _read(session, (await session.execute(text(EVENTS_OF), {"cases": list(cases)})).all())
-
-
-async def _read(session: AsyncSession, which: Sequence[Row[Any]]) -> list[Read]:
-    """Events with all that is counted of them, each looked up in its own month.
-
-    Found first and then read: of one statement for both, over all months, the plan outlasts its work.
-    """
-    if not which:
-        return []
-    given = {"of": [row.case_id for row in which], "seqs": [row.seq for row in which]}
-    rows = await session.execute(text(READ), given)
-    return [
-        Read(
-            xid=row.xid,
-            seq=row.seq,
-            case_id=row.case_id,
-            procedure=(row.procedure_key, row.procedure_version),
-            started_at=row.started_at,
-            event=Happened(
-                EventType(row.type),
-                Stage(row.stage),
-                Status(row.status),
-                Status(row.previous_status) if row.previous_status else None,
-                row.occurred_at,
-            ),
-            by_staff=row.actor_kind == ActorKind.STAFF,
-            kind=EffectKind(row.kind) if row.kind else None,
-            on_paper=row.way != "EBOX",
-            cause=(EventType(row.cause), Stage(row.cause_stage)) if row.cause else None,
-        )
-        for row in rows
-    ]
 
 
 async def _visits(session: AsyncSession, cases: set[UUID]) -> Mapping[UUID, Mapping[str, Visit]]:
@@ -362,36 +299,6 @@ FORGET = (
     "DELETE FROM figure WHERE days > 0",
     TAKE_UP,
 )
-PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan"
-"""With tens of months a plan costs more than its work: so it is not made anew for what is given each time."""
-WHICH = "SELECT seq, case_id FROM event"
-EVENTS_AFTER = f"""
-    {WHICH}
-     WHERE (xid, seq) > (CAST(:xid AS xid8), :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-     ORDER BY xid, seq
-     LIMIT :most
-"""
-EVENTS_OF = f"{WHICH} WHERE case_id = ANY(:cases)"
-READ = """
-    SELECT event.xid::text::bigint AS xid, event.seq, event.case_id, event.type, event.stage, event.status,
-           event.previous_status, event.occurred_at, event.actor_kind, "case".procedure_key,
-           "case".procedure_version, application.started_at, letter.way,
-           coalesce(effect.kind, CASE WHEN event.type LIKE 'EFFECT_%' THEN event.data ->> 'kind' END) AS kind,
-           cause.type AS cause, coalesce(earlier.stage, cause.stage) AS cause_stage
-      FROM unnest(CAST(:of AS uuid[]), CAST(:seqs AS bigint[])) AS wanted (case_id, seq)
-      JOIN event
-        ON event.case_id = wanted.case_id AND event.seq = wanted.seq
-      JOIN "case" ON "case".id = event.case_id
-      JOIN application ON application.id = "case".application_id
-      LEFT JOIN everyeffect AS effect
-        ON effect.id = CASE WHEN event.type LIKE 'EFFECT_%' THEN (event.data ->> 'effect')::uuid END
-      LEFT JOIN letter ON effect.kind = 'LETTER_PDF' AND letter.id = (effect.payload ->> 'letter_id')::uuid
-      LEFT JOIN event AS cause
-        ON cause.case_id = event.case_id AND cause.seq = effect.event_seq
-      LEFT JOIN event AS earlier
-        ON earlier.case_id = cause.case_id AND earlier.case_version = cause.case_version - 1
-     ORDER BY event.xid, event.seq
-"""
 VISITS = "SELECT case_id, phase, entered_at, left_at FROM phasevisit WHERE case_id = ANY(:cases)"
 VISITED = """
     INSERT INTO phasevisit (case_id, phase, entered_at, left_at)

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from loket import figures, months
+from loket import figures, happenings, months
 from loket.database import Database, clock
 from loket.months import Part
 from loket.settings import Retention
@@ -146,7 +146,7 @@ class Keeper:
         after = UUID(int=0)
         next_cases = text(NEXT_CASES.format(part=part.name))
         while cases := list(await session.scalars(next_cases, {"after": after, "most": CASES})):
-            read = await figures.events_of(session, cases)
+            read = await happenings.of_cases(session, cases)
             known = [one for one in read if one.procedure not in self._unreadable]
             counted = figures.fold(self._procedures, known, {})
             await figures.add(session, counted.figures, aside=True)
