@@ -97,7 +97,8 @@ def _server(town: Town, stack: contextlib.ExitStack, way: str) -> "tuple[int, su
         command += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"]
         command += ["--ws-per-message-deflate", "false", "--no-server-header", "--log-level", "warning"]
         path = "/graphql?query=%7Bhere%7D"
-    environment = town.environment | {"LOKET_PORT": str(port), "PYTHONPATH": str(HERE.parent)}
+    anybody = {"LOKET_LIVE_PER_PERSON": "0", "LOKET_LIVE_PER_ADDRESS": "0"}  # few persons have all sockets
+    environment = town.environment | anybody | {"LOKET_PORT": str(port), "PYTHONPATH": str(HERE.parent)}
     log = town.folder / f"push-{way}.log"
     process = processes.start(command, core=town.cores.server, log=log, environment=environment)
     stack.callback(processes.stop, process)

@@ -426,6 +426,10 @@ class Settings:
     """`clamd://host:3310` looks for malware in uploads. Empty: nobody looks, something else must."""
     department_mailboxes: Mailboxes = Mailboxes()  # noqa: RUF009  # a text: it cannot change
     """Who is told by e-mail that a case waits for a handler, by department. Empty: nobody."""
+    live_per_person: int = 50
+    """Sockets and event streams that somebody may have open at once in an API process. 0: any number."""
+    live_per_address: int = 200
+    """The same of those of one address that have not said who they are, as right after they connected."""
     metrics_token: str = field(default="", repr=False)
     """Whoever asks for `/metrics` carries it as a Bearer token. Empty: in production nobody gets them."""
     secret_key: str = field(default="", repr=False)

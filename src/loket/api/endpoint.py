@@ -26,7 +26,8 @@ from loket.api.documents import Document
 from loket.api.engine import Answer, Context
 from loket.api.faults import NOT_NOW, not_now, refusal
 from loket.api.live import LiveSchema
-from loket.api.sockets import Handler, Pulse, Socket
+from loket.api.seats import Seats
+from loket.api.sockets import Handler, Pulse, Socket, address_of
 from loket.errors import ErrorCode, Refused
 
 JSON = "application/json"
@@ -49,10 +50,13 @@ Page = Callable[[Request], Response | None]
 class Malformed(Exception):
     """A request that holds no GraphQL request."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, headers: Mapping[str, str] | None = None, code: str = "BAD_REQUEST"
+    ) -> None:
         self.status = status
         self.message = message
         self.headers = dict(headers or {})
+        self.code = code
         super().__init__(message)
 
 
@@ -69,7 +73,8 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
     """The ASGI application behind `/graphql`.
 
     `page` gives what a browser sees, or None where it is not for a browser. `allowed_origins` are those of
-    the municipality's websites: from others no cookie is taken and no socket opened.
+    the municipality's websites: from others no cookie is taken and no socket opened. `most_…`: sockets and
+    streams that may be open at once, 0 for any number.
     """
 
     schema: LiveSchema
@@ -87,6 +92,8 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
         allowed_origins: Sequence[str] = (),
         connection_init_seconds: float = 10.0,
         most_subscriptions: int = 10,
+        most_of_a_person: int = 0,
+        most_of_an_address: int = 0,
     ) -> None:
         super().__init__(
             schema,
@@ -100,6 +107,10 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
         self.page = page
         self.connections = Pulse()
         """Sockets that are open now."""
+        self.known = Seats(most_of_a_person)
+        """Sockets and streams of whoever signed in."""
+        self.unknown = Seats(most_of_an_address)
+        """Those of an address that did not say (yet) who they are."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -137,11 +148,13 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
                 return _response(Answer(b"null", [not_now(fault, "en")]), media)
             if media == EVENT_STREAM:
                 context.last_event_id = request.headers.get("last-event-id")
+                leave = self._seat(request, context)
                 return EventStream(
                     self._events(document, asked, context),
                     _until(context),
                     partial(self.lasts, request, None),
                     self.look_seconds,
+                    leave,
                 )
             answer = await self.schema.answer(
                 asked.query,
@@ -150,7 +163,7 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
                 operation_name=asked.operation_name,
             )
         except Malformed as fault:
-            answer = Answer(errors=[{"message": fault.message, "extensions": {"code": "BAD_REQUEST"}}])
+            answer = Answer(errors=[{"message": fault.message, "extensions": {"code": fault.code}}])
             return _response(answer, media, fault.status, fault.headers)
         except Refused as fault:
             status = 401 if fault.code in {ErrorCode.SIGN_IN_REQUIRED, ErrorCode.EXPIRED} else 403
@@ -219,6 +232,16 @@ class Endpoint(StrawberryGraphQL[Any, Any]):
             raise Malformed(405, "Mutations need POST.", {"Allow": "POST"})
 
     # ------------------------------------------------------------------ streams of events
+
+    def _seat(self, request: Request, context: Context) -> Callable[[], None]:
+        """Raises `Malformed` where the caller has as many open as they may."""
+        known = context.viewer.signed_in
+        seats = self.known if known else self.unknown
+        leave = seats.take(_name(context) if known else address_of(request))
+        if leave is None:
+            message = f"There are {seats.most} connections open of yours."
+            raise Malformed(429, message, {"Retry-After": "30"}, "TOO_MANY_CONNECTIONS")
+        return leave
 
     async def lasts(self, connection: HTTPConnection, said: Mapping[str, Any] | None) -> bool:
         """Whether the cookie session of an open connection still is one."""
@@ -327,6 +350,10 @@ def _response(
     )
 
 
+def _name(context: Context) -> str:
+    return getattr(context, "actor_key", "")
+
+
 def _until(context: Context) -> datetime | None:
     return getattr(context, "expires_at", None)
 
@@ -343,7 +370,9 @@ class EventStream(Response):
         until: datetime | None,
         lasts: Callable[[], Awaitable[bool]],
         look_seconds: float,
+        leave: Callable[[], None],
     ) -> None:
+        """`leave` is called when it ends."""
         super().__init__(
             headers={
                 "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
@@ -356,8 +385,15 @@ class EventStream(Response):
         self._until = until
         self._lasts = lasts
         self._look_seconds = look_seconds
+        self._leave = leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._stream(receive, send)
+        finally:
+            self._leave()
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         gone = asyncio.ensure_future(_disconnected(receive))
         coming: asyncio.Future[Answer] | None = None

@@ -47,7 +47,12 @@ def routes(loket: Loket) -> list[BaseRoute]:
 
     settings = loket.settings
     endpoint = Endpoint(
-        schema, context=context, page=page, allowed_origins=tuple(identity.allowed_origins(settings))
+        schema,
+        context=context,
+        page=page,
+        allowed_origins=tuple(identity.allowed_origins(settings)),
+        most_of_a_person=settings.live_per_person,
+        most_of_an_address=settings.live_per_address,
     )
     return [
         Route("/graphql", endpoint),

@@ -9,13 +9,14 @@ One pulse looks after all of them.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import orjson
 from graphql import GraphQLError, OperationType
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import (
@@ -37,8 +38,14 @@ PING_SECONDS = 20.0
 PING = '{"type":"ping"}'
 BEATS = 500
 """Sockets looked after before the process does something else."""
-UNAUTHORIZED, FORBIDDEN, BAD_REQUEST, TOO_BIG = 4401, 4403, 4400, 1009
+UNAUTHORIZED, FORBIDDEN, BAD_REQUEST, TOO_BIG, TOO_MANY = 4401, 4403, 4400, 1009, 4429
+"""Clients of graphql-ws do not come back by themselves after the first and the last of them."""
 NUL = "\\u0000"
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Whence it comes; of several behind one router the same."""
+    return connection.client.host if connection.client is not None else ""
 
 
 class Socket(ASGIWebSocketAdapter):
@@ -120,6 +127,8 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
         """Of `connection_init`, where it must be looked at again."""
         self._aside: asyncio.Task[None] | None = None
         """What a beat began and could not end at once."""
+        self._leave: Callable[[], None] | None = None
+        """The seat that it has: at first of its address, then of whoever signed in."""
 
     @property
     def _endpoint(self) -> Any:  # noqa: ANN401  # endpoint.Endpoint, which imports this module
@@ -131,11 +140,18 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
         return min(1.0, patience / 2, float(self._endpoint.look_seconds) / 2)
 
     async def handle(self) -> None:
+        self._leave = self._endpoint.unknown.take(address_of(cast("Socket", self.websocket).ws))
+        if self._leave is None:
+            await self.websocket.close(
+                TOO_MANY, "Too many connections of one address do not say who they are"
+            )
+            return
         self._endpoint.connections.add(self)
         try:
             await super().handle()
         finally:
             self._endpoint.connections.discard(self)
+            self._leave()
 
     def on_request_accepted(self) -> None:
         """The pulse waits for `connection_init`, for all sockets together."""
@@ -214,7 +230,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
         if self.connection_timed_out:
             return
         if self.connection_init_received:
-            await self.websocket.close(4429, "Too many initialisation requests")
+            await self.websocket.close(TOO_MANY, "Too many initialisation requests")
             return
         self.connection_init_received = True
         payload = message.get("payload") or {}
@@ -238,6 +254,13 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
         if not self.context.viewer.signed_in:
             await socket.close(UNAUTHORIZED, "Unauthorized")
             return False
+        leave = self._endpoint.known.take(self.context.actor_key)
+        if leave is None:
+            await socket.close(TOO_MANY, f"You have {self._endpoint.known.most} connections open already")
+            return False
+        assert self._leave is not None
+        self._leave()
+        self._leave = leave
         if self._endpoint.must_look(socket.ws, payload):
             self._said = payload
         return True
