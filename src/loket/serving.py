@@ -24,6 +24,8 @@ IDLE_SECONDS = 3.0
 """How long a connection without a request is waited for: its client may just be sending one."""
 CLOSE_SECONDS = 1.0
 LOOK_SECONDS = 0.05
+UNREAD_SECONDS = 60.0
+"""What a client does not read waits in the kernel, where nobody else sees it, at most so long."""
 RESTART = 1012
 """The code of WebSockets for a server that starts again."""
 
@@ -52,8 +54,23 @@ def serve(
         timeout_graceful_shutdown=int(DRAIN_SECONDS - IDLE_SECONDS),
     )
     server = Server(config, leave, ready)
-    server.run(None if fd is None else [socket.socket(fileno=fd)])
+    listener = config.bind_socket() if fd is None else socket.socket(fileno=fd)
+    cut_off_unread(listener)
+    server.run([listener])
     return server.started
+
+
+def cut_off_unread(listener: socket.socket, seconds: float = UNREAD_SECONDS) -> None:
+    """Have connections end whose other side is gone or takes nothing for so long: they inherit it."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_USER_TIMEOUT", int(seconds * 1000)),
+        ("TCP_KEEPIDLE", max(int(seconds / 2), 1)),
+        ("TCP_KEEPINTVL", max(int(seconds / 6), 1)),
+        ("TCP_KEEPCNT", 3),
+    ):
+        if hasattr(socket, name):  # the first is Linux's
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class Server(uvicorn.Server):
