@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loket import comparing, payout_facts, reconciliation
+from loket import comparing, comparing_money, payout_facts, reconciliation
 from loket.api.naming import decode_id, encode_id
 from loket.lifecycle import PartAction
 from loket.payout_facts import Fact
@@ -288,7 +288,7 @@ async def _differences(town: Town, dossier: Dossier) -> list[tuple[str, object, 
     async with town.served.loket.work(the_system()) as work:
         return [
             (str(kind), row["subject_id"], row["detail"])
-            for kind, statement in reconciliation.COMPARISONS
+            for kind, statement in comparing_money.COMPARISONS
             for row in (await work.session.execute(statement, days)).mappings()
             if row["case_id"] == _id(dossier)
         ]

@@ -11,7 +11,7 @@ from alembic import command
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from loket import reconciliation, revisions
+from loket import comparing_money, revisions
 
 KEY = {"account": "70000", "policy_item": "0300-00"}
 LINES = [
@@ -111,7 +111,7 @@ def test_what_happened_before_there_was_a_journal_is_booked_and_agrees(
     with revisions._connected(empty_database_url) as connection:
         found = [
             row["subject_id"]
-            for _, statement in reconciliation.COMPARISONS
+            for _, statement in comparing_money.COMPARISONS
             for row in connection.execute(statement, PERIOD).mappings()
         ]
     assert found == [note]
