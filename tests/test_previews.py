@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from loket import previews, publishing, segments, trials, wording
+from loket import notation, previews, publishing, segments, trials, wording
 from loket.app import SHIPPED, load_procedures
 from loket.definition import LANGUAGES, PLACEHOLDERS, Definition, MessageChannel
 from loket.errors import Refused
@@ -118,8 +118,8 @@ def test_what_is_not_there_in_a_language_is_named_part_by_part() -> None:
 def test_dates_and_amounts_are_written_as_the_language_does() -> None:
     values = previews.sample_values(polyglot(), SETTINGS, "fr")
     assert wording.line(polyglot().title, "nl", values) is not None
-    assert wording.day(values["due_on"], "fr") == "vendredi 27 novembre 2026"  # type: ignore[arg-type]  # a day
-    assert wording.amount(values["amount"], "de") == "1.280,00\N{NO-BREAK SPACE}€"  # type: ignore[arg-type]  # money
+    assert notation.day(values["due_on"], "fr") == "vendredi 27 novembre 2026"  # type: ignore[arg-type]  # a day
+    assert notation.amount(values["amount"], "de") == "1.280,00\N{NO-BREAK SPACE}€"  # type: ignore[arg-type]  # money
 
 
 # ── text messages ─────────────────────────────────────────────────────────────────────────────────────

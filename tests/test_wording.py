@@ -13,10 +13,11 @@ from loket import publishing, wording
 from loket.definition import Definition, MessageChannel
 from loket.letterhead import Picture
 from loket.lifecycle import EventType
+from loket.notation import Window, amount, day, window
 from loket.rules import Applicant, Facts, Municipality, Quota, evaluate_all
 from loket.segments import Segments, segments
 from loket.settings import Municipality as Settings
-from loket.wording import DueMessage, Window, Wording, amount, day, messages_due, window
+from loket.wording import DueMessage, Wording, messages_due
 
 FILE = Path(__file__).parents[1] / "src" / "loket" / "procedures" / "compost-bin.yaml"
 HALL = Settings()

@@ -5,7 +5,7 @@ The question itself may name the applicant, and e-mail is no place for that.
 
 from uuid import UUID
 
-from loket import letterhead, newwork, wording
+from loket import letterhead, newwork, notation, wording
 from loket.advice import Letter, token_of
 from loket.app import Loket
 from loket.assessment import AWAITED
@@ -70,7 +70,7 @@ def _letter(
     subject = SUBJECTS[about].format(reference=case.reference)
     facts = [("Dossier", case.reference), ("Aan", adviser.title.nl)]
     if about is not Letter.WITHDRAWN:
-        facts.append(("Antwoord ten laatste op", wording.day(advice.due_on, "nl")))
+        facts.append(("Antwoord ten laatste op", notation.day(advice.due_on, "nl")))
     said = [Paragraph(WITHDRAWN)] if about is Letter.WITHDRAWN else _how(loket, advice, case)
     blocks: list[Block] = [
         Paragraph("Beste,"),

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from loket import decisions, letters, paper, wording
+from loket import decisions, letters, notation, paper
 from loket.app import Loket
 from loket.channels.ebox import EboxStatus, NoEbox
 from loket.definition import Definition
@@ -170,7 +170,7 @@ def _money(said: Json) -> list[str]:
     """What a granted premium is worth, and where it goes; an account only as the citizen recognises it."""
     if not said["amount"] or said["result"] == DecisionStatus.REFUSED:
         return []
-    granted = f"U krijgt {wording.amount(Decimal(said['amount']), letters.LANGUAGE)}."
+    granted = f"U krijgt {notation.amount(Decimal(said['amount']), letters.LANGUAGE)}."
     account = f" op rekening {said['account']}" if said["account"] else ""
     within = f" Wij betalen dat{account} binnen {said['payout_days']} dagen." if said["payout_days"] else ""
     return [granted + within]

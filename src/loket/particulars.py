@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from loket import co_applicants, deposits, invoices, orders, renewals, wording
+from loket import co_applicants, deposits, invoices, notation, orders, renewals, wording
 from loket.definition import Benefit, Definition, Rule
 from loket.letterhead import Picture
 from loket.lifecycle import FINAL, INVOICE, EventType, PartAction, RefundStatus, TimerKind
@@ -87,7 +87,7 @@ async def of(work: Work, matter: Matter) -> dict[str, wording.Value]:
     if delivery is not None:
         values["address"] = address_line(delivery.address)
         if delivery.starts_at and delivery.ends_at:
-            values["slot"] = wording.Window(delivery.starts_at, delivery.ends_at)
+            values["slot"] = notation.Window(delivery.starts_at, delivery.ends_at)
         values["choose_by"] = await _choose_by(work, case)
     values["previous_slot"] = _window(data.get("previous"))
     if definition.decision is not None:
@@ -199,10 +199,10 @@ async def _choose_by(work: Work, case: Case) -> date | None:
     )
 
 
-def _window(told: dict[str, str] | None) -> wording.Window | None:
+def _window(told: dict[str, str] | None) -> notation.Window | None:
     if not told:
         return None
-    return wording.Window(datetime.fromisoformat(told["starts_at"]), datetime.fromisoformat(told["ends_at"]))
+    return notation.Window(datetime.fromisoformat(told["starts_at"]), datetime.fromisoformat(told["ends_at"]))
 
 
 def _day(text: str | None) -> date | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from loket import wording
+from loket import notation, wording
 from loket.definition import LANGUAGES, Definition, Message, MessageChannel, Text
 from loket.errors import ErrorCode, Refused
 from loket.letterhead import Picture
@@ -25,8 +25,8 @@ STRUCTURED = "262600000193"
 """A structured reference that is right and nobody's."""
 _DAY = date(2026, 11, 27)
 _AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
-_WINDOW = wording.Window(datetime(2026, 11, 27, 7, tzinfo=UTC), datetime(2026, 11, 27, 11, tzinfo=UTC))
-_BEFORE = wording.Window(datetime(2026, 11, 20, 7, tzinfo=UTC), datetime(2026, 11, 20, 11, tzinfo=UTC))
+_WINDOW = notation.Window(datetime(2026, 11, 27, 7, tzinfo=UTC), datetime(2026, 11, 27, 11, tzinfo=UTC))
+_BEFORE = notation.Window(datetime(2026, 11, 20, 7, tzinfo=UTC), datetime(2026, 11, 20, 11, tzinfo=UTC))
 _REFERENCE = "2026-7K3M9Q-4"
 _PAGES = {
     "link_case": "",

@@ -13,7 +13,7 @@ from loket.changes import PARTS, Change, said
 from loket.changes import ChangeKind as K
 from loket.definition import Benefit, Definition, Product, Text
 from loket.forms import form_in
-from loket.wording import amount
+from loket.notation import amount
 
 _PROSE = frozenset({"title", "description", "x-message", "examples", "$comment"})
 """Of a field what is said about it: other words do not make it another question."""

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from loket import letterhead, newwork, wording
+from loket import letterhead, newwork, notation, wording
 from loket.app import Loket
 from loket.channels.email import Mail
 from loket.letterhead import Block, Button, Facts, Paragraph
@@ -62,7 +62,7 @@ def _letter(loket: Loket, effect: Effect, case: Case) -> Mail:
     facts = (
         ("Dossier", case.reference),
         ("Procedure", definition.title.nl),
-        ("Beslissen ten laatste op", wording.day(case.due_on, "nl")),
+        ("Beslissen ten laatste op", notation.day(case.due_on, "nl")),
     )
     blocks: list[Block] = [
         Paragraph("Beste collega,"),

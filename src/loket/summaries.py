@@ -4,7 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from loket import wording
+from loket import notation
 from loket.lifecycle import EventType as E
 
 # fmt: off
@@ -127,10 +127,10 @@ def of_event(type: E, data: dict[str, Any], language: str) -> str:
     system = SYSTEMS.get(data.get("system", ""), ("", ""))[spoken == "en"]
     values = {"amount": "", "window": "", "meeting_on": "", "system": system}
     if data.get("amount"):
-        values["amount"] = wording.amount(Decimal(data["amount"]), spoken)
+        values["amount"] = notation.amount(Decimal(data["amount"]), spoken)
     if data.get("starts_at"):
         moments = (datetime.fromisoformat(data[name]) for name in ("starts_at", "ends_at"))
-        values["window"] = wording.window(wording.Window(*moments), spoken)
+        values["window"] = notation.window(notation.Window(*moments), spoken)
     if data.get("meeting_on"):
-        values["meeting_on"] = wording.day(date.fromisoformat(data["meeting_on"]), spoken)
+        values["meeting_on"] = notation.day(date.fromisoformat(data["meeting_on"]), spoken)
     return LINES[type][spoken == "en"].format_map(values)

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from loket import paper, previews, publishing, revisions, wording
+from loket import notation, paper, previews, publishing, revisions
 from loket.app import load_procedures
 from loket.database import Database
 from loket.definition import LANGUAGES, Definition
@@ -226,7 +226,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _eur(amount: Decimal) -> str:
-    return wording.amount(amount, "nl").replace("\N{NO-BREAK SPACE}", " ")
+    return notation.amount(amount, "nl").replace("\N{NO-BREAK SPACE}", " ")
 
 
 # --- loket preview ----------------------------------------------------------------------------

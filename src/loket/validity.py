@@ -10,7 +10,7 @@ from typing import Any
 
 from dateutil.relativedelta import relativedelta
 
-from loket import cases, wording
+from loket import cases, notation
 from loket.definition import Validity
 from loket.forms import answered, is_day
 from loket.lifecycle import EventType, Stage, Status, TimerKind
@@ -92,7 +92,7 @@ async def expected(work: Work, case: Case, *, decided: bool) -> Period | None:
 
 def sentence(period: Period) -> str:
     """As it stands in an act of the municipality: Dutch."""
-    days = [wording.day(one, "nl") for one in (period.first, period.last)]
+    days = [notation.day(one, "nl") for one in (period.first, period.last)]
     return f"Dit geldt van {days[0]} tot en met {days[1]}."
 
 

@@ -18,6 +18,7 @@ from loket import invoices, letters, paper
 from loket.app import Loket
 from loket.definition import Definition
 from loket.lifecycle import PaymentStatus
+from loket.notation import amount
 from loket.numbers import printed_reference
 from loket.outcome import Done
 from loket.particulars import address_line
@@ -34,7 +35,6 @@ from loket.records import (
     Payment,
 )
 from loket.terms import BRUSSELS
-from loket.wording import amount
 from loket.work import Work, the_system
 
 DIRECTOR = "Aan de financieel directeur"

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from loket.notation import amount
 from loket.paper.bill_words import BILL_WORDS
 from loket.paper.sheet import fit, grouped_number
-from loket.wording import amount
 
 
 @dataclass(frozen=True)

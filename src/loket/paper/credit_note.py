@@ -5,12 +5,12 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from loket.notation import amount
 from loket.paper.bill import NOTHING_MORE, BillExtras, BillLine, printed_extras, printed_lines
 from loket.paper.bill_words import BILL_WORDS
 from loket.paper.sheet import Addressee, compiled, fit, sheet, spoken, written_day
 from loket.paper.words import WORDS
 from loket.settings import Municipality
-from loket.wording import amount
 
 
 class Extent(StrEnum):

@@ -14,9 +14,9 @@ from enum import StrEnum
 from html import escape
 
 from loket.anonymity import Named, Somebody, named_in
+from loket.notation import amount, clean
 from loket.paper.sheet import Addressee, compiled, fit, sheet, written_day
 from loket.settings import Municipality
-from loket.wording import amount, clean
 
 LANGUAGE = "nl"
 

@@ -7,9 +7,9 @@ import segno
 from stdnum import bic as bics
 from stdnum import iban as ibans
 
+from loket.notation import clean
 from loket.numbers import printed_reference, valid_structured_reference
 from loket.settings import ReferenceLine
-from loket.wording import clean
 
 MAX_NAME = 70
 MAX_AMOUNT = Decimal("999999999.99")

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from loket.notation import amount
 from loket.numbers import printed_reference
 from loket.paper.bill import NOTHING_MORE, BillExtras, BillLine, printed_extras, printed_lines
 from loket.paper.epc import epc_qr_svg
 from loket.paper.sheet import Addressee, compiled, fit, grouped, sheet, spoken, written_day
 from loket.paper.words import WORDS
 from loket.settings import Municipality
-from loket.wording import amount
 
 
 @dataclass(frozen=True)

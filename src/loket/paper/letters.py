@@ -8,13 +8,14 @@ from decimal import Decimal
 
 from stdnum import iban as ibans
 
+from loket.notation import amount, phone
 from loket.numbers import printed_reference
 from loket.paper.decision import Result
 from loket.paper.epc import epc_qr_svg
 from loket.paper.sheet import Addressee, compiled, fit, grouped, sheet, spoken, written_day
 from loket.paper.words import WORDS
 from loket.settings import Municipality
-from loket.wording import Wording, amount, phone
+from loket.wording import Wording
 
 SIGNATORIES = 2
 """Of a decision of a municipal body: its chair (or who stands in) and the general director."""

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 import typst
 
+from loket.notation import day, phone
 from loket.paper.words import WORDS
 from loket.settings import Municipality
-from loket.wording import day, phone
 
 _HERE = Path(__file__).parent
 _FONTS = typst.Fonts(
