@@ -31,7 +31,7 @@ from loket.settings import Magda, Municipality, Settings, Smtp
 from loket.spans import Otlp
 from loket.systems import calls
 from served import listening, serving
-from town import Town, opened
+from town import HANDLER, Town, opened
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -94,6 +94,28 @@ async def test_a_request_its_effects_and_their_calls_are_one_trace_that_names_no
         assert private not in told
         assert private not in written
     assert submitted.trace.hex in written
+
+
+async def test_staff_read_the_id_of_a_request_beside_what_came_of_it_and_the_citizen_does_not(
+    town: Town,
+) -> None:
+    dossier = await town.applies()
+    await dossier.calm()
+    ((submitted,), *_) = await town.sql(
+        "SELECT trace FROM event WHERE case_id = :id ORDER BY seq", id=decode_id(dossier.id, "Case")
+    )
+    asked = """query($reference: String!) { case(reference: $reference) {
+        timeline(first: 1) { nodes { type traceId effects { traceId } } } } }"""
+
+    async def seen(who: str) -> set[str | None]:
+        found = await town.ask(who, asked, reference=dossier.reference)
+        (event,) = found["case"]["timeline"]["nodes"]
+        assert event["type"] == "SUBMITTED"
+        assert event["effects"]
+        return {event["traceId"], *(one["traceId"] for one in event["effects"])}
+
+    assert await seen(HANDLER) == {submitted.hex}
+    assert await seen(dossier.who) == {None}
 
 
 def is_ours(logger: str) -> bool:
