@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import cases, decisions, letters, proposals
+from loket import agenda_items, cases, decisions, letters
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import DECISION, FINAL, Action, DecisionStatus, EventType, PartAction, TimerKind
 from loket.records import AgendaItem, Case, Decision, Effect, EffectKind, EffectState
@@ -68,7 +68,7 @@ async def send(
         id=item_id,
         body=str(decision.body),
         external_identifier=f"{first.reference}-{item_id.hex[-8:]}",
-        title=proposals.item_title(definition, len(listed)),
+        title=agenda_items.item_title(definition, len(listed)),
         meeting_uid=meeting_uid,
         created_at=work.now,
     )

@@ -6,11 +6,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import cases, checks, entitlements, letters, proposals, wording
+from loket import agenda_items, cases, checks, entitlements, letters, proposals, wording
+from loket.agenda_items import Proposed
 from loket.errors import ErrorCode, Refused
 from loket.facts import facts_of
 from loket.lifecycle import DECISION, Action, DecisionStatus, PartAction, TimerKind
-from loket.proposals import GRANTING, Doubt, Proposal, Proposed, Wish
+from loket.proposals import GRANTING, Doubt, Proposal, Wish
 from loket.records import Case, Decision, Person
 from loket.work import Work
 
@@ -99,7 +100,7 @@ async def prepare(work: Work, case: Case, wish: Wish) -> Decision | None:
     decision = await _write(work, case, decision, proposal)
     if (rules := work.definition(case).decision) is not None and rules.body is not None:
         person = await work.session.get_one(Person, case.person_id)
-        proposals.check_words(work, Proposed(case, person, decision))
+        agenda_items.check_words(work, Proposed(case, person, decision))
     outcome = {"proposal": proposal.outcome, "amount": _plain(proposal.amount)}
     await cases.advance(work, case, Action.PREPARE_DECISION, data=outcome)
     await cases.complete_tasks(

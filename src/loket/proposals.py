@@ -5,17 +5,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import select
-from sqlmodel import col
-
-from loket import cases, paper, validity, wording
-from loket.anonymity import Somebody
+from loket import cases, wording
 from loket.definition import Benefit, Definition, Text
 from loket.errors import ErrorCode, Refused
-from loket.lifecycle import AdviceStatus, DecisionStatus
-from loket.records import Advice, AgendaItem, Case, Decision, Json, Person
+from loket.lifecycle import DecisionStatus
+from loket.records import Case, Json
 from loket.rules import Facts, Outcome, Ruling, Verdict, conclude, evaluate_all, weigh
-from loket.settings import Municipality
 from loket.terms import BRUSSELS
 from loket.work import Work
 
@@ -23,32 +18,11 @@ GRANTING = frozenset({DecisionStatus.GRANTED, DecisionStatus.PARTLY_GRANTED})
 OUTCOMES = GRANTING | {DecisionStatus.REFUSED}
 LARGEST_AMOUNT = Decimal(1_000_000)
 """EUR; above it somebody typed wrong."""
-_ADVICE = {
-    AdviceStatus.POSITIVE: "gunstig",
-    AdviceStatus.NEGATIVE: "ongunstig",
-    AdviceStatus.CONDITIONAL: "gunstig, onder voorwaarden",
-    AdviceStatus.NO_REACTION: "geen advies binnen de termijn",
-}
 _TAKEN = Text(
     nl="Deze toelage is dit jaar al gevraagd of toegekend, en kan maar één keer per jaar.",
     en="This allowance was asked or granted this year already, and can be had once a year.",
 )
 _TAKEN_FACT = Text(nl="De toelage is voor dit jaar al gevraagd of toegekend in een ander dossier.")
-
-
-_NAMED = {
-    "NAME": Text(nl="de naam", en="the name"),
-    "FAMILY_NAME": Text(nl="de familienaam", en="the family name"),
-    "ADDRESS": Text(nl="het adres", en="the address"),
-    "EMAIL": Text(nl="het e-mailadres", en="the e-mail address"),
-    "PHONE": Text(nl="het telefoonnummer", en="the telephone number"),
-    "NATIONAL_NUMBER": Text(nl="een rijksregisternummer", en="a national number"),
-    "ACCOUNT": Text(nl="een rekeningnummer", en="an account number"),
-}
-_EVERYBODY_READS = Text(
-    nl="schrijf het zonder, want dit komt op een agenda die iedereen kan lezen",
-    en="put it without, since this goes on an agenda that everybody can read",
-)
 
 
 @dataclass(frozen=True)
@@ -106,9 +80,8 @@ def propose(work: Work, case: Case, facts: Facts, wish: Wish | None = None) -> P
         Doubt: a rule asks for a person, and the wish does not answer it.
         Refused: VALIDATION for a wish that contradicts itself; REQUIRED for a motivation that is missing.
     """
-    wish = wish or Wish()
-    _check(work.definition(case), wish)
-    definition = work.definition(case)
+    wish, definition = wish or Wish(), work.definition(case)
+    _check(definition, wish)
     approval = evaluate_all(definition.rules.approval, facts)
     stated = conclude(approval)
     if stated is Outcome.REFER and wish.outcome is None:
@@ -146,7 +119,7 @@ def _weigh(
         asked = weigh(benefit.asked, facts) if benefit.asked else Ruling(Outcome.MET)
         if asked.outcome is Outcome.NOT_MET:
             if wish.benefits.get(benefit.key):
-                raise _invalid("benefits", f"{benefit.key} was not asked")
+                raise invalid("benefits", f"{benefit.key} was not asked")
             continue
         taken = facts.claims.get(benefit.key) == "TAKEN"
         by_rule, why = _due(benefit, asked, facts)
@@ -191,7 +164,7 @@ def _outcome(weighed: Sequence[_Weighed], stated: Outcome, wish: Wish) -> Decisi
     outcome = DecisionStatus.GRANTED if granted == len(weighed) else outcome
     partly_of_one = wish.outcome is DecisionStatus.PARTLY_GRANTED and granted and wish.amount is not None
     if wish.outcome is not None and wish.outcome is not outcome and not partly_of_one:
-        raise _invalid("outcome", f"{wish.outcome} does not go with the benefits: they make it {outcome}")
+        raise invalid("outcome", f"{wish.outcome} does not go with the benefits: they make it {outcome}")
     return wish.outcome or outcome
 
 
@@ -202,7 +175,7 @@ def _amount(outcome: DecisionStatus, granted: Sequence[_Weighed], day: date, wis
     if wish.amount is not None:
         return wish.amount
     if granted and len(prices) < len(granted):
-        raise _invalid("amount", f"the definition has no amount for {day}")
+        raise invalid("amount", f"the definition has no amount for {day}")
     return sum(prices, Decimal(0)) if prices else None
 
 
@@ -307,194 +280,21 @@ def _motivated(proposal: Proposal, wish: Wish, *, departs: bool) -> Proposal:
 
 def _check(definition: Definition, wish: Wish) -> None:
     if wish.outcome is not None and wish.outcome not in OUTCOMES:
-        raise _invalid("outcome", "one of GRANTED, PARTLY_GRANTED, REFUSED")
+        raise invalid("outcome", "one of GRANTED, PARTLY_GRANTED, REFUSED")
     if wish.outcome is DecisionStatus.PARTLY_GRANTED and not definition.benefits:
-        raise _invalid("outcome", "nothing is granted in part here: grant it on conditions")
+        raise invalid("outcome", "nothing is granted in part here: grant it on conditions")
     known = {benefit.key for benefit in definition.benefits}
     if unknown := sorted(set(wish.benefits) - known):
-        raise _invalid("benefits", f"the procedure has no {', '.join(unknown)}")
+        raise invalid("benefits", f"the procedure has no {', '.join(unknown)}")
     if wish.amount is not None:
         if not 0 < wish.amount <= LARGEST_AMOUNT or wish.amount != wish.amount.quantize(Decimal("0.01")):
-            raise _invalid("amount", "more than nothing, in whole cents")
+            raise invalid("amount", "more than nothing, in whole cents")
         if wish.outcome is DecisionStatus.REFUSED:
-            raise _invalid("amount", "what is refused has no amount")
+            raise invalid("amount", "what is refused has no amount")
     if wish.conditions.strip():
         cases.said(wish.conditions, "conditions")
 
 
-def _invalid(name: str, reason: str) -> Refused:
+def invalid(name: str, reason: str) -> Refused:
+    """What is said of the input `name` that can not be."""
     return Refused(ErrorCode.VALIDATION, path=["input", name], reason=reason)
-
-
-# --- what is put before a body ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Proposed:
-    """A case with what is proposed on it, and what its advisers think."""
-
-    case: Case
-    person: Person
-    decision: Decision
-    advices: Sequence[Advice] = ()
-    period: validity.Period | None = None
-    """For how long it would hold, where the applicant says so."""
-
-
-def item_title(definition: Definition, count: int) -> str:
-    """Of the agenda item: agendas are published, so it names no person."""
-    agenda = definition.decision.agenda if definition.decision else None
-    template = agenda.item_title.nl if agenda else "{procedure} ({count})"
-    return template.replace("{procedure}", definition.title.nl).replace("{count}", str(count))
-
-
-def draft(
-    municipality: Municipality, definition: Definition, drafted_on: date, listed: Sequence[Proposed]
-) -> paper.DecisionDraft:
-    """The text of one agenda item over one case or many; whose cases they are stands in its annex alone."""
-    single = listed[0] if len(listed) == 1 else None
-    agenda = definition.decision.agenda if definition.decision else None
-    return paper.DecisionDraft(
-        municipality=municipality,
-        body=definition.deciding_body.nl,
-        title=item_title(definition, len(listed)),
-        department=definition.department.nl,
-        drafted_on=drafted_on,
-        legal_grounds=_grounds(listed),
-        factual_grounds=tuple(single.decision.motivation_factual.splitlines())
-        if single
-        else _together(listed),
-        advices=_advices(definition, single.advices) if single else (),
-        articles=_articles(municipality, definition, listed),
-        closed=agenda.closed if agenda else True,
-        cases=tuple(_line(definition, one, alone=single is not None) for one in listed),
-    )
-
-
-def check_words(work: Work, proposed: Proposed) -> None:
-    """Refuse words that may not leave the house with an agenda.
-
-    Raises:
-        Refused: VALIDATION, it names the applicant, or holds anybody's national or account number.
-    """
-    definition = work.definition(proposed.case)
-    try:
-        paper.decision_html(draft(work.settings.municipality, definition, work.today, [proposed]))
-    except paper.NamesSomebody as fault:
-        field = "motivationLegal" if fault.field == "legal_grounds" else "motivationFactual"
-        kind, piece = _NAMED[fault.named.kind].get(work.actor.language), fault.named.piece
-        everybody = _EVERYBODY_READS.get(work.actor.language)
-        raise _invalid(field, f"{kind} {piece}: {everybody}") from fault
-    except ValueError as fault:
-        raise _invalid("motivationFactual", str(fault)) from fault
-
-
-async def listed_on(work: Work, item: AgendaItem) -> list[Proposed]:
-    """The cases of an agenda item that still are on it, by reference."""
-    found = await work.session.execute(
-        select(Decision, Case, Person)
-        .join(Case, col(Case.id) == col(Decision.case_id))
-        .join(Person, col(Person.id) == col(Case.person_id))
-        .where(col(Decision.agenda_item_id) == item.id, col(Decision.status) != DecisionStatus.WITHDRAWN)
-        .order_by(col(Case.reference))
-    )
-    listed = [
-        Proposed(case, person, decision, period=await validity.expected(work, case, decided=False))
-        for decision, case, person in found.all()
-    ]
-    if len(listed) == 1:  # the text of a list names no advice
-        listed = [replace(listed[0], advices=await _advices_of(work, listed[0].case))]
-    return listed
-
-
-async def _advices_of(work: Work, case: Case) -> list[Advice]:
-    found = await work.session.scalars(
-        select(Advice)
-        .where(
-            col(Advice.case_id) == case.id,
-            col(Advice.round) == case.round,
-            col(Advice.status).in_(list(_ADVICE)),
-        )
-        .order_by(col(Advice.id))
-    )
-    return list(found)
-
-
-def _grounds(listed: Sequence[Proposed]) -> tuple[str, ...]:
-    lines = [line for one in listed for line in one.decision.motivation_legal.splitlines()]
-    return tuple(dict.fromkeys(line for line in lines if line.strip()))
-
-
-def _together(listed: Sequence[Proposed]) -> tuple[str, ...]:
-    return (
-        f"De {len(listed)} aanvragen in de besloten bijlage zijn onderzocht. De feiten en de argumentatie "
-        "per dossier staan in die bijlage.",
-    )
-
-
-def _advices(definition: Definition, advices: Sequence[Advice]) -> tuple[paper.AdviceSummary, ...]:
-    """Who advised what; in one word, since an adviser's own words may name people."""
-    told = []
-    for advice in advices:
-        adviser = definition.adviser(advice.adviser)
-        name = adviser.title.nl if adviser else advice.adviser
-        told.append(paper.AdviceSummary(name, _ADVICE[advice.status]))
-    return tuple(told)
-
-
-def _line(definition: Definition, one: Proposed, *, alone: bool) -> paper.AnnexCase:
-    decision = one.decision
-    said = [] if alone else [decision.motivation_factual]
-    if one.period is not None and decision.proposal in GRANTING:
-        said.append(validity.sentence(one.period))
-    if decision.conditions:
-        said.append(f"Voorwaarden: {decision.conditions}")
-    return paper.AnnexCase(
-        reference=one.case.reference,
-        applicant=Somebody.of(one.person),
-        amount_eur=(decision.amount or Decimal(0)) if decision.amount or definition.benefits else None,
-        result=paper.Result(decision.proposal or DecisionStatus.REFUSED),
-        motivation="\n".join(said),
-    )
-
-
-def _articles(
-    municipality: Municipality, definition: Definition, listed: Sequence[Proposed]
-) -> tuple[str, ...]:
-    rules = definition.decision
-    granted = [one for one in listed if one.decision.proposal in GRANTING]
-    refused = [one for one in listed if one not in granted]
-    groups = (
-        (granted, rules.articles_granted if rules else (), "toegekend"),
-        (refused, rules.articles_refused if rules else (), "geweigerd"),
-    )
-    articles: list[str] = []
-    for group, texts, word in groups:
-        if not group:
-            continue
-        named = _named(municipality, definition, group)
-        lines = [wording.line(text, "nl", named) for text in texts]
-        articles += [line for line in lines if line] or [f"Dossier {_references(group)} wordt {word}."]
-    return tuple(dict.fromkeys(articles))
-
-
-def _named(
-    municipality: Municipality, definition: Definition, group: Sequence[Proposed]
-) -> dict[str, wording.Value]:
-    total = sum((one.decision.amount or Decimal(0) for one in group), Decimal(0))
-    titles = [one["title"] for case in group for one in case.decision.benefits if one["granted"]]
-    period = group[0].period if len(group) == 1 else None
-    return {
-        **wording.own_values(definition, municipality, "nl"),
-        "applicant": "de aanvrager" if len(group) == 1 else "de aanvragers in de besloten bijlage",
-        "iban": "de opgegeven rekening" if len(group) == 1 else "de opgegeven rekeningen",
-        "reference": _references(group),
-        "amount": total or None,
-        "benefits": "; ".join(dict.fromkeys(titles)) or definition.title.nl,
-        "valid_from": period.first if period else None,
-        "valid_until": period.last if period else None,
-    }
-
-
-def _references(group: Sequence[Proposed]) -> str:
-    return ", ".join(one.case.reference for one in group)

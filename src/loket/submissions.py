@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pypdf import PdfWriter
 
-from loket import agenda, paper, proposals, sittings
+from loket import agenda, agenda_items, paper, sittings
 from loket.app import Loket
 from loket.definition import Agenda, Definition
 from loket.errors import Declined
@@ -110,12 +110,12 @@ def _behind_each_other(*papers: bytes) -> bytes:
 async def _read_item(loket: Loket, item_id: UUID) -> _Sent | None:
     async with loket.work(the_system()) as work:
         item = await work.session.get_one(AgendaItem, item_id)
-        listed = await proposals.listed_on(work, item)
+        listed = await agenda_items.listed_on(work, item)
         if not listed:
             return None
         definition = work.definition(listed[0].case)
         drafted_on = item.created_at.astimezone(BRUSSELS).date()
-        draft = proposals.draft(work.settings.municipality, definition, drafted_on, listed)
+        draft = agenda_items.draft(work.settings.municipality, definition, drafted_on, listed)
         return _Sent(item, definition, draft)
 
 
