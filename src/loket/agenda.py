@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import agenda_items, cases, decisions, letters
+from loket import agenda_items, cases, decisions, filing
 from loket.errors import ErrorCode, Refused
 from loket.lifecycle import DECISION, FINAL, Action, DecisionStatus, EventType, PartAction, TimerKind
 from loket.records import AgendaItem, Case, Decision, Effect, EffectKind, EffectState
@@ -121,7 +121,7 @@ async def keep_draft(work: Work, item_id: UUID, content: bytes) -> None:
             select(col(Decision.case_id)).where(col(Decision.agenda_item_id) == item.id).limit(1)
         )
         filename = f"ontwerpbesluit-{item.external_identifier}.pdf"
-        document = await letters.keep(work, "DECISION_DRAFT", filename, content, case_id=case_id)
+        document = await filing.keep(work, "DECISION_DRAFT", filename, content, case_id=case_id)
         item.document_id = document.id
 
 

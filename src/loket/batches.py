@@ -10,7 +10,8 @@ from sqlmodel import col
 
 from loket import cases, paper
 from loket.errors import ErrorCode, ManyRefused, Refused
-from loket.letters import GONE, keep, sent
+from loket.filing import keep
+from loket.letters import GONE, sent
 from loket.records import Case, DocumentContent, Letter, LetterBatch, LetterStatus, LetterWay
 from loket.terms import BRUSSELS
 from loket.work import Work

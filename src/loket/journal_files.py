@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import delete, or_, select
 from sqlmodel import col
 
-from loket import chart, letters
+from loket import chart, filing
 from loket.app import Loket
 from loket.errors import ErrorCode, Refused
 from loket.records import (
@@ -111,14 +111,14 @@ async def make(
     if format is JournalFormat.CSV:
         rows = await _rows(work, starts_on, ends_on)
         content = await asyncio.to_thread(written, rows, bom=bom)
-        return await letters.keep(work, KIND, f"dagboek-{period}.csv", content, media_type="text/csv")
+        return await filing.keep(work, KIND, f"dagboek-{period}.csv", content, media_type="text/csv")
     ubl = format is JournalFormat.UBL_ZIP
     files = await (_ubl if ubl else _payment_files)(work, starts_on, ends_on)
     if len(files) > LARGEST_ZIP:
         raise Refused(ErrorCode.TOO_LARGE, limit=f"{LARGEST_ZIP} files")
     name = f"{'ubl' if ubl else 'pain001'}-{period}.zip"
     zipped = await asyncio.to_thread(_zipped, files)
-    return await letters.keep(work, KIND, name, zipped, media_type="application/zip")
+    return await filing.keep(work, KIND, name, zipped, media_type="application/zip")
 
 
 async def forget(work: Work) -> None:

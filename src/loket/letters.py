@@ -4,7 +4,6 @@ Who has an eBox gets it there; for all others it lies ready for the day's print 
 What goes over Mijn Burgerprofiel, e-mail and SMS only announces.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,20 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from loket import cases, validity
-from loket.lifecycle import (
-    MESSAGE,
-    DecisionStatus,
-    EventType,
-    MessageStatus,
-    PartAction,
-    TimerKind,
-)
+from loket import cases, filing, validity
+from loket.lifecycle import MESSAGE, DecisionStatus, EventType, MessageStatus, PartAction, TimerKind
 from loket.records import (
     Case,
     Decision,
-    Document,
-    DocumentContent,
     Effect,
     EffectKind,
     EffectState,
@@ -85,34 +75,17 @@ async def queue_decision(work: Work, case: Case, decision: Decision, event: Even
     if person.deceased_on is not None:
         await cases.open_task(work, case, "NOT_REACHED", {"about": event.type})
         return
-    subject = f"Beslissing over uw aanvraag {case.reference}"
-    message = Message(
-        case_id=case.id,
-        person_id=person.id,
-        event_seq=event.seq or 0,
-        about=event.type,
-        channel=MessageChannel.LETTER,
-        language=LANGUAGE,
-        subject=subject,
-        body=f"{definition.title.nl}: {RESULTS[decision.status]}. De beslissing staat in de brief.",
-        legal_value=True,
-        queued_at=work.now,
-    )
-    letter = Letter(
-        case_id=case.id,
-        person_id=person.id,
-        decision_id=decision.id,
-        message_id=message.id,
-        way=LetterWay.EBOX if person.insz_sealed else LetterWay.REGISTERED,
-        subject=subject,
+    await _write(
+        work,
+        case,
+        person,
+        event,
+        subject=f"Beslissing over uw aanvraag {case.reference}",
+        text=f"{definition.title.nl}: {RESULTS[decision.status]}. De beslissing staat in de brief.",
+        legal=True,
         content=await _content(work, case, person, decision),
-        created_at=work.now,
+        decision=decision,
     )
-    work.session.add(message)
-    await work.session.flush()
-    work.session.add(letter)
-    await work.session.flush()
-    await work.leave(EffectKind.LETTER_PDF, {"letter_id": str(letter.id)}, case=case, event_seq=event.seq)
     await watch(work, case)
 
 
@@ -123,6 +96,32 @@ async def queue_notice(
 
     What follows on it may only follow once it left: `sent` has the proof.
     """
+    content = {
+        "name": f"{person.given_name} {person.family_name}".strip(),
+        "lines": address_lines(person.address or {}),
+        "text": said.text,
+        "language": LANGUAGE,
+        "outstanding": str(said.outstanding),
+        "reference": said.reference,
+    }
+    return await _write(
+        work, case, person, event, subject=said.subject, text=said.text, legal=registered, content=content
+    )
+
+
+async def _write(
+    work: Work,
+    case: Case,
+    person: Person,
+    event: Event,
+    *,
+    subject: str,
+    text: str,
+    legal: bool,
+    content: dict[str, Any],
+    decision: Decision | None = None,
+) -> Letter:
+    """Keep the letter and what is told of it; its paper is made later. `legal`: by the way of decisions."""
     legally = LetterWay.EBOX if person.insz_sealed else LetterWay.REGISTERED
     message = Message(
         case_id=case.id,
@@ -131,25 +130,19 @@ async def queue_notice(
         about=event.type,
         channel=MessageChannel.LETTER,
         language=LANGUAGE,
-        subject=said.subject,
-        body=said.text,
-        legal_value=registered,
+        subject=subject,
+        body=text,
+        legal_value=legal,
         queued_at=work.now,
     )
     letter = Letter(
         case_id=case.id,
         person_id=person.id,
+        decision_id=decision.id if decision else None,
         message_id=message.id,
-        way=legally if registered else LetterWay.NORMAL,
-        subject=said.subject,
-        content={
-            "name": f"{person.given_name} {person.family_name}".strip(),
-            "lines": address_lines(person.address or {}),
-            "text": said.text,
-            "language": LANGUAGE,
-            "outstanding": str(said.outstanding),
-            "reference": said.reference,
-        },
+        way=legally if legal else LetterWay.NORMAL,
+        subject=subject,
+        content=content,
         created_at=work.now,
     )
     work.session.add(message)
@@ -223,7 +216,7 @@ async def paper_made(work: Work, letter_id: UUID, filename: str, content: bytes)
     letter = await _locked(work, letter_id)
     if letter.document_id is not None or letter.status is not LetterStatus.QUEUED:
         return
-    document = await keep(
+    document = await filing.keep(
         work, "LETTER", filename, content, case_id=letter.case_id, person_id=letter.person_id
     )
     letter.document_id = document.id
@@ -358,36 +351,7 @@ async def sent(work: Work, letter: Letter, at: datetime) -> None:
         await work.disarm(TimerKind.NOTIFY_END, case=case)
 
 
-# --- reading and keeping ----------------------------------------------------------------------
-
-
-async def keep(
-    work: Work,
-    kind: str,
-    filename: str,
-    content: bytes,
-    *,
-    case_id: UUID | None = None,
-    person_id: UUID | None = None,
-    media_type: str = "application/pdf",
-) -> Document:
-    """Keep a paper; without `person_id` it is for staff alone."""
-    document = Document(
-        person_id=person_id,
-        case_id=case_id,
-        kind=kind,
-        filename=filename,
-        media_type=media_type,
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        created_at=work.now,
-        stored_at=work.now,
-    )
-    work.session.add(document)
-    await work.session.flush()
-    work.session.add(DocumentContent(document_id=document.id, content=content))
-    await work.session.flush()
-    return document
+# --- reading ----------------------------------------------------------------------------------
 
 
 async def _unsent(work: Work, case: Case) -> Letter | None:

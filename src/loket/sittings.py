@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import agenda, cases, decisions, hearsay, information, letters
+from loket import agenda, cases, decisions, filing, hearsay, information
 from loket.errors import ErrorCode, Refused
 from loket.hearsay import Heard
 from loket.lifecycle import (
@@ -161,7 +161,7 @@ async def _document(work: Work, item: AgendaItem | None, case: Case, facts: Hear
     if found is not None:
         return found
     name = item.external_identifier if item else case.reference
-    return await letters.keep(work, "DECISION", f"besluit-{name}.pdf", facts.content, case_id=case.id)
+    return await filing.keep(work, "DECISION", f"besluit-{name}.pdf", facts.content, case_id=case.id)
 
 
 # --- on one case ------------------------------------------------------------------------------

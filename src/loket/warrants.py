@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from loket import invoices, letters, paper
+from loket import filing, invoices, paper
 from loket.app import Loket
 from loket.definition import Definition
 from loket.lifecycle import PaymentStatus
@@ -76,7 +76,7 @@ async def make(loket: Loket, effect: Effect) -> Done:
     async def write(work: Work) -> None:
         step = await work.session.get_one(Dunning, dunning_id, with_for_update={"key_share": True})
         if step.document_id is None:
-            document = await letters.keep(work, "WARRANT", name, content, case_id=step.case_id)
+            document = await filing.keep(work, "WARRANT", name, content, case_id=step.case_id)
             step.document_id = document.id
 
     return Done({"bytes": len(content)}, write)
