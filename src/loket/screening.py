@@ -8,7 +8,6 @@ from sqlmodel import col
 
 from loket import cases, co_applicants, duplicates, entitlements, orders
 from loket.co_applicants import Asked
-from loket.definition import Definition, Rule
 from loket.facts import facts_of as facts_of
 from loket.lifecycle import CHECK, Action, CheckStatus, PartAction
 from loket.records import Application, Case, Check, EffectKind
@@ -121,12 +120,6 @@ def motivation(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "facts": [verdict.fact.nl for verdict in against],
         "legal": [verdict.legal.nl for verdict in against],
     }
-
-
-def rules_named(definition: Definition, keys: Sequence[str]) -> list[Rule]:
-    """To say a recorded refusal again in another language."""
-    rules = (*definition.rules.screening, *definition.rules.approval)
-    return [rule for rule in rules if rule.key in keys]
 
 
 def _met(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -25,8 +25,6 @@ HANDICAP = Service("GeefDossierHandicap", "03.00", "soczek",
                    "http://magda.vlaanderen.be/soczek/soap/geefdossierhandicap/v03_00")
 # fmt: on
 
-INCREASED_ALLOWANCE = "BIM_BVT"
-"""The harmonised social status of who has the increased allowance (verhoogde tegemoetkoming)."""
 TAXABLE_INCOME = "7555"
 NO_SUCH_YEAR = "45008"
 """INFORMATIE: there is no assessment (yet) for the year asked for."""

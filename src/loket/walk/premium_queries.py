@@ -19,7 +19,6 @@ query Premium($reference: String!) {
     documents { id filename }
   }
 }"""
-CHECK_REPEAT = f"mutation Repeat($id: ID!) {{ checkRepeat(id: $id) {{ check {{ status }} {ERRORS} }} }}"
 CHECK_REPLACE = f"""
 mutation Replace($id: ID!, $input: ReplacementInput!) {{
   checkReplaceByDocument(id: $id, input: $input) {{ check {{ status }} {ERRORS} }}

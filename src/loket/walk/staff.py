@@ -113,10 +113,6 @@ class Servant:
         found: Json = (await self.client.ask(premium_queries.PREMIUM, reference=reference))["case"]
         return found
 
-    async def repeat_check(self, check: Json) -> None:
-        await self.client.do("checkRepeat", premium_queries.CHECK_REPEAT, id=check["id"])
-        self.story.tell("handler", f"has the source asked again: {check['kind']}")
-
     async def replace_check(self, check: Json, document: Json, remark: str) -> None:
         wish = {"documentId": document["id"], "remark": remark}
         await self.client.do(
