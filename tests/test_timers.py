@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
-from loket import app, timers, work, worker
+from loket import app, retention, timers, work, worker
 from loket.api.naming import decode_id
 from loket.timers import Deadlines
 from loket.worker import Worker
@@ -305,7 +305,7 @@ def clock_off(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> Iterator[None]:
             return cls.fromtimestamp(told.timestamp(), tz)
 
     with monkeypatch.context() as patch:
-        for module in (app, timers, worker, work):
+        for module in (app, retention, timers, worker, work):
             patch.setattr(module, "datetime", Off, raising=False)
         yield
 
@@ -355,3 +355,19 @@ async def test_a_worker_whose_clock_is_wrong_tries_again_when_it_should(
         id=decode_id(dossier.id, "Case"),
     )
     assert rows[0].tries <= 3
+
+
+async def test_a_worker_whose_clock_is_years_ahead_lets_no_month_go(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def parts() -> set[str]:
+        rows = await town.sql(
+            "SELECT concat(inhrelid::regclass, ' ', inhparent::regclass) AS part FROM pg_inherits"
+        )
+        return {row.part for row in rows}
+
+    loket = town.served.loket
+    before = await parts()
+    with clock_off(monkeypatch, timedelta(days=1000)):
+        await retention.Keeper(loket.database, loket.settings.retention, loket.procedures).tend()
+    assert await parts() == before
