@@ -7,9 +7,8 @@ dropped with what waited for them, and comes back with the cursor of the last ev
 
 import asyncio
 import logging
-import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from loket import feed
 from loket.api.faults import NOT_NOW
+from loket.api.outlets import Gone, Outlet, begin
 from loket.errors import ErrorCode, Refused
 from loket.feed import Cursor, Feed, Happening, Interest
 
@@ -44,23 +44,6 @@ STALLED = 3
 
 Printed = dict[Hashable, Sequence[bytes | None]]
 """The payload of each event by who is shown it; under None what is the same for all of an audience."""
-
-
-class Gone(Exception):
-    """Nobody reads any more what is sent."""
-
-
-class Outlet(Protocol):
-    """Where the answers to one subscriber go."""
-
-    async def send(self, body: bytes, cursor: str) -> None:
-        """Waits while the other side takes no more. Raises `Gone`."""
-
-    async def end(self, fault: Exception) -> None:
-        """The last word: why nothing more comes. Raises `Gone`."""
-
-    def forbid(self) -> None:
-        """Who follows is not who they were: they must sign in anew."""
 
 
 class Press(Protocol):
@@ -402,29 +385,3 @@ class Audiences:
             return follower, None
         follower.begin_late()
         return follower, lambda: follower.catch_up(after, live_from)
-
-
-# --- sending without a task for each ----------------------------------------------------------
-
-
-def begin(sending: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
-    """Run it up to where it would wait; the rest is for a task, which most never need."""
-    try:
-        waited = sending.send(None)
-    except StopIteration:
-        return None
-    return _rest(sending, waited)
-
-
-@types.coroutine
-def _rest(sending: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any, None]:  # noqa: ANN401  # of the event loop
-    try:
-        while True:
-            try:
-                yield waited
-            except BaseException as fault:  # noqa: BLE001  # it is for who waits within
-                waited = sending.throw(fault)
-            else:
-                waited = sending.send(None)
-    except StopIteration:
-        return

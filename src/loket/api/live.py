@@ -25,10 +25,11 @@ from graphql import (
 from strawberry.execution import optimized_is_awaitable
 
 from loket.api import selections
-from loket.api.audiences import Audiences, Follow, Follower, Gone, Outlet, Printed
+from loket.api.audiences import Audiences, Follow, Follower, Printed
 from loket.api.documents import Document
 from loket.api.engine import Answer, Context, Running, Schema
 from loket.api.faults import formatted, presentable, wrong_kind
+from loket.api.outlets import Gone, Outlet
 from loket.api.plans import Bound, Plan
 from loket.api.reads import Ref
 from loket.api.rendering import plain

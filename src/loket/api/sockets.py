@@ -29,9 +29,10 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     Operation,
 )
 
-from loket.api.audiences import Follow, Follower, Gone, begin
+from loket.api.audiences import Follow, Follower
 from loket.api.engine import Answer
 from loket.api.live import Opened, why
+from loket.api.outlets import Gone, begin
 from loket.errors import ErrorCode, Refused
 
 PING_SECONDS = 20.0
