@@ -86,6 +86,8 @@ class Premium(Story):
                 return f"prepare {state['version']}", self._prepare
             case "DRAFT" if "MINUTES_WARNING" in state["open"]:
                 return "present", self._present
+            case "DRAFT" if decision["agendaItem"] is not None:
+                return None  # sent; the minutes system does not have it yet
             case "DRAFT":
                 return f"send {decision['id']}", self._send
             case "ON_AGENDA":
