@@ -74,14 +74,13 @@ async def after(
     given = {
         "xid": place.xid,
         "seq": place.seq,
-        "most": most,
         "types": list(types),
         "procedures": list(procedures),
         "departments": None if sight.departments is None else sorted(sight.departments),
         "bodies": None if sight.bodies is None else sorted(sight.bodies),
         "about_advice": sorted(ABOUT_ADVICE),
     }
-    rows = await (await reader.execute(EVENTS_AFTER, given)).fetchall()
+    rows = await (await reader.execute(EVENTS_AFTER.format(most=most), given)).fetchall()
     return [
         _told(Cursor(place.epoch, xid, seq), id, type, wanted, *rest)
         for xid, seq, id, type, wanted, *rest in rows
@@ -131,8 +130,9 @@ EVENTS_AFTER = """
            event.occurred_at, event.actor_kind,
            CASE WHEN event.type = ANY(%(about_advice)s::text[]) THEN event.data ->> 'advice' END
       FROM event JOIN "case" c ON c.id = event.case_id
-     WHERE (event.xid, event.seq) > (%(xid)s::text::xid8, %(seq)s)
+     WHERE (event.xid, event.seq) > ((SELECT %(xid)s::text::xid8), (SELECT %(seq)s::bigint))
        AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
      ORDER BY event.xid, event.seq
-     LIMIT %(most)s
+     LIMIT {most}
 """
+"""The place is behind a SELECT: so PostgreSQL does not plan by it, and makes the plan once (as in `feed`)."""
