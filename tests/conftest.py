@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 from psycopg import sql
 from sqlalchemy.engine import make_url
 from uuid_utils.compat import uuid7
@@ -20,6 +21,9 @@ from uuid_utils.compat import uuid7
 from loket import revisions
 from loket.database import Database, conninfo
 from loket.postgres import Postgres
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 """Nothing here has to outlive the machine."""

@@ -347,15 +347,19 @@ TOO_COMPLEX = {
 }
 
 
+def _busy_seconds(do: Callable[..., object], *given: object) -> float:
+    """Of the processor, however much else there is to do on this machine."""
+    began = time.thread_time()
+    do(*given)
+    return time.thread_time() - began
+
+
 @pytest.mark.parametrize("name", TOO_COMPLEX)
 async def test_a_document_too_complex_is_refused_at_once_and_without_sql(office: Office, name: str) -> None:
     document = TOO_COMPLEX[name]
-    schema = toys.schema(LIMITS)
-    started = time.perf_counter()
-    found = schema.document(document)
-    elapsed = time.perf_counter() - started
-    assert not hasattr(found, "tree")
-    assert elapsed < (0.005 if name in {"10,000 aliases", "depth 50"} else 0.1)
+    assert not hasattr(toys.schema(LIMITS).document(document), "tree")
+    most = 0.005 if name in {"10,000 aliases", "depth 50"} else 0.1
+    assert min(_busy_seconds(toys.schema(LIMITS).document, document) for _ in range(3)) < most
     asked = office.asked
     with office.database.count() as statements:
         answer = await office.post({"query": document})
@@ -401,10 +405,12 @@ async def test_the_ways_around_the_limits_are_closed() -> None:
 
 def test_scanning_hostile_text_is_linear() -> None:
     for piece in ('"', '"""', '\\"""', '"\\', "#", "....", "é", "{", "-1e", ":"):
-        started = time.perf_counter()
-        with suppress(GraphQLError):
-            check_text(piece * 30_000, Limits(text=10**6))
-        assert time.perf_counter() - started < 0.1
+        assert _busy_seconds(_scan, piece * 30_000) < 0.1
+
+
+def _scan(text: str) -> None:
+    with suppress(GraphQLError):
+        check_text(text, Limits(text=10**6))
 
 
 # --- mutations --------------------------------------------------------------------------------
