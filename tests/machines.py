@@ -20,8 +20,8 @@ from sqlmodel import SQLModel, col
 from uuid_utils.compat import uuid7
 
 from loket import effects, timers
-from loket.api.naming import encode_id
 from loket.identity import cookie_name
+from loket.ids import encode_id
 from loket.lifecycle import Machine, PartAction, Role, TimerKind
 from loket.records import Case, Effect, EffectKind
 from loket.vault import token_hash

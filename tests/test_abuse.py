@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from loket.api.endpoint import Endpoint
-from loket.api.naming import decode_id, encode_id
+from loket.ids import decode_id, encode_id
 from loket.logs import JsonLine
 from loket.sandbox import personas
 from served import BOOKS, VANS

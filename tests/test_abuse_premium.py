@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from loket.api.naming import decode_id, encode_id
 from loket.forms import is_iban
+from loket.ids import decode_id, encode_id
 from loket.letters import address_lines
 from loket.sandbox import personas
 from loket.sepa import check_iban

@@ -15,8 +15,8 @@ import flemish
 from loket import departments
 from loket.api.context import Caller, Context
 from loket.api.engine import Answer
-from loket.api.naming import decode_id, encode_id
 from loket.api.schema import schema
+from loket.ids import decode_id, encode_id
 from loket.lifecycle import Role
 from loket.records import ActorKind
 from loket.terms import morning_of

@@ -26,9 +26,9 @@ import toys
 from loket.api import scalars
 from loket.api.endpoint import Endpoint, Malformed, negotiate
 from loket.api.limits import Limits, check_text
-from loket.api.naming import decode_id, encode_id, read_id
 from loket.database import Database
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id, encode_id, read_id
 
 AN, BERT = toys.PEOPLE[0], toys.PEOPLE[1]
 LIMITS = Limits(seconds=1.0)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.lifecycle import TimerKind
 from loket.logs import JsonLine
 from loket.sandbox import personas

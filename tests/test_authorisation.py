@@ -17,8 +17,8 @@ from graphql import GraphQLField, GraphQLInputObjectType, GraphQLObjectType, get
 from uuid_utils.compat import uuid7
 
 from loket.api.context import Caller, Context
-from loket.api.naming import encode_id, read_id
 from loket.api.schema import schema, sdl
+from loket.ids import encode_id, read_id
 from loket.lifecycle import Role
 from loket.records import ActorKind
 from loket.work import Actor

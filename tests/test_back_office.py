@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from loket.api.actions import STEPS, CaseAction
-from loket.api.naming import decode_id
 from loket.handling import TASKS, WITH_TERM, role_of
+from loket.ids import decode_id
 from loket.lifecycle import FINAL, Action, Role, Stage, Status, case_machine
 from served import served
 from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened

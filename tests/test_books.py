@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.terms import BRUSSELS
 from town import FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
 

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import orjson
 import pytest
 
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.sandbox import personas
 from loket.terms import BRUSSELS
 from premiums import Json, rule, written

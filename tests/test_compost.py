@@ -14,7 +14,7 @@ from zlib import decompress
 import pytest
 import zxingcpp
 
-from loket.api.naming import decode_id, encode_id
+from loket.ids import decode_id, encode_id
 from loket.sandbox import personas
 from loket.terms import BRUSSELS
 from served import VANS

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from loket import cases, deliveries, orders
-from loket.api.naming import decode_id, encode_id
+from loket.ids import decode_id, encode_id
 from loket.lifecycle import Action, ApplicationStatus
 from loket.records import Application, Person
 from loket.terms import BRUSSELS

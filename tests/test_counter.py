@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from loket import counter, numbers
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.sandbox import personas
 from town import DRIVER, FINANCE, HANDLER, OPERATOR, Dossier, Json, Town, opened, until
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from loket import cases, credits, dunning, invoices, payments
-from loket.api.naming import decode_id, encode_id
 from loket.errors import Refused
+from loket.ids import decode_id, encode_id
 from loket.records import Case, Invoice, PaymentMethod
 from loket.terms import BRUSSELS
 from loket.work import Work, the_system

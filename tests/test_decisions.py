@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import text
 
 from loket import agenda, cases, decisions, hearsay, sittings, stages, timers, withdrawals
-from loket.api.naming import decode_id
 from loket.hearsay import Heard, Signatory
+from loket.ids import decode_id
 from loket.lifecycle import DecisionStatus, Role
 from loket.proposals import Wish
 from loket.records import ActorKind, Case

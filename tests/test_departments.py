@@ -19,9 +19,9 @@ from uuid_utils.compat import uuid7
 from loket import departments
 from loket.api.context import Caller, Context
 from loket.api.engine import Answer
-from loket.api.naming import decode_id, encode_id, read_id
 from loket.api.schema import schema
 from loket.identity import SERVICES
+from loket.ids import decode_id, encode_id, read_id
 from loket.lifecycle import Role
 from loket.records import ActorKind
 from loket.sandbox.bank_files import Line, Sheet, written

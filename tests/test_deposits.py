@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loket import publishing
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.publishing import DefinitionError
 from loket.terms import BRUSSELS
 from shops import Json, product, shop

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from pypdf import PdfReader
 
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.sandbox import personas
 from loket.terms import BRUSSELS
 from town import DRIVER, FINANCE, Dossier, Json, Town, copied, nothing_stays_open, opened, until

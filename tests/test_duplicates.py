@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loket import publishing
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.publishing import DefinitionError
 from loket.records import Application
 from premiums import Json, rule, written

@@ -17,10 +17,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from loket import bookkeeping, cases, invoices, lanes, worker
-from loket.api.naming import decode_id, encode_id
 from loket.attempts import wait_before_retry
 from loket.effects import CARRY_OUT
 from loket.errors import Unavailable
+from loket.ids import decode_id, encode_id
 from loket.lifecycle import TimerKind
 from loket.records import EffectKind, EntryType, LedgerAccount
 from loket.settings import Settings

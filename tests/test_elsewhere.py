@@ -8,7 +8,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from loket import agreements, reconciliation
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.work import the_system
 from town import FINANCE, OPERATOR, Dossier, Json, Town, opened, until
 

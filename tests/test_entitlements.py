@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from loket import cases, sources
-from loket.api.naming import decode_id
 from loket.facts import facts_of
+from loket.ids import decode_id
 from loket.spelling import address_line
 from loket.work import the_system
 from premiums import written

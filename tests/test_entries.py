@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loket import bookkeeping, chart, credits, journal_files
-from loket.api.naming import decode_id, encode_id
+from loket.ids import decode_id, encode_id
 from loket.pricing import vat_in
 from loket.records import LedgerAccount
 from loket.settings import Ledger, Settings, SettingsError

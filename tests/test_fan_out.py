@@ -17,12 +17,12 @@ from loket import feed, identity
 from loket.api.context import Caller, Context
 from loket.api.engine import Answer
 from loket.api.live import IMPERSONAL
-from loket.api.naming import decode_id
 from loket.api.schema import schema
 from loket.api.standing import Standings
 from loket.app import Loket
 from loket.errors import ErrorCode, Refused
-from loket.feed import Cursor, Interest
+from loket.ids import decode_id
+from loket.interests import Cursor, Interest
 from loket.lifecycle import EventType, Role
 from loket.records import ActorKind, Case, Staff, WebSession
 from loket.settings import Settings

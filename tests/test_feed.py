@@ -16,7 +16,8 @@ from flemish import Credentials
 from loket import cases, feed
 from loket.app import Loket
 from loket.errors import Refused
-from loket.feed import Cursor, Feed, Happening, Interest
+from loket.feed import Feed
+from loket.interests import Cursor, Happening, Interest
 from loket.lifecycle import EventType, Stage, Status
 from loket.records import Application, Case, Event, Person, Staff
 from loket.settings import Settings

@@ -17,11 +17,12 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from loket import blueprint, figures, history, months, publishing, revisions
-from loket.api.naming import encode_id
 from loket.app import SHIPPED
 from loket.database import Database
 from loket.errors import Refused
-from loket.feed import Cursor, Feed, Interest
+from loket.feed import Feed
+from loket.ids import encode_id
+from loket.interests import Cursor, Interest
 from loket.months import bound, month_of
 from loket.retention import Keeper
 from loket.settings import Months, Retention, Settings, SettingsError

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from loket import cases
-from loket.api.naming import decode_id
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id
 from loket.lifecycle import (
     ENTRY,
     FINAL,

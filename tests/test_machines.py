@@ -13,9 +13,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from loket.advice import token_of
-from loket.api.naming import decode_id
-from loket.api.naming import encode_id as encode
 from loket.errors import Refused
+from loket.ids import decode_id
+from loket.ids import encode_id as encode
 from loket.lifecycle import (
     PARTS,
     Machine,

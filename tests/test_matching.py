@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from loket import payout_facts, statement_files
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.lifecycle import PartAction
 from loket.numbers import structured_reference
 from loket.sandbox.bank_files import Line, Sheet, written

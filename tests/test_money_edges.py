@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loket import comparing, comparing_money, payout_facts, reconciliation
-from loket.api.naming import decode_id, encode_id
+from loket.ids import decode_id, encode_id
 from loket.lifecycle import PartAction
 from loket.payout_facts import Fact
 from loket.settings import PaymentModule

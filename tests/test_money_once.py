@@ -14,8 +14,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from loket import cases, payout_facts, payouts, stages
-from loket.api.naming import decode_id
 from loket.errors import Refused
+from loket.ids import decode_id
 from loket.lifecycle import EventType, PartAction, Role, TaskStatus
 from loket.payout_facts import Fact
 from loket.records import ActorKind, Event, Payout, Task

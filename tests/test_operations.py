@@ -20,12 +20,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from loket import backup, care, doctor, logs, probes, recovery, tracing
-from loket.api.naming import decode_id
 from loket.database import Database, conninfo
 from loket.doctor import house, running, systems
 from loket.doctor.findings import Finding, Health
 from loket.errors import ErrorCode, Refused
-from loket.feed import Cursor, Feed, Interest
+from loket.feed import Feed
+from loket.ids import decode_id
+from loket.interests import Cursor, Interest
 from loket.migrations import MigrationError
 from loket.settings import Magda, Municipality, Settings, Smtp
 from loket.spans import Otlp

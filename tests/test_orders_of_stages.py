@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.terms import BRUSSELS
 from town import DRIVER, HANDLER, Dossier, Json, Town, copied, nothing_stays_open, opened, until
 

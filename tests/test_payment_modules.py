@@ -13,10 +13,10 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from loket import cases, effects, endings, payments, refunds
-from loket.api.naming import encode_id
 from loket.app import Loket
 from loket.errors import Declined, Unavailable
 from loket.identity import actor_of
+from loket.ids import encode_id
 from loket.lifecycle import EventType, InvoiceStatus, PaymentStatus, RefundStatus, Role, Status
 from loket.records import (
     ActorKind,

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from loket import cases, rebooking
-from loket.api.naming import decode_id
 from loket.effects import carry_out
+from loket.ids import decode_id
 from loket.numbers import shared
 from loket.records import Effect, EffectKind
 from loket.sandbox import personas

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from pypdf import PdfReader
 
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from premiums import Json, check, rule, written
 from town import FINANCE, HANDLER, Dossier, Town, nothing_stays_open, opened, until
 

@@ -21,10 +21,10 @@ from sqlmodel import col, select
 
 from loket import applications, cases, changes, payments, procedure_files, publishing, screening, web
 from loket.api import schema
-from loket.api.naming import decode_id, encode_id
 from loket.app import SHIPPED, Loket
 from loket.definition import Definition
 from loket.errors import UnknownVersion
+from loket.ids import decode_id, encode_id
 from loket.lifecycle import Role
 from loket.payments import Received
 from loket.publications import Publications, Version

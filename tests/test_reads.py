@@ -34,10 +34,10 @@ import toys
 from loket.api.engine import Schema
 from loket.api.limits import Limits
 from loket.api.mapping import SchemaRefused
-from loket.api.naming import encode_id
 from loket.api.reads import Connection, Node, anyone, column, entity, many, newest, one, orders
 from loket.api.roots import root
 from loket.database import Database
+from loket.ids import encode_id
 
 GENEROUS = Limits(
     depth=60,

@@ -25,8 +25,8 @@ from uuid_utils.compat import uuid4
 
 from conftest import _room
 from loket import supervisor
-from loket.api.naming import encode_id
 from loket.app import Loket
+from loket.ids import encode_id
 from loket.installation import SANDBOX_PORTS, free_ports, prepare
 from loket.lifecycle import TimerKind
 from loket.records import Case, EffectKind

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from loket import publishing, wording
-from loket.api.naming import decode_id
 from loket.definition import MessageChannel
 from loket.forms import form_in, validate_answers
+from loket.ids import decode_id
 from loket.lifecycle import EventType, Stage
 from loket.rules import Address, Applicant, Facts, Municipality, Outcome, conclude, evaluate_all
 from loket.sandbox import personas

@@ -16,9 +16,9 @@ from websockets.asyncio.client import ClientConnection
 
 from loket import cases, feed, web
 from loket.api import schema
-from loket.api.naming import decode_id
 from loket.app import Loket
-from loket.feed import Cursor
+from loket.ids import decode_id
+from loket.interests import Cursor
 from loket.lifecycle import EventType
 from loket.work import the_system
 from served import listening, serving

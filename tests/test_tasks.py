@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import loket
-from loket.api.naming import decode_id
 from loket.handling import TASKS
+from loket.ids import decode_id
 from loket.sandbox import personas
 from loket.settings import Mailboxes, Settings, SettingsError
 from premiums import Json, written

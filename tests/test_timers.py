@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 import pytest
 
 from loket import app, retention, timers, work, worker
-from loket.api.naming import decode_id
+from loket.ids import decode_id
 from loket.timers import Deadlines
 from loket.worker import Worker
 from served import served

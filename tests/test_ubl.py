@@ -23,9 +23,9 @@ from pypdf import PdfReader
 from uuid_utils.compat import uuid7
 
 from loket import bills, bookkeeping, credits, orders, pricing, publishing
-from loket.api.naming import decode_id
 from loket.app import SHIPPED, load_procedures
 from loket.definition import Catalogue, Definition, VatCategory
+from loket.ids import decode_id
 from loket.lifecycle import InvoiceStatus, Stage
 from loket.numbers import structured_reference
 from loket.paper import credit_note_ubl, invoice_ubl

@@ -9,8 +9,8 @@ import pytest
 from dateutil.relativedelta import relativedelta
 
 from loket import cases, publishing, renewals
-from loket.api.naming import decode_id
 from loket.definition import Definition, Validity
+from loket.ids import decode_id
 from loket.publishing import DefinitionError
 from loket.sources import Answers
 from loket.systems.magda import PersonFacts

@@ -18,7 +18,7 @@ from flemish import Credentials
 from loket import app
 from loket.app import Loket
 from loket.database import EFFECTS, EVENTS, Database, after_commit
-from loket.feed import Interest
+from loket.interests import Interest
 from loket.nats_wakeups import Nats
 from loket.settings import Nats as Set
 from loket.settings import Settings, SettingsError

@@ -16,9 +16,9 @@ from uuid_utils.compat import uuid7
 
 from loket import departments, settings, subscribers
 from loket.api.context import Caller, Context
-from loket.api.naming import decode_id
 from loket.api.schema import schema
 from loket.identity import SERVICES
+from loket.ids import decode_id
 from loket.lifecycle import Role
 from loket.records import ActorKind, Advice, AdviserKind, Staff
 from loket.subscribers import Subscribers, wait_before_retry

@@ -17,8 +17,8 @@ import graphql
 import httpx2
 from sqlalchemy import text
 
-from loket.api.naming import decode_id
 from loket.app import SHIPPED
+from loket.ids import decode_id
 from loket.sandbox import personas
 from loket.worker import Worker
 from served import Served, served

@@ -41,7 +41,7 @@ from uuid_utils.compat import uuid7
 
 from loket.api.limits import Limits
 from loket.api.live import LiveSchema as Schema
-from loket.api.naming import decode_id, described, described_argument, enumeration, input_type, output
+from loket.api.naming import described, described_argument, enumeration, input_type, output
 from loket.api.payloads import USER_ERRORS, Payload
 from loket.api.reads import (
     EVERYBODY,
@@ -72,6 +72,7 @@ from loket.api.roots import mutation, root, subscription
 from loket.api.scalars import Cursor, Money
 from loket.database import Database
 from loket.errors import ErrorCode, ManyRefused, Refused, Unavailable
+from loket.ids import decode_id
 
 T = TypeVar("T")
 metadata = MetaData()

@@ -17,7 +17,7 @@ import psycopg
 
 from benchmark.load import Request
 from benchmark.town import Caller, Town
-from loket.api.naming import encode_id, read_id
+from loket.ids import encode_id, read_id
 
 SAMPLE = 2_000
 """Different requests of one operation; each round sends them in random order."""

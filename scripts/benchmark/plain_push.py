@@ -16,7 +16,8 @@ from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from loket.database import Database
-from loket.feed import Feed, Interest
+from loket.feed import Feed
+from loket.interests import Interest
 from loket.lifecycle import EventType, Status
 from loket.records import Case as CaseRow
 from loket.records import Event

@@ -24,8 +24,8 @@ from sqlmodel import col, select
 from benchmark import processes
 from benchmark.town import HERE, Town, ask, get
 from loket import cases
-from loket.api.naming import encode_id
 from loket.app import Loket
+from loket.ids import encode_id
 from loket.installation import free_ports
 from loket.lifecycle import EventType
 from loket.records import Case

@@ -22,8 +22,9 @@ from benchmark.town import BUILD
 from loket import cases, revisions
 from loket.app import Loket
 from loket.database import Database
-from loket.feed import Feed, Interest
+from loket.feed import Feed
 from loket.installation import free_ports, prepare
+from loket.interests import Interest
 from loket.lifecycle import EventType, Stage, Status
 from loket.nats_wakeups import Nats
 from loket.postgres import Postgres

@@ -12,9 +12,10 @@ from uuid import UUID, uuid5
 from loket.app import Loket
 from loket.database import Reader
 from loket.departments import departments_of, roles_of
-from loket.feed import FLOOR, Cursor
+from loket.feed import FLOOR
 from loket.identity import SERVICES
 from loket.ids import encode_id
+from loket.interests import Cursor
 from loket.lifecycle import ABOUT_ADVICE, Role
 from loket.records import ActorKind
 

@@ -21,8 +21,6 @@ from loket.errors import ErrorCode, Refused
 from loket.interests import Cursor, Happening, Interest, Listener
 from loket.lifecycle import EventType, Status
 
-__all__ = ["FLOOR", "Cursor", "Feed", "Happening", "Interest", "Listener"]
-
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0

@@ -27,7 +27,7 @@ from uuid_utils.compat import uuid7
 from loket import announcements, webhooks
 from loket.app import Loket
 from loket.database import EVENTS, clock
-from loket.feed import Cursor
+from loket.interests import Cursor
 from loket.records import ActorKind, EffectKind, WebhookPause, WebhookSubscription
 from loket.systems.webhooks import Answer, Line, Webhooks, signed
 from loket.work import the_system

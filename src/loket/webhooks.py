@@ -11,7 +11,8 @@ from sqlalchemy import func, select, text
 from sqlmodel import col
 
 from loket.errors import ErrorCode, Refused
-from loket.feed import FLOOR, Cursor
+from loket.feed import FLOOR
+from loket.interests import Cursor
 from loket.lifecycle import EFFECT_EVENTS, EventType, Role
 from loket.records import (
     ActorKind,

@@ -18,7 +18,8 @@ from loket import feed
 from loket.api.faults import NOT_NOW
 from loket.api.outlets import Gone, Outlet, begin
 from loket.errors import ErrorCode, Refused
-from loket.feed import Cursor, Feed, Happening, Interest
+from loket.feed import Feed
+from loket.interests import Cursor, Happening, Interest
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from loket.app import Loket
 from loket.database import Database
 from loket.definition import Definition
 from loket.errors import ErrorCode, Refused
-from loket.feed import Interest
 from loket.forms import FieldFault
+from loket.interests import Interest
 from loket.lifecycle import Role
 from loket.records import ActorKind, IdempotentRequest, Json
 from loket.replica import Replica

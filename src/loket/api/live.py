@@ -33,7 +33,7 @@ from loket.api.outlets import Gone, Outlet
 from loket.api.plans import Bound, Plan
 from loket.api.reads import Ref
 from loket.api.rendering import plain
-from loket.feed import Happening
+from loket.interests import Happening
 
 IMPERSONAL = frozenset(
     {

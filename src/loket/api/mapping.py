@@ -354,7 +354,7 @@ def needed(column: TypeEngine[Any] | None) -> Wire:
 
 
 def global_id(kind: str, sql: str, column: TypeEngine[Any]) -> str:
-    """`naming.encode_id` in SQL."""
+    """`ids.encode_id` in SQL."""
     if isinstance(column, Uuid):
         raw = f"{quote(kind + ':')}::bytea || uuid_send({sql})"
     else:

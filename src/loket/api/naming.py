@@ -1,4 +1,4 @@
-"""Names that clients see: global ids, and the descriptions of types, inputs and enums.
+"""Names that clients see: the descriptions of types, inputs and enums.
 
 strawberry takes no description from a docstring, so the decorators here do.
 """
@@ -12,23 +12,6 @@ from typing import Any, TypeVar, dataclass_transform
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
-
-from loket.ids import GlobalId, decode_id, encode_id, read_id
-
-__all__ = [
-    "Field",
-    "GlobalId",
-    "decode_id",
-    "described",
-    "described_argument",
-    "document",
-    "encode_id",
-    "enumeration",
-    "input_type",
-    "interface",
-    "output",
-    "read_id",
-]
 
 Field = Any
 """What declares a field, where a class body wants a value of the field's type."""

@@ -7,8 +7,9 @@ from uuid import UUID
 import strawberry
 
 from loket.api.actions import CaseAction, named
-from loket.api.naming import described, encode_id, enumeration, interface, output
+from loket.api.naming import described, enumeration, interface, output
 from loket.errors import ErrorCode, ManyRefused, Refused
+from loket.ids import encode_id
 
 enumeration(
     ErrorCode,

@@ -26,7 +26,7 @@ from loket.api.context import (
     staff,
     treasurer,
 )
-from loket.api.naming import decode_id, described_argument
+from loket.api.naming import described_argument
 from loket.api.objects.advice import ADVICE_ORDER, Advice, AdviceFilter
 from loket.api.objects.applications import APPLICATIONS_ORDER, Application, ApplicationFilter
 from loket.api.objects.bank import (
@@ -87,7 +87,8 @@ from loket.api.scalars import Cursor
 from loket.api.texts import Texts
 from loket.definition import DecidingBody
 from loket.errors import ErrorCode, Failed, Refused
-from loket.feed import Cursor as FeedCursor
+from loket.ids import decode_id
+from loket.interests import Cursor as FeedCursor
 from loket.publications import current
 from loket.work import the_system
 

@@ -24,10 +24,10 @@ from loket.api.documents import Document
 from loket.api.engine import Answer, Running
 from loket.api.live import LiveSchema, Opened
 from loket.api.mapping import table_name
-from loket.api.naming import read_id
 from loket.api.reads import LARGEST_PAGE
 from loket.api.rendering import plain
 from loket.api.visibility import of_all_books, of_cases
+from loket.ids import read_id
 
 _WRITE = """
     INSERT INTO accesslog

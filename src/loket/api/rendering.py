@@ -19,7 +19,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 
 from loket.api.mapping import quote
-from loket.api.naming import read_id
+from loket.ids import read_id
 
 LARGEST_OBJECT = 48
 """Pairs of one json_build_object: PostgreSQL functions take at most 100 arguments."""

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from loket.api.mapping import column_name, quote, table_name
-from loket.api.naming import GlobalId, read_id
 from loket.api.pieces import Object, Piece
 from loket.api.reads import EVERYBODY, LARGEST_PAGE, Entity, Listed, One
 from loket.api.rendering import (
@@ -20,6 +19,7 @@ from loket.api.rendering import (
     parameter,
     select,
 )
+from loket.ids import GlobalId, read_id
 
 
 class Rows:

@@ -16,7 +16,7 @@ from loket.api.objects.events import CaseEvent
 from loket.api.roots import subscription
 from loket.api.scalars import Cursor as CursorText
 from loket.errors import ErrorCode, Refused
-from loket.feed import Cursor, Interest
+from loket.interests import Cursor, Interest
 from loket.lifecycle import ABOUT_ADVICE, EFFECT_EVENTS, EventType, Status
 from loket.records import Case
 

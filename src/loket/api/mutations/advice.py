@@ -12,13 +12,14 @@ from loket import advice, advice_links
 from loket.api.context import Caller, adviser, handler
 from loket.api.idempotency import once
 from loket.api.mutations.shared import CaseId, ReasonInput, locked_case
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.naming import described, described_argument, input_type, output
 from loket.api.objects.advice import Advice
 from loket.api.objects.cases import Case
 from loket.api.payloads import Payload
 from loket.api.reads import anyone
 from loket.api.roots import kept_whole, mutation
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id
 from loket.lifecycle import Role
 from loket.records import ActorKind
 from loket.work import Actor, Work

@@ -8,7 +8,7 @@ from strawberry.scalars import JSON
 
 from loket import applications, cases, consultation, counter, records, uploads, versions
 from loket.api.context import applying, citizen
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.naming import described, described_argument, input_type, output
 from loket.api.objects.applications import Application
 from loket.api.objects.cases import Case
 from loket.api.objects.documents import Document
@@ -16,6 +16,7 @@ from loket.api.payloads import Payload
 from loket.api.procedures import ProcedureChange, changed
 from loket.api.roots import kept_whole, mutation
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id
 from loket.lifecycle import PartAction
 from loket.work import Work
 

@@ -7,12 +7,13 @@ from strawberry import ID
 
 from loket import cases, checks, records
 from loket.api.context import handler, staff
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.naming import described, described_argument, input_type, output
 from loket.api.objects.cases import Case
 from loket.api.objects.checks import Check
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id
 from loket.work import Work
 
 CheckId = Annotated[ID, described_argument("Which check.")]

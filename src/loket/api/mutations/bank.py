@@ -15,12 +15,13 @@ from strawberry import ID
 from loket import bank, cases, matching, statement_files, statements
 from loket.api.context import treasurer
 from loket.api.idempotency import request_hash
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.naming import described, described_argument, input_type, output
 from loket.api.objects.bank import BankEntry, BankStatement
 from loket.api.objects.money import Invoice, Payment, Payout
 from loket.api.payloads import Payload
 from loket.api.roots import kept_whole, mutation
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id
 from loket.work import Work
 
 MATCH_SECONDS = 5.0

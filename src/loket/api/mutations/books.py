@@ -9,12 +9,13 @@ from strawberry import ID
 
 from loket import cases, differences, elsewhere, journal_files, reconciliation, records
 from loket.api.context import bookkeeper, engineer, settling, treasurer
-from loket.api.naming import decode_id, described, described_argument, enumeration, input_type, output
+from loket.api.naming import described, described_argument, enumeration, input_type, output
 from loket.api.objects.books import Difference, JournalEntry, Reconciliation
 from loket.api.objects.documents import Document
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id
 from loket.journal_files import JournalFormat
 from loket.records import EntryState
 from loket.work import Work

@@ -20,12 +20,13 @@ from loket.api.context import (
     staff,
 )
 from loket.api.mutations.shared import CaseId, CasePayload, ReasonInput, locked_case
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.naming import described, described_argument, input_type, output
 from loket.api.objects.cases import Case
 from loket.api.objects.casework import Note, Task
 from loket.api.payloads import Payload
 from loket.api.roots import kept_whole, mutation
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id
 from loket.lifecycle import Stage
 from loket.work import Work
 

@@ -8,10 +8,11 @@ from strawberry import ID
 from loket import co_applicants
 from loket.api.context import citizen
 from loket.api.mutations.shared import ReasonInput
-from loket.api.naming import decode_id, described, described_argument, output
+from loket.api.naming import described, described_argument, output
 from loket.api.objects.co_applications import CoApplication
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
+from loket.ids import decode_id
 from loket.work import Work
 
 CoApplicationId = Annotated[ID, described_argument("Which question: of `viewer.coApplications`.")]

@@ -16,11 +16,12 @@ from loket.api.context import (
     signed_in,
 )
 from loket.api.mutations.shared import CaseId, ReasonInput, locked_case
-from loket.api.naming import decode_id, described, described_argument, output
+from loket.api.naming import described, described_argument, output
 from loket.api.objects.cases import Case
 from loket.api.objects.deliveries import Booking, Delivery
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
+from loket.ids import decode_id
 from loket.work import Work
 
 

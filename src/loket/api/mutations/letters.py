@@ -7,10 +7,11 @@ from strawberry import ID
 
 from loket import batches
 from loket.api.context import mailing
-from loket.api.naming import decode_id, described, described_argument, output
+from loket.api.naming import described, described_argument, output
 from loket.api.objects.letters import LetterBatch
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
+from loket.ids import decode_id
 from loket.work import Work
 
 

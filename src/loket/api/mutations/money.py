@@ -26,13 +26,14 @@ from loket.api.context import (
 )
 from loket.api.idempotency import request_hash
 from loket.api.mutations.shared import CaseId, locked_case
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.naming import described, described_argument, input_type, output
 from loket.api.objects.cases import Case
 from loket.api.objects.money import CreditNote, Invoice, Payment, Payout, Refund
 from loket.api.payloads import Payload
 from loket.api.roots import kept_whole, mutation
 from loket.api.scalars import IBAN
 from loket.errors import Declined, ErrorCode, Refused, Unavailable
+from loket.ids import decode_id
 from loket.records import PaymentMethod
 from loket.systems.payments import Checkout
 from loket.work import Work

@@ -10,20 +10,14 @@ from strawberry import ID
 from loket import payout_accounts, payout_book, payout_facts, payouts
 from loket.api.context import bookkeeper, payer, signed_in
 from loket.api.mutations.shared import CaseId, ReasonInput, locked_case
-from loket.api.naming import (
-    decode_id,
-    described,
-    described_argument,
-    enumeration,
-    input_type,
-    output,
-)
+from loket.api.naming import described, described_argument, enumeration, input_type, output
 from loket.api.objects.cases import Case
 from loket.api.objects.money import Payout
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
 from loket.api.scalars import IBAN
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id
 from loket.lifecycle import PartAction
 from loket.records import Case as CaseRecord
 from loket.records import Payout as PayoutRecord

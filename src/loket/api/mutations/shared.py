@@ -8,9 +8,10 @@ from loket import (
     cases,
     records,
 )
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.naming import described, described_argument, input_type, output
 from loket.api.objects.cases import Case
 from loket.api.payloads import Payload
+from loket.ids import decode_id
 from loket.work import Work
 
 CaseId = Annotated[ID, described_argument("Which case.")]

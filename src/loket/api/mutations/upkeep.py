@@ -22,7 +22,7 @@ from loket.api.context import (
     operator,
 )
 from loket.api.mutations.shared import CaseId, CasePayload, ReasonInput, locked_case
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.naming import described, described_argument, input_type, output
 from loket.api.objects.cases import Case
 from loket.api.objects.events import Effect
 from loket.api.objects.messages import Message
@@ -31,6 +31,7 @@ from loket.api.payloads import Payload, user_errors
 from loket.api.roots import kept_whole, mutation
 from loket.api.scalars import EmailAddress, PhoneNumber
 from loket.errors import ErrorCode, Refused
+from loket.ids import decode_id
 from loket.lifecycle import TimerKind
 from loket.records import MessageChannel, TimerState
 from loket.work import Work

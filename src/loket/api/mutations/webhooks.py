@@ -7,12 +7,13 @@ from strawberry import ID
 
 from loket import webhooks
 from loket.api.context import integrator
-from loket.api.naming import decode_id, described, described_argument, input_type, output
+from loket.api.naming import described, described_argument, input_type, output
 from loket.api.objects.webhooks import Webhook
 from loket.api.payloads import Payload
 from loket.api.roots import mutation
 from loket.api.scalars import Cursor
-from loket.feed import Cursor as FeedCursor
+from loket.ids import decode_id
+from loket.interests import Cursor as FeedCursor
 from loket.lifecycle import EventType
 from loket.work import Work
 

@@ -8,9 +8,10 @@ from strawberry import ID
 
 from loket import duplicates
 from loket.api.context import Caller
-from loket.api.naming import described, encode_id, output
+from loket.api.naming import described, output
 from loket.api.procedures import Row, definition_of
 from loket.cases import SEES_CASES
+from loket.ids import encode_id
 from loket.lifecycle import Stage, Status
 
 _GONE = ", ".join(f"'{one}'" for one in sorted(duplicates.GONE))
