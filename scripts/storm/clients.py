@@ -5,6 +5,7 @@ What went out and what came back is written down before anybody goes on.
 
 import asyncio
 import itertools
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -74,12 +75,7 @@ class Post:
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             try:
                 return await do()
-            except (
-                httpx2.HTTPError,
-                OSError,
-                LostError,
-                orjson.JSONDecodeError,
-            ) as fault:
+            except (httpx2.HTTPError, OSError, LostError, json.JSONDecodeError) as fault:
                 last = fault
             await self.wait(pause, f"{what}: {type(last).__name__} {last}")
         raise AssertionError

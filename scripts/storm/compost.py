@@ -20,7 +20,12 @@ query Look($reference: String!) {
 }"""
 
 
+LOOK_AS_HANDLER = """
+query Look($reference: String!) { case(reference: $reference) { tasks { kind status } } }"""
 ELSEWHERE = {"street": "Markt", "number": "1", "postal_code": "2400", "city": "Mol"}
+UNSURE = {"REFERRED", "SOURCES_UNKNOWN", "ANSWER_LAPSED"}
+"""Tasks that stand in the way of what the rules would do by themselves."""
+WITH_A_HANDLER = ("SCREENING", "AWAITING_DECISION")
 PAGE_TRIES = 12
 """So often does somebody try a payment page that shows nothing to pay."""
 HANDLERS = 20
@@ -57,10 +62,17 @@ class Compost(Story):
     async def look(self) -> Json:
         found = await self.client.ask(LOOK_AS_CITIZEN, reference=self.reference)
         state: Json = found["case"]
-        return state
+        if state["status"] not in WITH_A_HANDLER:
+            return state
+        seen = await self.crew.staff["hilde"].ask(LOOK_AS_HANDLER, reference=self.reference)
+        return state | {"open": {one["kind"] for one in seen["case"]["tasks"] if one["status"] == "OPEN"}}
 
     def turn(self, state: Json) -> Turn | None:
         match state["status"]:
+            case "SCREENING" if state["open"] & UNSURE:
+                return f"admit {state['version']}", self._admit
+            case "AWAITING_DECISION" if state["open"] & (UNSURE | {"DECIDE"}) and self.way != "twenty":
+                return f"decide {state['version']}", self._grant
             case "AWAITING_DECISION" if self.way == "twenty":
                 return "decide", self._decide
             case "AWAITING_PAYMENT" if state["invoice"]:
@@ -79,6 +91,18 @@ class Compost(Story):
                 return None
 
     # ------------------------------------------------------------------ deciding
+
+    async def _admit(self, state: Json) -> bool:
+        """MAGDA would not say: a handler looks."""
+        await self.crew.staff["hilde"].do("caseDeclareAdmissible", queries.DECLARE_ADMISSIBLE, id=state["id"])
+        return True
+
+    async def _grant(self, state: Json) -> bool:
+        wish = {"granted": True}
+        await self.crew.staff["hilde"].do(
+            "decisionTake", queries.DECIDE, caseId=state["id"], input=wish, idempotencyKey=key()
+        )
+        return True
 
     async def _decide(self, state: Json) -> bool:
         """Twenty wishes at once, half of them to refuse: one is heard."""

@@ -17,7 +17,7 @@ from loket.walk import queries
 from loket.walk.citizen import iban
 from loket.walk.form import Memory, merged, missing_answers
 from loket.walk.outside import Outside
-from storm.clients import Client, Faulted, GaveUp, Post, Refused, key
+from storm.clients import Client, GaveUp, Post, Refused, key
 
 Json = dict[str, Any]
 Turn = tuple[str, Callable[[Json], Awaitable[bool]]]
@@ -99,7 +99,7 @@ class Story(ABC):
         try:
             await self.apply()
             status = await self.go_on()
-        except (GaveUp, Faulted, Refused) as fault:
+        except Exception as fault:  # noqa: BLE001  # of the story too: who begins a case must end it
             name = self.case.get("reference")
             ledger.write(
                 "broke",
