@@ -19,6 +19,8 @@ query Look($reference: String!) {
   }
 }"""
 
+LOOK_UP_AGAIN = "mutation Repeat($id: ID!) { checkRepeat(id: $id) { errors { code message } } }"
+
 
 class Premium(Story):
     procedure = "social-premium"
@@ -59,6 +61,8 @@ class Premium(Story):
                 "ANSWER_LAPSED",
             }:
                 return f"admit {round_}", self._admit
+            case "ASSESSMENT" | "AWAITING_ADVICE" if "CHECK_FAILED" in state["open"]:
+                return f"look up again {state['version']}", self._look_up_again
             case "ASSESSMENT":
                 return self._assess(state)
             case "AWAITING_ADVICE":
@@ -90,6 +94,8 @@ class Premium(Story):
                 return None  # sent; the minutes system does not have it yet
             case "DRAFT":
                 return f"send {decision['id']}", self._send
+            case "ON_AGENDA" if "DOCUMENT_DIFFERS" in state["open"]:
+                return "read again", self._read_again
             case "ON_AGENDA":
                 return "sit", self._sit
             case _:
@@ -103,6 +109,13 @@ class Premium(Story):
         wish = {"adviser": adviser}
         document = premium_queries.ADVICE_REQUEST
         await self.crew.staff["sofie"].do("adviceRequest", document, caseId=state["id"], input=wish)
+        return True
+
+    async def _look_up_again(self, state: Json) -> bool:
+        """MAGDA would not say: a handler asks once more."""
+        for one in state["checks"]:
+            if one["status"] == "UNKNOWN":
+                await self.crew.staff["sofie"].do("checkRepeat", LOOK_UP_AGAIN, id=one["id"])
         return True
 
     async def _advise(self, state: Json) -> bool:
@@ -160,6 +173,10 @@ class Premium(Story):
             await outside.order("minutes", f"/sim/items/{uid}/present")
 
         await self.crew.post.stubborn(present, "the secretariat")
+        return await self.fire(state, "MINUTES_POLL")
+
+    async def _read_again(self, state: Json) -> bool:
+        """The signed document came in mangled, and was not taken for what it should be."""
         return await self.fire(state, "MINUTES_POLL")
 
     async def _sit(self, state: Json) -> bool:
