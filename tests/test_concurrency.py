@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from loket import cases, deliveries, orders
 from loket.ids import decode_id, encode_id
-from loket.lifecycle import Action, ApplicationStatus
+from loket.lifecycle import Action, ApplicationStatus, EventType
 from loket.records import Application, Person
 from loket.terms import BRUSSELS
 from loket.work import the_system
@@ -321,6 +321,21 @@ async def test_of_two_handlers_who_saw_the_same_one_decides(town: Town) -> None:
     (refused,) = [one["errors"][0] for one in answers if one["errors"]]
     assert granted["status"] == "AWAITING_PAYMENT"
     assert (refused["code"], refused["currentVersion"]) == ("VERSION_CONFLICT", granted["version"])
+
+
+async def test_who_waited_for_a_case_is_later_than_what_they_waited_for(town: Town) -> None:
+    """DOSIS takes the time of a change for its order."""
+    dossier = await town.applies(answers=ELSEWHERE)
+    case_id = decode_id(dossier.id, "Case")
+    async with town.served.loket.work(the_system()) as early:
+        await town.does(HANDLER, "caseAssign", id=dossier.id)
+        await cases.record(early, await cases.get(early, case_id), EventType.NOTE_ADDED)
+    rows = await town.sql(
+        "SELECT occurred_at FROM event WHERE case_id = :id AND case_version IS NOT NULL ORDER BY case_version",
+        id=case_id,
+    )
+    moments = [row.occurred_at for row in rows]
+    assert moments == sorted(moments)
 
 
 async def test_of_twenty_who_decide_one_wins_and_the_others_hear_what_is(town: Town) -> None:

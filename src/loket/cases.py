@@ -85,7 +85,15 @@ async def get(
             current=case.version,
             extra={"current": case.version},
         )
+    _come_after(work, case)
     return case
+
+
+def _come_after(work: Work, case: Case) -> None:
+    """Whoever waited for a case is later than what they waited for, however early they began: its history,
+    and what DOSIS hears of it, goes forward in time.
+    """
+    work.now = max(work.now, case.updated_at)
 
 
 def may_see(work: Work, case: Case) -> bool:
@@ -314,6 +322,7 @@ async def _write(
         )
     )
     last = found.first()
+    _come_after(work, case)
     case.version += 1
     case.updated_at = work.now
     event = Event(
