@@ -331,7 +331,7 @@ async def test_who_waited_for_a_case_is_later_than_what_they_waited_for(town: To
         await town.does(HANDLER, "caseAssign", id=dossier.id)
         await cases.record(early, await cases.get(early, case_id), EventType.NOTE_ADDED)
     rows = await town.sql(
-        "SELECT occurred_at FROM event WHERE case_id = :id AND case_version IS NOT NULL ORDER BY case_version",
+        "SELECT occurred_at FROM event WHERE case_id = :id AND case_version > 0 ORDER BY case_version",
         id=case_id,
     )
     moments = [row.occurred_at for row in rows]
