@@ -138,8 +138,10 @@ def _wishes(evidence: Evidence, bench: Bench) -> None:
         asked.update((case_id, one["field"]) for case_id in cases.get(one["call"], ()))
     done: dict[tuple[UUID | None, str], set[object]] = defaultdict(set)
     for one in evidence.journal.acknowledged():
+        refused = _refused(one)
         for case_id in cases.get(one["call"], ()):
-            done[case_id, one["field"]].add(one.get("key") or one["call"])
+            if case_id not in refused:
+                done[case_id, one["field"]].add(one.get("key") or one["call"])
     bench.checked("wishes with a consequence", sum(map(len, done.values())))
     for (case_id, field), keys in done.items():
         happened = _happened(evidence, case_id, CAUSES[field])
@@ -156,6 +158,11 @@ def _wishes(evidence: Evidence, bench: Bench) -> None:
 def _cases_of(asked: Line) -> list[UUID | None]:
     told = asked["variables"]
     return [uuid_of(one) for one in told.get("caseIds") or [told.get("caseId") or told["id"]]]
+
+
+def _refused(answer: Line) -> set[UUID | None]:
+    """Of a wish for a list of cases, those with which it was not done."""
+    return {uuid_of(one["caseId"]) for one in answer["data"].get("results") or () if one["errors"]}
 
 
 def _happened(evidence: Evidence, case_id: UUID | None, types: tuple[str, ...]) -> int:
