@@ -3,6 +3,7 @@
 `compiler` puts them together from a selection. Those that look at other rows are in `rows` and `pages`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,20 +13,22 @@ from loket.api.rendering import NEEDS, Binding, Finishing, Rendering, Row, Site,
 from loket.errors import UnknownVersion
 
 
-class Piece:
+class Piece(ABC):
     """A part of an answer. `bound`: it holds arguments; `finished`: Python has work to do on it."""
 
     bound = False
     finished = False
 
-    def bind(self, binding: Binding) -> None:
+    def bind(self, binding: Binding) -> None:  # noqa: B027  # most hold no arguments
         """Put the arguments in here and below into `binding`."""
 
+    @abstractmethod
     def render(self, rendering: Rendering, t: str) -> str:
         """The SQL of this value, in a row of the table named `t`."""
-        raise NotImplementedError
 
-    def finish(self, row: Row, key: str, needs: Sequence[Any], finishing: Finishing) -> None:
+    def finish(  # noqa: B027  # most are finished as they come from the database
+        self, row: Row, key: str, needs: Sequence[Any], finishing: Finishing
+    ) -> None:
         """Finish `row[key]`."""
 
 
