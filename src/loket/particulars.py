@@ -21,15 +21,6 @@ from loket.work import Work
 QR = "betaalcode"
 """Content id of the payment code in an e-mail."""
 _MONEY_CAME = frozenset({EventType.PAID, EventType.PAYMENT_RECEIVED})
-_PAGES = {
-    "link_case": "",
-    "link_pay": "/betalen",
-    "link_slots": "/levering",
-    "link_answer": "/antwoord",
-    "link_review": "/herziening",
-    "link_account": "/rekening",
-    "link_experience": "/beleving",
-}
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ async def of(work: Work, matter: Matter) -> dict[str, wording.Value]:
         "answer_by": _day(data.get("answer_by")),
         "adviser": adviser.title.get(person.language) if adviser else None,
     }
-    values |= {name: link(work, case, name) for name in _PAGES if name != "link_pay"}
+    values |= {name: link(work, case, name) for name in wording.PAGES if name != "link_pay"}
     if invoice is not None:
         values |= {"amount": invoice.amount, "invoice_number": invoice.number, "due_on": invoice.due_on}
         values |= {"paid": invoice.paid or None, "costs": invoice.costs or None}
@@ -218,4 +209,4 @@ def address_line(address: dict[str, Any]) -> str:
 
 def link(work: Work, case: Case, name: str) -> str:
     """A page of the municipality's website about this case."""
-    return f"{work.settings.website_url}/dossiers/{case.reference}{_PAGES[name]}"
+    return f"{work.settings.website_url}/dossiers/{case.reference}{wording.PAGES[name]}"

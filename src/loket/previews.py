@@ -28,15 +28,6 @@ _AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 _WINDOW = notation.Window(datetime(2026, 11, 27, 7, tzinfo=UTC), datetime(2026, 11, 27, 11, tzinfo=UTC))
 _BEFORE = notation.Window(datetime(2026, 11, 20, 7, tzinfo=UTC), datetime(2026, 11, 20, 11, tzinfo=UTC))
 _REFERENCE = "2026-7K3M9Q-4"
-_PAGES = {
-    "link_case": "",
-    "link_pay": "/betalen",
-    "link_slots": "/levering",
-    "link_answer": "/antwoord",
-    "link_review": "/herziening",
-    "link_account": "/rekening",
-    "link_experience": "/beleving",
-}
 _DRAFT = "/opnieuw"
 
 
@@ -190,7 +181,7 @@ def sample_values(definition: Definition, settings: Settings, language: str) -> 
     values |= _money(settings)
     titles = [one.title.get(language) for one in definition.benefits] or [definition.title.get(language)]
     values |= {"benefits": titles[:2], "refused_benefits": titles[-1:]}
-    values |= {name: f"{page}{path}" for name, path in _PAGES.items()}
+    values |= {name: f"{page}{path}" for name, path in wording.PAGES.items()}
     values["link_draft"] = f"{page}{_DRAFT}"
     values["link_confirm"] = f"{settings.website_url}/medeaanvragen/{reference}"
     return values | wording.own_values(definition, settings.municipality, language)

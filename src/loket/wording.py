@@ -23,6 +23,17 @@ Value = str | int | Decimal | date | Window | Picture | Sequence[str] | None
 """What stands for a placeholder: Decimal is an amount in EUR, a list takes several lines, None is nothing."""
 Values = Mapping[str, Value]
 
+PAGES = {
+    "link_case": "",
+    "link_pay": "/betalen",
+    "link_slots": "/levering",
+    "link_answer": "/antwoord",
+    "link_review": "/herziening",
+    "link_account": "/rekening",
+    "link_experience": "/beleving",
+}
+"""Where on the website, below the page of a case, the links in messages lead."""
+
 
 @dataclass(frozen=True)
 class Wording:
