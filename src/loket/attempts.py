@@ -66,7 +66,11 @@ async def begin(loket: Loket, claim: Claim) -> Effect | None:
         lane = await lanes.hold(session, claim)
         found = await session.scalars(
             select(Effect)
-            .where(col(Effect.lane) == claim.key, col(Effect.state).in_(heads))
+            .where(
+                col(Effect.lane) == claim.key,
+                col(Effect.id) >= lanes.since(claim),
+                col(Effect.state).in_(heads),
+            )
             .order_by(col(Effect.seq))
             .limit(1)
         )

@@ -17,6 +17,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from loket.months import day_before
 from loket.records import Lane
 from loket.work import NOT_HELD_BACK, SYSTEM_OF
 
@@ -69,6 +70,14 @@ async def hold(session: AsyncSession, claim: Claim) -> Lane:
         raise LostLease(claim.key)
     lane.due_at = func.clock_timestamp() + LEASE  # type: ignore[assignment]  # the database's clock
     return lane
+
+
+def since(claim: Claim) -> UUID:
+    """No effect of the lane has a lower id: its key begins with that of the case, or of the effect itself.
+
+    So its head is looked for in the months since, not in all that there are.
+    """
+    return day_before(UUID(claim.key.partition(":")[0]))
 
 
 async def renew(session: AsyncSession, claim: Claim) -> bool:

@@ -61,6 +61,11 @@ def bound(day: date) -> UUID:
     return UUID(int=int(instant.timestamp()) * 1000 << 80)
 
 
+def day_before(key: UUID) -> UUID:
+    """What comes before every UUIDv7 made since the day before `key` was, by whichever clock of ours."""
+    return bound(_day_of(key) - timedelta(days=1)) if key.version == 7 else UUID(int=0)
+
+
 def month_of(day: date, after: int = 0) -> date:
     """The first day of its month, or of the how manieth `after` it (before it, where negative)."""
     number = day.year * 12 + day.month - 1 + after

@@ -317,7 +317,7 @@ CLAIM = text("""
          WHERE s.state = 'ACTIVE' AND s.due_at <= now()
            AND (s.epoch <> last.epoch OR (s.xid, s.seq) < (last.xid, last.seq))
          ORDER BY s.due_at
-         LIMIT :most
+         LIMIT (SELECT CAST(:most AS bigint))
            FOR UPDATE OF s SKIP LOCKED)
     UPDATE webhooksubscription AS s
        SET due_at = clock_timestamp() + :lease, token = gen_random_uuid()
@@ -325,7 +325,11 @@ CLAIM = text("""
      WHERE s.id = due.id
     RETURNING s.id, s.token
 """)
-"""Who may be told now, and has not heard the last event: whoever has, costs nothing."""
+"""Who may be told now, and has not heard the last event: whoever has, costs nothing.
+
+PostgreSQL makes one plan whatever the limit is, because it can't reckon with it: planning over every month of
+events takes longer than the statement.
+"""
 TURN = text("""
     SELECT s.url, s.secret_sealed, s.types, s.procedures, s.epoch, s.xid, s.seq, s.failures, s.owner_kind,
            s.owner_id, staff.roles, feedepoch.epoch AS feed_epoch,
