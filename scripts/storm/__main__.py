@@ -34,7 +34,7 @@ from storm.ledger import Ledger
 from storm.sabotage import DEEDS, Deed, spoil
 from storm.stories import Crew
 from storm.town import Town
-from storm.weather import Storm, plan
+from storm.weather import EVERY_SECONDS, Storm, plan
 
 Json = dict[str, Any]
 
@@ -90,8 +90,8 @@ def main() -> int:
     town = Town(home / "home", asked.api, asked.workers, asked.database == "server")
     run = Run(asked, town)
     run.tell(
-        f"seed {asked.seed}, {asked.minutes:g} minutes, {asked.api} API, {asked.workers} workers,"
-        f" PostgreSQL {asked.database}; home {home}"
+        f"seed {asked.seed}, {asked.minutes:g} minutes, a blow every {asked.every:g} s,"
+        f" {asked.api} API, {asked.workers} workers, PostgreSQL {asked.database}; home {home}"
     )
     try:
         town.start()
@@ -135,7 +135,11 @@ async def _storm(run: Run, ledger: Ledger) -> tuple[Storm, Crowd]:
         await post.stubborn(lambda: outside.make_room(20_000), "the planner")
         await listen_at_work(crowd)
         storm = Storm(
-            town, ledger, [] if asked.calm else plan(asked.seed, seconds), http, lambda: post.answered_at
+            town,
+            ledger,
+            [] if asked.calm else plan(asked.seed, seconds, asked.every),
+            http,
+            lambda: post.answered_at,
         )
         run.tell(
             f"{len(storm.blows)} blows are planned, {crush.size} citizens will want {PLACES} places at once"
@@ -254,8 +258,9 @@ def _report(run: Run, storm: Storm, crowd: Crowd, verdict: Verdict, took: float,
     groups = {group: sum(one.group == group for one in verdict.violations) for group in GROUPS}
     hung = run.seconds_to_quiet is None
     summary: Json = {
-        "seed": asked.seed, "minutes": asked.minutes, "api": asked.api, "workers": asked.workers,
-        "database": asked.database, "cases": crowd.begun, "ended": dict(crew.ended), "broke": crew.broke,
+        "seed": asked.seed, "minutes": asked.minutes, "every": asked.every, "api": asked.api,
+        "workers": asked.workers, "database": asked.database,
+        "cases": crowd.begun, "ended": dict(crew.ended), "broke": crew.broke,
         "unfinished": run.unfinished, "effects": run.effects, "parked": run.parked,
         "tried_again": run.tried_again,
         "blows": dict(sorted(storm.counts.items())), "unanswered": post.unanswered, "faulted": post.faulted,
@@ -332,6 +337,13 @@ def _arguments() -> argparse.Namespace:
         default=int(time.time()) % 100_000,
         metavar="S",
         help="of the plan",
+    )
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=EVERY_SECONDS,
+        metavar="SECONDS",
+        help="between two blows, on average: the longer, the more cases come through",
     )
     parser.add_argument("--api", type=int, default=1, metavar="N", help="API processes")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="workers")

@@ -19,8 +19,10 @@ from storm.town import Town, age_seconds
 
 Json = dict[str, Any]
 
-PAUSE_SECONDS = (0.5, 3.0)
-"""Between two blows."""
+EVERY_SECONDS = 1.75
+"""Between two blows, on average."""
+PAUSES = (2 / 7, 12 / 7)
+"""Of that: the shortest and the longest."""
 # fmt: off
 BLOWS: tuple[tuple[int, str, str], ...] = (
     # weight, blow,      target
@@ -80,12 +82,12 @@ class Blow:
     fault: Json = field(default_factory=dict)
 
 
-def plan(seed: int, seconds: float) -> list[Blow]:
-    """What is done when, for so long."""
+def plan(seed: int, seconds: float, every: float = EVERY_SECONDS) -> list[Blow]:
+    """What is done when, for so long; `every`: seconds between two blows, on average."""
     dice = random.Random(seed)
     at, blows = 2.0, []
     weights = [weight for weight, _, _ in BLOWS]
-    while (at := at + dice.uniform(*PAUSE_SECONDS)) < seconds:
+    while (at := at + every * dice.uniform(*PAUSES)) < seconds:
         _, blow, target = dice.choices(BLOWS, weights)[0]
         which, luck = dice.random(), dice.random()
         if blow == "spoil":
