@@ -21,11 +21,11 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 from uuid_utils.compat import uuid7
 
-from loket import pain, settings
+from loket import attempts, pain, settings, transfers
 from loket.errors import BadNotice, Declined, InDoubt, Unavailable
 from loket.sandbox import accounting as simulator
 from loket.sandbox.house import House, sandbox
-from loket.systems import accounting
+from loket.systems import accounting, contract
 from loket.systems.accounting import Accounting, TooLate
 from loket.systems.payout_orders import (
     Approval,
@@ -213,6 +213,21 @@ async def test_when_the_package_stays_silent_or_tells_something_else_the_payout_
         await package.aclose()
     assert "BE68" not in str(doubt.value)
     assert [one.method for one in raw.asked] == ["PUT", "GET"]
+
+
+async def test_a_package_that_hangs_is_doubted_before_the_time_of_an_effect_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = transfers.LEAVING_SECONDS, accounting.ORDER_SECONDS, accounting.LOOK_SECONDS
+    assert sum(parts) < attempts.CALL_SECONDS - 1
+    assert contract.CONNECT_SECONDS < accounting.ORDER_SECONDS, "who had no line sent nothing"
+    monkeypatch.setattr(accounting, "ORDER_SECONDS", 0.3)
+    monkeypatch.setattr(accounting, "LOOK_SECONDS", 0.2)
+    async with raw_server(HANG, HANG) as raw:
+        package = Accounting(settings.Accounting(url=raw.url, token="t", hook_secret="s"))
+        with pytest.raises(InDoubt, match="no answer in time; asked afterwards: no answer in time"):
+            await package.order_payout(order(), key=KEY)
+        await package.aclose()
 
 
 async def test_an_answer_about_another_payout_is_no_answer_about_this_one() -> None:

@@ -15,15 +15,21 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+from uuid_utils.compat import uuid7
 
-from loket import bookkeeping, cases, invoices, lanes, worker
+from loket import bookkeeping, cases, invoices, lanes, months, worker
 from loket.attempts import wait_before_retry
+from loket.database import clock
 from loket.effects import CARRY_OUT
 from loket.errors import Unavailable
 from loket.ids import decode_id, encode_id
 from loket.lifecycle import TimerKind
 from loket.records import EffectKind, EntryType, LedgerAccount
 from loket.settings import Settings
+from loket.systems.calls import retry_after_seconds
 from loket.timers import ON_TIME
 from loket.work import the_system
 from loket.worker import Worker
@@ -627,7 +633,11 @@ async def test_a_fault_of_ours_is_tried_again_and_leaves_the_system_in_peace(
         await all_done(town, [broken])
 
 
-async def test_after_two_days_of_trying_a_person_is_asked_who_can_begin_anew(town: Town) -> None:
+@pytest.mark.parametrize(("times", "hours"), [(49, 1), (13, 4)])
+async def test_after_two_days_of_trying_a_person_is_asked_who_can_begin_anew(
+    town: Town, times: int, hours: int
+) -> None:
+    """A system that is down and has many lanes is asked for each of them only now and then."""
     await fails(town, "smtp", "error")
     (code,) = await leave_codes(town, 1)
     async with working(town):
@@ -639,10 +649,15 @@ async def test_after_two_days_of_trying_a_person_is_asked_who_can_begin_anew(tow
 
         await until(tried, PATIENCE)
         await town.sql(
-            "UPDATE attempt SET started_at = started_at - interval '49 hours' WHERE effect_id = :id", id=code
+            "INSERT INTO attempt (id, effect_id, number, started_at, ended_at, outcome, error)"
+            " SELECT gen_random_uuid(), :id, 100 + n, now() - n * :pause, now(), 'RETRY', ''"
+            " FROM generate_series(1, :times) AS n",
+            id=code,
+            times=times,
+            pause=timedelta(hours=hours),
         )
-        await town.sql("UPDATE effect SET retry_at = NULL WHERE id = :id", id=code)
-        await town.sql("UPDATE lane SET due_at = now() WHERE key = :key", key=str(code))
+        await town.sql("UPDATE effect SET attempts = 200 WHERE id = :id", id=code)
+        await try_now(town, code)
         await become(town, code, "PARKED")
         (parked,) = (await town.ask(OPERATOR, PARKED))["failedEffects"]["nodes"]
         await town.does(OPERATOR, "effectRetry", id=parked["id"])
@@ -651,11 +666,60 @@ async def test_after_two_days_of_trying_a_person_is_asked_who_can_begin_anew(tow
             rows = await town.sql(
                 "SELECT outcome FROM attempt WHERE effect_id = :id ORDER BY number", id=code
             )
-            return [row.outcome for row in rows][-1] == "RETRY" and len(rows) >= 3
+            return [row.outcome for row in rows][-2:] == ["PARKED", "RETRY"]
 
         await until(again, PATIENCE)
         await clear(town, "smtp")
         await all_done(town, [code])
+
+
+async def test_a_time_in_which_nobody_tried_is_no_trying(town: Town) -> None:
+    await fails(town, "smtp", "error")
+    (code,) = await leave_codes(town, 1)
+    async with working(town):
+
+        async def tried(times: int) -> bool:
+            rows = await town.sql("SELECT outcome FROM attempt WHERE effect_id = :id", id=code)
+            return [row.outcome for row in rows].count("RETRY") >= times
+
+        await until(lambda: tried(1), PATIENCE)
+        await town.sql(
+            "UPDATE attempt SET started_at = now() - interval '3 days' WHERE effect_id = :id", id=code
+        )
+        await try_now(town, code)
+        await until(lambda: tried(2), PATIENCE)
+        await clear(town, "smtp")
+        await try_now(town, code)
+        await all_done(town, [code])
+
+
+async def try_now(town: Town, effect: UUID) -> None:
+    await town.sql("UPDATE effect SET retry_at = NULL WHERE id = :id", id=effect)
+    await town.sql("UPDATE lane SET due_at = now() WHERE key = :key", key=str(effect))
+
+
+@pytest.mark.parametrize("asked", ["9" * 20, "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_who_asks_for_an_eternity_is_left_alone_for_a_day(asked: str) -> None:
+    assert retry_after_seconds(asked) == 86_400
+
+
+async def test_a_system_that_asked_for_a_rest_gets_it_of_lanes_in_hand_too(
+    town: Town, settled: list[Dossier]
+) -> None:
+    async with town.served.loket.database.transaction() as session:
+        await lanes.sweep(session)
+    await town.sql("UPDATE systemstate SET open_until = now() + interval '1 hour' WHERE name = 'accounting'")
+    try:
+        async with town.served.loket.database.transaction() as session:
+            again_at = await lanes.wait_for_turn(session, "accounting")
+            assert again_at is not None
+            await leave_entries(town, settled[0])
+            claims = await lanes.claim(session, 100, {})
+            assert "accounting" not in {one.system for one in claims}
+            for one in claims:
+                await lanes.let_go(session, one, await clock(session))
+    finally:
+        await town.sql("UPDATE systemstate SET open_until = NULL WHERE name = 'accounting'")
 
 
 def test_the_wait_grows_with_the_failure_and_honours_what_was_asked() -> None:
@@ -875,6 +939,55 @@ async def test_an_effect_that_is_committed_just_after_its_lane_ran_empty_goes_ou
             second = await leave_entries(town, dossier, commits_after=0.8)
             await all_done(town, first + second)
     assert "had no lane" not in caplog.text
+
+
+async def test_effects_of_a_clock_that_is_days_behind_that_of_the_case_go_out(
+    town: Town, settled: list[Dossier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(months, "uuid7", lambda: UUID(int=uuid7().int - 5 * months.DAY))
+    left = await leave_entries(town, settled[0], 2)
+    async with working(town):
+        await all_done(town, left)
+    await in_order(town, left)
+
+
+@given(
+    key=st.integers(0, 2**128 - 1).map(lambda n: UUID(int=n)),
+    timed=st.integers(0, 2**48 - 1).map(lambda ms: UUID(int=ms << 80 | 7 << 76 | 2 << 62)),
+)
+def test_no_id_is_before_what_it_belongs_to(key: UUID, timed: UUID) -> None:
+    assert months.since(key) <= months.not_before(key)
+    assert months.since(timed) <= timed <= months.not_before(timed)
+    assert months.not_before(timed).version == 7
+
+
+async def test_a_lease_begins_when_the_lane_is_free(town: Town) -> None:
+    database = town.served.loket.database
+    (code,) = await leave_codes(town, 1)
+    async with database.transaction() as session:
+        await lanes.sweep(session)
+        claims = await lanes.claim(session, 100, {})
+    (mine,) = (one for one in claims if one.key == str(code))
+
+    async def hold() -> timedelta:
+        async with database.transaction() as session:
+            await lanes.hold(session, mine)
+            rows = await session.execute(
+                text("SELECT due_at - clock_timestamp() FROM lane WHERE key = :key"), {"key": mine.key}
+            )
+            left: timedelta = rows.scalar_one()
+            return left
+
+    async with database.transaction() as other:
+        await other.execute(text("SELECT FROM lane WHERE key = :key FOR UPDATE"), {"key": mine.key})
+        holding = asyncio.create_task(hold())
+        await asyncio.sleep(1.5)
+    assert await holding > lanes.LEASE - timedelta(seconds=1)
+    async with database.transaction() as session:
+        for one in claims:
+            await lanes.let_go(session, one, await clock(session))
+    async with working(town):
+        await all_done(town, [code])
 
 
 async def test_an_effect_whose_lane_was_lost_is_found_again(

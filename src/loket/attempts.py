@@ -12,16 +12,14 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import func, select, update
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from loket import cases, counting, lanes, messages, tracing
 from loket.app import Loket
-from loket.database import EVENTS, after_commit, clock
+from loket.database import EVENTS, NOT_NOW, after_commit
 from loket.effects import GIVEN_UP, carry_out
-from loket.errors import Declined, Failed, InDoubt, Unavailable
+from loket.errors import Declined, Failed, InDoubt, OurFault, Unavailable
 from loket.lanes import Claim, LostLease
 from loket.lifecycle import EventType
 from loket.operations import effect_event
@@ -35,14 +33,14 @@ CALL_SECONDS = 25.0
 """The longest that one effect may take; shorter than the lease."""
 GIVE_UP_AFTER = timedelta(hours=48)
 """Product's promise is at least 24 hours of trying; then an operator is asked."""
+TRIES = 12
+"""Nor before so many: hours in which a system was paused, or no worker ran, are no trying."""
 LONGEST_WAIT = timedelta(minutes=15)
 LONGEST_ASKED = timedelta(hours=1)
 """The longest Retry-After that is believed."""
 TOO_MANY_REQUESTS = 429
 SETTLE_PAUSES = (0.05, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds; a deadlock or a database that restarts must not make an e-mail go out twice."""
-NOT_NOW = (OperationalError, InterfaceError, PoolTimeout)
-"""The database could not keep it at this moment."""
 OPEN = (EffectState.PENDING, EffectState.PARKED, EffectState.IN_DOUBT)
 """What stands at the head of a lane, whether it can go on or not."""
 _TOLD: dict[EffectState, EventType] = {
@@ -54,16 +52,12 @@ _TOLD: dict[EffectState, EventType] = {
 T = TypeVar("T")
 
 
-class OurFault(Unavailable):
-    """We could not do our part: the system itself may be well."""
-
-
 async def begin(loket: Loket, claim: Claim) -> Effect | None:
     """The lane's oldest open effect, with its attempt written down; None when the lane must wait."""
     heads = (EffectState.PENDING,) if claim.system in NOT_HELD_BACK else OPEN
     async with loket.database.transaction() as session:
         # the lane first: whoever leaves an effect meanwhile waits for us, and finds the lane gone or free
-        lane = await lanes.hold(session, claim)
+        now = await lanes.hold(session, claim)
         found = await session.scalars(
             select(Effect)
             .where(
@@ -75,15 +69,14 @@ async def begin(loket: Loket, claim: Claim) -> Effect | None:
             .limit(1)
         )
         effect = found.one_or_none()
-        now = await clock(session)
         if effect is None:
-            await session.delete(lane)
+            await lanes.end(session, claim)
         elif effect.state is not EffectState.PENDING:
-            lanes.let_go(lane, None)
+            await lanes.let_go(session, claim, None)
         elif effect.retry_at is not None and effect.retry_at > now:
-            lanes.let_go(lane, effect.retry_at)
+            await lanes.let_go(session, claim, effect.retry_at)
         elif look_again_at := await lanes.wait_for_turn(session, effect.system):
-            lanes.let_go(lane, look_again_at)
+            await lanes.let_go(session, claim, look_again_at)
         else:
             effect.attempts += 1
             session.add(Attempt(effect_id=effect.id, number=effect.attempts, started_at=now))
@@ -144,12 +137,10 @@ async def _succeeded(loket: Loket, claim: Claim, effect: Effect, done: Done) -> 
     async with loket.work(the_system(effect.system)) as work:
         if effect.case_id is not None and done.then is not None:
             await work.session.get_one(Case, effect.case_id, with_for_update={"key_share": True})
-        lane = await lanes.hold(work.session, claim)
-        work.now = await clock(work.session)
-        lane.failures = 0
+        work.now = await lanes.hold(work.session, claim, answered=True)
         alone = claim.key == str(effect.id)
         if alone:
-            await work.session.delete(lane)
+            await lanes.end(work.session, claim)
         new = await _write_end(work, effect, EffectState.DONE, "DONE", receipt=done.receipt)
         if new and done.then is not None:
             await done.then(work)
@@ -162,23 +153,23 @@ async def _failed(loket: Loket, claim: Claim, effect: Effect, fault: Failed) -> 
     async with loket.work(the_system(effect.system)) as work:
         waiting = effect.case_id if effect.kind in GIVEN_UP else None
         case = await cases.get(work, waiting) if waiting else None
-        lane = await lanes.hold(work.session, claim)
-        work.now = await clock(work.session)
-        tried_for = work.now - await _tried_since(work.session, effect)
-        if isinstance(fault, Unavailable) and tried_for < GIVE_UP_AFTER:
+        work.now = await lanes.hold(work.session, claim)
+        since, times = await _tried(work.session, effect)
+        tried_for = work.now - (since or work.now)
+        retry_at: datetime | None
+        look_again_at: datetime | None
+        if isinstance(fault, Unavailable) and (tried_for < GIVE_UP_AFTER or times < TRIES):
             state, outcome = EffectState.PENDING, "RETRY"
-            retry_at = work.now + wait_before_retry(tried_for, fault)
-            lane.failures += 1
-            look_again_at: datetime | None = retry_at
+            retry_at = look_again_at = work.now + wait_before_retry(tried_for, fault)
         else:
             state = EffectState.IN_DOUBT if isinstance(fault, InDoubt) else EffectState.PARKED
             outcome, retry_at = str(state), None
             look_again_at = work.now if effect.system in NOT_HELD_BACK else None
-        lanes.let_go(lane, look_again_at)
         new = await _write_end(work, effect, state, outcome, error=fault.reason, retry_at=retry_at)
         if not new:
-            lanes.let_go(lane, work.now)  # skipped meanwhile: what waits behind it goes on
-        elif isinstance(fault, Declined):
+            look_again_at = work.now  # skipped meanwhile: what waits behind it goes on
+        await lanes.let_go(work.session, claim, look_again_at, failed=outcome == "RETRY")
+        if new and isinstance(fault, Declined):
             await messages.failed(work, effect, fault.reason)
         if new and case is not None and state is not EffectState.PENDING:
             await GIVEN_UP[effect.kind](work, case, effect)
@@ -187,21 +178,22 @@ async def _failed(loket: Loket, claim: Claim, effect: Effect, fault: Failed) -> 
     return outcome
 
 
-async def _tried_since(session: AsyncSession, effect: Effect) -> datetime:
-    """When trying began: not when it was left, for a system may have been paused; and anew after a person
-    had it tried again.
+async def _tried(session: AsyncSession, effect: Effect) -> tuple[datetime | None, int]:
+    """Since when, and how often: not since it was left, for a system may have been paused; and anew after a
+    person had it tried again.
     """
     given_up = select(func.max(col(Attempt.number))).where(
         col(Attempt.effect_id) == effect.id,
         col(Attempt.outcome).in_([str(EffectState.PARKED), str(EffectState.IN_DOUBT)]),
     )
-    since = await session.scalar(
-        select(func.min(col(Attempt.started_at))).where(
+    rows = await session.execute(
+        select(func.min(col(Attempt.started_at)), func.count()).where(
             col(Attempt.effect_id) == effect.id,
             col(Attempt.number) > func.coalesce(given_up.scalar_subquery(), 0),
         )
     )
-    return since or await clock(session)
+    since, times = rows.one()
+    return since, times
 
 
 def wait_before_retry(tried_for: timedelta, fault: Unavailable) -> timedelta:

@@ -24,7 +24,8 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimedOut
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, PoolProxiedConnection
 
@@ -42,6 +43,9 @@ WRITERS, READERS, QUERIES = "writers", "readers", "queries"
 
 IDLE_IN_TRANSACTION_SECONDS = 30
 """A forgotten transaction holds back the feed of events, so the server ends it."""
+NOT_NOW = (OperationalError, InterfaceError, InternalError, PoolTimedOut, psycopg.OperationalError)
+"""The database does not answer, has no connection free, or had to break a tie: another moment it can. An
+internal error is the end of a transaction in a process that was frozen, or a server still to be promoted."""
 RANDOM_PAGE_COST = 1.1
 """A page anywhere, to one in order: the server's default, 4, is for turning discs. With it a queue is read by
 walking all cases in order (41 ms of 100,000) and not by its own index (0.7 ms)."""

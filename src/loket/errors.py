@@ -157,6 +157,10 @@ class Unavailable(Failed):
         self.retry_after_seconds = retry_after_seconds
 
 
+class OurFault(Unavailable):
+    """We could not do our part: the system itself may be well."""
+
+
 class Declined(Failed):
     """A clear no: repeating the same call is useless, a person must look."""
 

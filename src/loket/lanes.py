@@ -10,14 +10,15 @@ Whoever needs several locks takes them in this order: case, lane, effect, system
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Update, delete, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from loket.months import day_before
+from loket import months
 from loket.records import Lane
 from loket.work import NOT_HELD_BACK, SYSTEM_OF
 
@@ -58,42 +59,45 @@ async def seconds_until_due(session: AsyncSession) -> float | None:
     return seconds
 
 
-async def hold(session: AsyncSession, claim: Claim) -> Lane:
-    """The lane, locked, its lease renewed. Raises `LostLease`."""
-    found = await session.scalars(
-        select(Lane)
-        .where(col(Lane.key) == claim.key, col(Lane.token) == claim.token)
-        .with_for_update(key_share=True)
-    )
-    lane = found.one_or_none()
-    if lane is None:
+async def hold(session: AsyncSession, claim: Claim, *, answered: bool = False) -> datetime:
+    """Lock the lane and renew its lease; answers the database's time then. Raises `LostLease`.
+
+    `answered`: the system did its part, so that the lane is not one that waits after a failure.
+    """
+    given = {"key": claim.key, "token": claim.token, "lease": LEASE, "answered": answered}
+    now = await session.scalar(HOLD, given)
+    if now is None:
         raise LostLease(claim.key)
-    lane.due_at = func.clock_timestamp() + LEASE  # type: ignore[assignment]  # the database's clock
-    return lane
+    return cast(datetime, now)
+
+
+async def let_go(
+    session: AsyncSession, claim: Claim, due_at: datetime | None, *, failed: bool = False
+) -> None:
+    """Let another look at the lane that we hold from `due_at` on; None: not before somebody wakes it.
+
+    `failed`: it waits because a call failed, and goes on as soon as the system answers again.
+    """
+    free = _of(claim).values(due_at=due_at, token=None)
+    await session.execute(free.values(failures=col(Lane.failures) + 1) if failed else free)
+
+
+async def end(session: AsyncSession, claim: Claim) -> None:
+    """Nothing is left in the lane that we hold."""
+    await session.execute(delete(Lane).where(col(Lane.key) == claim.key, col(Lane.token) == claim.token))
+
+
+def _of(claim: Claim) -> Update:
+    ours = update(Lane).where(col(Lane.key) == claim.key, col(Lane.token) == claim.token)
+    return ours.execution_options(synchronize_session=False)  # no session keeps a lane
 
 
 def since(claim: Claim) -> UUID:
-    """No effect of the lane has a lower id: its key begins with that of the case, or of the effect itself.
+    """No effect of the lane has a lower id (`Work.leave`): its key begins with the case's, or its own.
 
     So its head is looked for in the months since, not in all that there are.
     """
-    return day_before(UUID(claim.key.partition(":")[0]))
-
-
-async def renew(session: AsyncSession, claim: Claim) -> bool:
-    """Hold on to a lane whose effect takes long; False when it is another's by now, or done with."""
-    kept = await session.execute(
-        update(Lane)
-        .where(col(Lane.key) == claim.key, col(Lane.token) == claim.token)
-        .values(due_at=func.clock_timestamp() + LEASE)
-        .returning(col(Lane.key))
-    )
-    return kept.first() is not None
-
-
-def let_go(lane: Lane, due_at: datetime | None) -> None:
-    """Let another look at the lane from `due_at` on; None: not before somebody wakes it."""
-    lane.due_at, lane.token = due_at, None
+    return months.since(UUID(claim.key.partition(":")[0]))
 
 
 async def wait_for_turn(session: AsyncSession, system: str) -> datetime | None:
@@ -153,6 +157,17 @@ CLAIM = text("""
 """Of each system that may be asked now, the lanes that are due longest. No backlog is walked through: not of
 a system that is down, nor of one that is slow."""
 
+HOLD = text("""
+    WITH held AS MATERIALIZED (
+        SELECT key FROM lane WHERE key = :key AND token = :token FOR NO KEY UPDATE)
+    UPDATE lane
+       SET due_at = clock_timestamp() + :lease, failures = CASE WHEN :answered THEN 0 ELSE failures END
+      FROM held
+     WHERE lane.key = held.key
+    RETURNING clock_timestamp()
+""")
+"""First the lock, then the time: an UPDATE alone keeps the time at which it began to wait."""
+
 NEXT_DUE = text("""
     SELECT extract(epoch FROM min(at) - clock_timestamp())::float8 FROM (
         SELECT lane.due_at AS at
@@ -171,7 +186,7 @@ TAKE_TURN = text("""
     WITH taken AS (
         UPDATE systemstate
            SET next_at = greatest(next_at, clock_timestamp()) + make_interval(secs => 1 / rate_per_second)
-         WHERE name = :name AND NOT paused
+         WHERE name = :name AND NOT paused AND (open_until IS NULL OR open_until <= clock_timestamp())
            AND greatest(next_at, clock_timestamp())
                <= clock_timestamp() + make_interval(secs => burst / rate_per_second)
         RETURNING 1)

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
+from uuid_utils.compat import uuid7
 
 KEYS = {"event": "case_id", "effect": "id", "attempt": "effect_id"}
 """The tables that are kept by month, and by which key."""
@@ -30,6 +31,9 @@ SETTLED = timedelta(days=1)
 """So long at least an effect is done before its month is put away: who just asked it again still sees it."""
 PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds before whoever migrates tries to lock once more."""
+TIMED = 7
+"""The version of UUIDs that begin with their moment, in milliseconds (RFC 9562)."""
+DAY = 86_400_000 << 80
 TURN = 5057532
 """The advisory lock of whoever changes months; the number is Loket's own."""
 
@@ -61,9 +65,17 @@ def bound(day: date) -> UUID:
     return UUID(int=int(instant.timestamp()) * 1000 << 80)
 
 
-def day_before(key: UUID) -> UUID:
-    """What comes before every UUIDv7 made since the day before `key` was, by whichever clock of ours."""
-    return bound(_day_of(key) - timedelta(days=1)) if key.version == 7 else UUID(int=0)
+def since(key: UUID) -> UUID:
+    """What comes before every id that `not_before` gives for `key`; a day before, for older effects."""
+    return UUID(int=max(key.int - DAY, 0) >> 80 << 80) if key.version == TIMED else UUID(int=0)
+
+
+def not_before(key: UUID) -> UUID:
+    """A new UUIDv7 that is of no earlier moment than `key`, also where the clock was put back since."""
+    fresh = uuid7()
+    if key.version != TIMED or fresh >= key:
+        return fresh
+    return UUID(int=(key.int >> 80 << 80) | (fresh.int & (1 << 80) - 1))
 
 
 def month_of(day: date, after: int = 0) -> date:

@@ -13,13 +13,13 @@ from uuid import UUID
 
 from sqlalchemy import select
 from sqlmodel import col
-from uuid_utils.compat import uuid7
 
 from loket import co_applicants, deliveries, invoices, letters, particulars, post, wording
 from loket.cases import open_task
 from loket.co_applicants import Addressee
 from loket.definition import MessageChannel as Channel
 from loket.lifecycle import FINAL, EventType, MessageStatus
+from loket.months import not_before
 from loket.particulars import Matter
 from loket.records import (
     EVERY_EFFECT,
@@ -261,7 +261,7 @@ async def _queue(
         subject=said.subject,
         body=said.text,
         queued_at=work.now,
-        effect_id=None if skipped or channel is MessageChannel.LETTER else uuid7(),
+        effect_id=None if skipped or channel is MessageChannel.LETTER else not_before(telling.case.id),
     )
     work.session.add(message)
     if skipped:

@@ -1,5 +1,6 @@
 """Payouts on their way to accounting, and what it says of them: carried out after the commit."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,7 +8,7 @@ from uuid import UUID
 
 from loket import pain, payout_book, payout_facts, payout_lines, payouts
 from loket.app import Loket
-from loket.errors import InDoubt
+from loket.errors import InDoubt, OurFault
 from loket.lifecycle import PartAction, PayoutStatus
 from loket.outcome import Done
 from loket.records import Case, Effect, Json, Payout, PayoutKind, Staff
@@ -32,6 +33,8 @@ from loket.terms import BRUSSELS
 from loket.work import Work, the_system
 
 PayoutTold = PayoutExecuted | PayoutRejected | PayoutReturned | PayoutReport
+LEAVING_SECONDS = 5.0
+"""For the last look before money goes out: what accounting takes must fit in the time of the effect too."""
 SOCIAL_BENEFIT = "SSBE"
 """ISO 20022 purpose of a premium."""
 
@@ -44,7 +47,11 @@ async def send(loket: Loket, effect: Effect) -> Done:
     Silence becomes IN_DOUBT, never a repeat.
     """
     payout_id = UUID(effect.payload["payout_id"])
-    order = await _leaving(loket, payout_id, effect.payload.get("lines"))
+    try:
+        async with asyncio.timeout(LEAVING_SECONDS):
+            order = await _leaving(loket, payout_id, effect.payload.get("lines"))
+    except TimeoutError:
+        raise OurFault(effect.system, "the case was not free in time") from None
     if order is None:
         return Done({"skipped": "the payout was taken back"})
     try:

@@ -7,9 +7,6 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-import psycopg
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -22,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from loket import blueprint_page, counting, files, hooks, logs, probes, signin, tracing
 from loket.api import schema
 from loket.app import Loket
+from loket.database import NOT_NOW
 from loket.errors import Failed
 from loket.identity import allowed_origins, is_secure
 from loket.pulse import Pulse
@@ -224,12 +222,9 @@ class Manners:
                 access.info("%s %s %s", method, route, status, extra={"fields": line})
 
 
-_NOT_NOW = (Failed, OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError)
-
-
 def _trouble(fault: Exception, request_id: str) -> Response:
     """What went wrong is for the log; the caller learns whether to come again, and the id to ask about."""
-    if isinstance(fault, _NOT_NOW):
+    if isinstance(fault, (Failed, *NOT_NOW)):
         logger.error("not now: %s", type(fault).__name__, exc_info=fault)
         told = {"title": "Loket kan dit nu niet doen. Probeer het later opnieuw.", "status": 503}
         headers = {"Retry-After": str(RETRY_SECONDS)}

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from loket import tracing
+from loket import months, tracing
 from loket.database import EFFECTS, after_commit, clock
 from loket.definition import Definition
 from loket.departments import Departments, roles_at
@@ -151,9 +151,12 @@ class Work:
         skipped: str = "",
         resend_of: UUID | None = None,
     ) -> Effect:
-        """Leave an effect for a worker; `skipped` says why it is only recorded, not carried out."""
+        """Leave an effect for a worker; `skipped` says why it is only recorded, not carried out.
+
+        `id` comes of `months.not_before` the case's: its lane is looked through from there on.
+        """
         system = SYSTEM_OF[kind]
-        effect_id = id or uuid7()
+        effect_id = id or (months.not_before(case.id) if case is not None else uuid7())
         lane = f"{case.id}:{system}" if system in IN_ORDER and case is not None else str(effect_id)
         effect = Effect(
             id=effect_id,

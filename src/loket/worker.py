@@ -25,8 +25,7 @@ from loket import (
     tracing,
 )
 from loket.app import Loket
-from loket.attempts import NOT_NOW
-from loket.database import EFFECTS, clock
+from loket.database import EFFECTS, NOT_NOW
 from loket.lanes import Claim, LostLease
 from loket.pulse import SILENT_SECONDS, Pulse
 from loket.records import ProcessKind
@@ -199,7 +198,7 @@ class Worker:
                 finally:
                     keeping.cancel()
             async with self._loket.database.transaction() as session:
-                lanes.let_go(await lanes.hold(session, claim), await clock(session))
+                await lanes.let_go(session, claim, await lanes.hold(session, claim))
         except LostLease:
             logger.info("lane %s was taken over", claim.key)
         except Exception:
@@ -212,10 +211,13 @@ class Worker:
         """
         for _ in range(RENEWALS):
             await asyncio.sleep(RENEW_SECONDS)
-            with contextlib.suppress(*NOT_NOW):
+            try:
                 async with self._loket.database.transaction() as session:
-                    if not await lanes.renew(session, claim):
-                        return
+                    await lanes.hold(session, claim)
+            except NOT_NOW:
+                continue
+            except LostLease:
+                return  # another has it by now, or it is done with
 
 
 async def run(

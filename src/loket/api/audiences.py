@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from loket import feed
-from loket.api.faults import NOT_NOW
 from loket.api.outlets import Gone, Outlet, begin
+from loket.database import NOT_NOW
 from loket.errors import ErrorCode, Refused
 from loket.feed import Feed
 from loket.interests import Cursor, Happening, Interest

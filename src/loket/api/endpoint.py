@@ -22,11 +22,12 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from loket.api.documents import Document
 from loket.api.engine import Answer, Context
-from loket.api.faults import NOT_NOW, not_now, refusal
+from loket.api.faults import not_now, refusal
 from loket.api.live import LiveSchema
 from loket.api.seats import Seats
 from loket.api.sockets import Handler, Pulse, Socket, address_of
 from loket.api.streams import EVENT_STREAM, EventStream
+from loket.database import NOT_NOW
 from loket.errors import ErrorCode, Refused
 
 JSON = "application/json"

@@ -4,19 +4,15 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg
 from graphql import GraphQLError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from loket import tracing
+from loket.database import NOT_NOW
 from loket.errors import ErrorCode, Failed, ManyRefused, Refused
 
 logger = logging.getLogger(__name__)
 
 INTERNAL = "INTERNAL"
-NOT_NOW = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError)
-"""Our database does not answer, has no connection free, or had to break a tie: try another moment."""
 
 
 def refusal(fault: Refused, language: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ We order payouts there too; the package has the bank carry them out and tells us
 Speaks our own published contract, contracts/accounting.openapi.yaml.
 """
 
+import asyncio
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -32,6 +33,10 @@ from loket.systems.payout_orders import (
 
 SYSTEM = "accounting"
 TIMEOUT_SECONDS = 20.0
+ORDER_SECONDS = 12.0
+"""For an order of money, and LOOK_SECONDS for the look whether it is there: together they end before the time
+of an effect is over (`attempts.CALL_SECONDS`), so that silence is told as such."""
+LOOK_SECONDS = 6.0
 
 Reference = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 """Structured communication (OGM), 12 bare digits."""
@@ -287,7 +292,10 @@ class Accounting:
             headers=contract.keyed(key),
         )
         try:
-            state = contract.answer(SYSTEM, _STATE, await call(SYSTEM, self._client, request))
+            async with asyncio.timeout(ORDER_SECONDS):
+                state = contract.answer(SYSTEM, _STATE, await call(SYSTEM, self._client, request))
+        except TimeoutError:
+            return await self._after_silence(order, Unavailable(SYSTEM, "no answer in time"))
         except Unavailable as silence:
             if silence.http_status in _NOTHING_KEPT or isinstance(silence.__cause__, _NEVER_SENT):
                 raise
@@ -296,9 +304,11 @@ class Accounting:
 
     async def _after_silence(self, order: PayoutOrder, lost: Unavailable) -> PayoutState:
         try:
-            found = await self.payout(order.id)
-        except (Unavailable, Declined) as unsure:
-            raise InDoubt(SYSTEM, f"payout {order.id}: {lost}; asked afterwards: {unsure}") from unsure
+            async with asyncio.timeout(LOOK_SECONDS):
+                found = await self.payout(order.id)
+        except (Unavailable, Declined, TimeoutError) as unsure:
+            said = str(unsure) or "no answer in time"
+            raise InDoubt(SYSTEM, f"payout {order.id}: {lost}; asked afterwards: {said}") from unsure
         if found is None:
             raise Unavailable(SYSTEM, f"payout {order.id} did not arrive: {lost}") from lost
         return _agreeing(order, found)

@@ -13,6 +13,7 @@ from loket.errors import Declined, Failed, Unavailable
 NOT_NOW = frozenset({408, 425, 429})
 """Statuses below 500 that only ask to come back later."""
 
+DAY_SECONDS = 86_400.0
 REASON_CHARACTERS = 500
 """How much of an answer's body is kept as the reason of a failure."""
 
@@ -70,16 +71,17 @@ def failure(system: str, response: httpx2.Response) -> Failed:
 
 
 def retry_after_seconds(text: str | None) -> float | None:
-    """A `Retry-After` header, which holds seconds or a date."""
+    """A `Retry-After` header, which holds seconds or a date; a day at most."""
     if not text:
         return None
     if text.strip().isdecimal():
-        return float(text)
+        return min(float(text), DAY_SECONDS)
     try:
         until_at = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, (until_at.replace(tzinfo=until_at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    seconds = (until_at.replace(tzinfo=until_at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, seconds), DAY_SECONDS)
 
 
 def json_object(response: httpx2.Response) -> dict[str, Any]:

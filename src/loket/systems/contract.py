@@ -106,11 +106,16 @@ def read_notice(
     return Notice(id=envelope.id, type=envelope.type, occurred_at=envelope.occurred_at, said=said)
 
 
+CONNECT_SECONDS = 5.0
+"""For a line: who has none has sent nothing, and may simply ask again."""
+
+
 def client(url: str, token: str, timeout_seconds: float) -> httpx2.AsyncClient:
+    line = min(timeout_seconds, CONNECT_SECONDS)
     return httpx2.AsyncClient(
         base_url=url,
         headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-        timeout=timeout_seconds,
+        timeout=httpx2.Timeout(timeout_seconds, connect=line, pool=line),
         trust_env=False,
         verify=authorities(),
     )
