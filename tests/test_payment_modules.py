@@ -388,6 +388,36 @@ async def test_a_module_that_stays_away_leaves_the_refund_to_a_person(world: Ser
     assert [one.kind for one in await tasks_of(world, case)] == ["REFUND_DUE"]
 
 
+async def test_a_module_that_will_not_say_what_became_of_a_refund_is_not_taken_for_a_no(
+    world: Served, side: Side
+) -> None:
+    case, refund = await stopped(world, side)
+    await given_back(world, refund)
+    await side.fails(world, mode="refuse", count=1)
+    with pytest.raises(Declined):
+        await given_back(world, refund)
+    async with world.loket.work(the_system("worker")) as work:
+        effect = await work.session.get_one(Effect, (await refund_effect(world, refund)).id)
+        await refunds.given_up(work, await cases.get(work, case.id), effect)
+    assert (await again(world, refund)).status is RefundStatus.ORDERED
+    assert await tasks_of(world, case) == []
+    await settled(world, side, case, done=True)
+    assert (await given_back(world, refund)).status is RefundStatus.DONE
+
+
+async def test_a_module_that_will_not_say_what_became_of_a_payment_is_not_taken_for_its_end(
+    world: Served, side: Side
+) -> None:
+    case = await to_pay(world)
+    payment = await side.begin(world, case)
+    await side.acts(world, payment)
+    await side.fails(world, mode="refuse", count=1)
+    with pytest.raises(Declined):
+        await polled(world, payment)
+    await polled(world, payment)
+    assert (await again(world, payment)).status is PaymentStatus.CAPTURED
+
+
 async def test_two_parts_of_a_payment_go_back_each_once(world: Served, side: Side) -> None:
     module = world.loket.systems.payments[side.name]
     case = await to_pay(world)

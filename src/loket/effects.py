@@ -55,7 +55,7 @@ from loket.records import (
 )
 from loket.systems import dosis
 from loket.systems.contract import Address
-from loket.systems.payments import CheckoutState, CheckoutStatus, RefundState, RefundStatus
+from loket.systems.payments import RefundState, RefundStatus
 from loket.systems.planning import Contact, Item, SlotFull, SlotGone
 from loket.work import Work, the_system
 
@@ -211,10 +211,7 @@ async def _poll_payment(loket: Loket, effect: Effect) -> Done:
     payment = await _read(loket, Payment, UUID(effect.payload["payment_id"]))
     if payment.checkout_id is None:
         return Done({"skipped": "no checkout was opened"})
-    try:
-        state = await loket.systems.payments[payment.module].checkout(payment.checkout_id)
-    except Declined as refusal:
-        state = CheckoutState(CheckoutStatus.EXPIRED, None, None, refusal.reason)
+    state = await loket.systems.payments[payment.module].checkout(payment.checkout_id)
 
     async def write(work: Work) -> None:
         await payments.heard(work, payment.id, state, number=effect.payload["number"])
@@ -241,6 +238,8 @@ async def _refund(loket: Loket, effect: Effect) -> Done:
                 left=await _left(loket, payment, refund),
             )
     except Declined as refusal:
+        if refund.provider_refund_id is not None and refusal.http_status is not None:
+            raise  # it would not say; what it took on before may be paid
         state = RefundState(refund.provider_refund_id or "", RefundStatus.FAILED, None, refusal.reason)
     if state.status is RefundStatus.PENDING and refund.provider_refund_id is not None:
         raise Unavailable("payments", f"the refund is not through yet: {state.raw_status}")

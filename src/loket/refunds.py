@@ -217,7 +217,12 @@ async def failed(work: Work, case: Case, refund: Refund, reason: str, *, came_ba
 
 
 async def given_up(work: Work, case: Case, effect: Effect) -> None:
-    """The payment module could not be asked for too long."""
+    """The payment module could not be asked for too long, or will not say.
+
+    A refund that it took on before may be paid: nobody pays it another way. Who tries the effect again asks
+    what became of it.
+    """
     refund = await work.session.get_one(Refund, UUID(effect.payload["refund_id"]))
     await work.session.refresh(refund, with_for_update={"key_share": True})
-    await failed(work, case, refund, effect.last_error)
+    if refund.provider_refund_id is None:
+        await failed(work, case, refund, effect.last_error)
