@@ -336,6 +336,7 @@ async def test_who_waited_for_a_case_is_later_than_what_they_waited_for(town: To
     )
     moments = [row.occurred_at for row in rows]
     assert moments == sorted(moments)
+    assert moments[-1] > moments[-2], "nor is it of the same moment"
 
 
 async def test_of_twenty_who_decide_one_wins_and_the_others_hear_what_is(town: Town) -> None:

@@ -41,6 +41,8 @@ from loket.records import (
 from loket.terms import add_days, end_of
 from loket.work import Work, the_system
 
+MOMENT = timedelta(microseconds=1)
+"""What PostgreSQL tells instants apart by."""
 LONGEST_TEXT = 4_000
 """Characters of a reason, a question, an answer: it goes on into messages and to other systems."""
 SEES_CASES = frozenset(
@@ -91,9 +93,11 @@ async def get(
 
 def _come_after(work: Work, case: Case) -> None:
     """Whoever waited for a case is later than what they waited for, however early they began: its history,
-    and what DOSIS hears of it, goes forward in time.
+    and what DOSIS hears of it, goes forward in time. All that one piece of work does is of one moment, and
+    nothing else is.
     """
-    work.now = max(work.now, case.updated_at)
+    ours = case.version == 0 or any(one.id == case.id for one, _ in work.happened)
+    work.now = max(work.now, case.updated_at if ours else case.updated_at + MOMENT)
 
 
 def may_see(work: Work, case: Case) -> bool:
