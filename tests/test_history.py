@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
-from loket import blueprint, figures, history, months, publishing, revisions
+from loket import blueprint, figures, history, months, publishing, retention, revisions
 from loket.app import SHIPPED
 from loket.database import Database
 from loket.errors import Refused
@@ -339,6 +339,21 @@ async def test_without_a_period_nothing_is_ever_dropped(past: Past, database: Da
     await Keeper(database, Retention(), PROCEDURES).tend(in_months(300))
     assert past.all("SELECT count(*) FROM event") == [(3,)]
     assert past.all("SELECT count(*) FROM effectarchive") == [(1,)]
+
+
+async def test_what_was_answered_is_forgotten_when_its_key_holds_no_more(
+    past: Past, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "ANSWERS", 2)
+    for number in range(5):
+        for days in (29, 31):
+            past.connection.execute(
+                "INSERT INTO idempotentrequest (actor, key, request_hash, created_at)"
+                " VALUES (%s, %s, '', %s)",
+                [f"CITIZEN:{number}", str(days), NOW - timedelta(days=days)],
+            )
+    await Keeper(database, Retention(), PROCEDURES).tend(NOW)
+    assert past.all("SELECT key, count(*) FROM idempotentrequest GROUP BY 1") == [("29", 5)]
 
 
 async def test_figures_of_what_was_dropped_are_not_forgotten_when_all_is_counted_anew(

@@ -37,11 +37,13 @@ def old(past: Past) -> Past:  # noqa: F811  # the fixture
     return past
 
 
-def put_away(past: Past) -> None:  # noqa: F811
+def put_away(past: Past, *, but: str = "") -> None:  # noqa: F811
     engine = create_engine(past.url.replace("postgresql:", "postgresql+psycopg:", 1))
     with engine.connect() as connection:
         for part in months.finished(connection, THIS, datetime(2100, 1, 1, tzinfo=UTC)):
             connection.commit()
+            if part.name == but:
+                continue
             months.put_away(connection, part)
             connection.commit()
     engine.dispose()
@@ -67,6 +69,18 @@ def test_years_hold_what_their_months_held(old: Past) -> None:
     assert not any(one.startswith(f"event_{LAST_YEAR}_") for one in old.parts("event"))
     assert old.all("SELECT count(*) FROM pg_class WHERE relname ~ %s", f"_{LAST_YEAR}_[0-9]+$") == [(0,)]
     assert list(history.merge(old.url, FOR_EVER)) == []
+
+
+def test_a_month_that_is_put_away_after_its_year_was_made_stays_beside_it(old: Past) -> None:
+    january = f"effect_{LAST_YEAR}_01"
+    put_away(old, but=january)
+    list(history.merge(old.url, FOR_EVER))
+    assert f"effect_{LAST_YEAR}" in old.parts("effectarchive")
+    before = told(old)
+    put_away(old)
+    assert january in old.parts("effectarchive")
+    assert list(history.merge(old.url, FOR_EVER)) == []
+    assert told(old) == before
 
 
 def test_a_year_is_like_any_part_for_who_writes_and_who_makes_months(old: Past) -> None:

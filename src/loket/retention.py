@@ -7,6 +7,7 @@ from it is set aside first: they can be counted anew without it.
 """
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Container
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -26,6 +27,10 @@ LOOK = timedelta(hours=1)
 """How often it is looked for what can be put away or dropped."""
 CASES = 500
 """Of whom figures are set aside at once."""
+ANSWERED = timedelta(days=30)
+"""How long an idempotency key holds."""
+ANSWERS = 1_000
+"""Of these, forgotten at once."""
 TIMEOUT_MS = 600_000
 """For who looks through a month: nobody waits for it."""
 
@@ -61,6 +66,7 @@ class Keeper:
                 await self._put_away(now)
                 await self._drop_effects(now)
                 await self._drop_events(now)
+                await self._forget_answers(now)
         except OperationalError as fault:
             if not months.is_busy(fault):
                 raise
@@ -120,6 +126,14 @@ class Keeper:
                 if await self._drop_if_done(session, part, now, cutoff):
                     logger.info("dropped %s", part.name)
 
+    async def _forget_answers(self, now: datetime) -> None:
+        """What was answered under an idempotency key: nobody asks again so late, and names are in it."""
+        number = ANSWERS
+        while number == ANSWERS:
+            async with self._database.transaction() as session:
+                gone = await session.execute(FORGET_ANSWERS, {"before": now - ANSWERED, "most": ANSWERS})
+                number = len(gone.all())
+
     async def _drop_if_done(self, session: AsyncSession, part: Part, now: datetime, cutoff: date) -> bool:
         await _patient(session)
         if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:turn)"), {"turn": figures.TURN}):
@@ -142,15 +156,20 @@ class Keeper:
         return True
 
     async def _set_aside(self, session: AsyncSession, part: Part) -> None:
-        """Keep what the figures have of these events, for whoever counts anew."""
+        """Keep what the figures have of these events, for whoever counts anew.
+
+        Written when all is read: whoever writes holds back the feed until the commit.
+        """
+        sums: defaultdict[figures.Key, Counter[str]] = defaultdict(Counter)
         after = UUID(int=0)
         next_cases = text(NEXT_CASES.format(part=part.name))
         while cases := list(await session.scalars(next_cases, {"after": after, "most": CASES})):
             read = await happenings.of_cases(session, cases)
             known = [one for one in read if one.procedure not in self._unreadable]
-            counted = figures.fold(self._procedures, known, {})
-            await figures.add(session, counted.figures, aside=True)
+            for key, numbers in figures.fold(self._procedures, known, {}).figures.items():
+                sums[key].update(numbers)
             after = cases[-1]
+        await figures.add(session, sums, aside=True)
 
 
 async def _parts(session: AsyncSession, table: str, cutoff: date) -> list[Part]:
@@ -192,3 +211,10 @@ RAISE_FLOOR = """
     UPDATE feedepoch SET floor_xid = greatest(floor_xid, last.xid)
       FROM (SELECT xid FROM {part} ORDER BY xid DESC LIMIT 1) AS last
 """
+FORGET_ANSWERS = text("""
+    DELETE FROM idempotentrequest
+     WHERE (actor, key) IN (SELECT actor, key FROM idempotentrequest
+                             WHERE created_at < :before ORDER BY created_at LIMIT :most
+                               FOR UPDATE SKIP LOCKED)
+    RETURNING key
+""")

@@ -375,4 +375,8 @@ FORGET = text("""
      WHERE webhookcall.subscription_id = edge.id
        AND webhookcall.id <= greatest(edge.beyond, CAST(:before AS uuid))
 """)
-FORGET_ENDED = text("DELETE FROM webhooksubscription WHERE state = 'ENDED' AND ended_at < :before")
+FORGET_ENDED = text("""
+    DELETE FROM webhooksubscription AS s
+     WHERE state = 'ENDED' AND ended_at < :before
+       AND NOT EXISTS (SELECT FROM webhookcall WHERE subscription_id = s.id)
+""")

@@ -75,13 +75,16 @@ def _years(connection: Connection, table: str, today: date) -> Iterator[Year]:
     for number, parts in sorted(found.items()):
         end = date(number + 1, 1, 1)
         whole = all(one.until == after.since for one, after in pairwise(parts))
+        year = Year(table, number, parts)
+        made = any(one.name == year.part.name for one in parts)  # a month that came late stays beside it
         if (
             len(parts) > 1
             and whole
+            and not made
             and parts[-1].until == bound(end)
             and end <= month_of(today, -SETTLED_MONTHS)
         ):
-            yield Year(table, number, parts)
+            yield year
 
 
 def _first_day(part: Part) -> date:
