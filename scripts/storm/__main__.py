@@ -360,7 +360,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--control", type=Path, metavar="FOLDER", help="no storm: is the judge any good?")
     parser.add_argument("--home", type=Path, metavar="FOLDER", help="where (an empty or new folder)")
     parser.add_argument("--keep", action="store_true", help="keep the folder, also when all is well")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.every <= 0:
+        parser.error("--every: a number of seconds above 0")
+    return asked
 
 
 if __name__ == "__main__":

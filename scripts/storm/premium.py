@@ -19,6 +19,12 @@ query Look($reference: String!) {
   }
 }"""
 
+NEVER_CAME = """
+mutation Record($id: ID!, $idempotencyKey: String!) {
+  payoutRecord(id: $id, input: {result: REJECTED, reason: "never came"}, idempotencyKey: $idempotencyKey) {
+    payout { status } errors { code message path }
+  }
+}"""
 LOOK_UP_AGAIN = "mutation Repeat($id: ID!) { checkRepeat(id: $id) { errors { code message } } }"
 
 
@@ -218,6 +224,11 @@ class Premium(Story):
         async def execute() -> bool:
             found = await crew.outside.read("accounting", "/sim/payouts")
             ours = [one for one in found if one["order"]["caseReference"] == self.reference]
+            if not ours and standing[-1]["status"] == "IN_DOUBT":
+                # somebody of finance looks at the other side: it never came there
+                given = {"id": standing[-1]["id"], "idempotencyKey": key()}
+                await crew.staff["farah"].do("payoutRecord", NEVER_CAME, **given)
+                return False
             for one in ours:
                 if one["status"] == "ACCEPTED":
                     path = f"/sim/payouts/{one['order']['id']}/execute"
