@@ -28,7 +28,7 @@ from loket.feed import Feed
 from loket.ids import decode_id
 from loket.interests import Cursor, Interest
 from loket.migrations import MigrationError
-from loket.settings import Magda, Municipality, Settings, Smtp
+from loket.settings import Dosis, Magda, Municipality, Planning, Settings, Smtp
 from loket.spans import Otlp
 from loket.systems import calls
 from served import listening, serving
@@ -258,6 +258,21 @@ async def test_a_file_that_is_no_backup_changes_nothing(
     backup._refuse_unless_empty(empty_database_url)
 
 
+@pytest.mark.parametrize(
+    "phone", ["+32 470 12 34 56", "0470 12 34 56", "0470123456", "02/123.45.67", "0032470123456"]
+)
+def test_a_phone_number_is_left_out_of_the_log(phone: str) -> None:
+    stays = "took 0.1234567 s on 05/10/2025 12:10, for 0207.494.678 under 012345678901 of 01.02.2025."
+    record = logging.makeLogRecord({"msg": f"called %s, {stays}", "args": (phone,)})
+    assert json.loads(logs.JsonLine().format(record))["message"] == f"called {logs.LEFT_OUT}, {stays}"
+
+
+def test_a_uuid_as_request_id_names_the_trace() -> None:
+    assert tracing.begun(None, "4BF92F35-77b3-4da6-a3ce-929d0e0e4736").id == TRACE
+    assert tracing.begun(None, TRACE).id == TRACE
+    assert len(tracing.begun(None, "order 12").id) == 32
+
+
 # --- the doctor ------------------------------------------------------------------------------------
 
 
@@ -289,6 +304,34 @@ def test_the_doctor_says_when_there_is_no_database_and_when_it_lacks_tables(empt
     nowhere = "postgresql://loket@127.0.0.1:1/loket"
     assert "does not answer" in said(list(doctor._tables(nowhere, Path())))
     assert "loket migrate" in said(list(doctor._tables(empty_database_url, Path())))
+
+
+@pytest.mark.parametrize("nowhere", ["postgresql://loket@127.0.0.1:1/loket", "postgresql://loket@[::1]:1/x"])
+def test_the_doctor_says_all_there_is_to_say_of_a_database_that_is_down(nowhere: str, tmp_path: Path) -> None:
+    told: list[str] = []
+    settings = Settings(home=str(tmp_path), secret_key="5a" * 32)
+    assert care.examine(settings, nowhere, as_json=True, reach=False, tell=told.append) == 1
+    assert {one["part"] for one in json.loads(told[0])} >= {"Loket", "Settings", "Database", "Procedures"}
+
+
+def test_the_doctor_sees_passwords_that_travel_in_the_open(tmp_path: Path) -> None:
+    settings = Settings(
+        production=True, dosis=Dosis(url="http://dosis.example"), planning=Planning(url="http://127.0.0.1:1"),
+        smtp=Smtp("mail.example", username="loket", password="x"),
+    )  # fmt: skip
+    told = said(house.examine(settings, tmp_path, own_database=True), Health.REMARK)
+    assert "LOKET_DOSIS_URL is not https" in told
+    assert "LOKET_SMTP_START_TLS is off" in told
+    assert "PLANNING" not in told
+
+
+@pytest.mark.parametrize("url", ["https://dosis:abc/", "http://[bad", "dosis"])
+def test_the_doctor_survives_an_address_that_is_none(url: str, tmp_path: Path) -> None:
+    odd = Settings(production=True, dosis=Dosis(url=url), magda=Magda(url=url))
+    list(house.examine(odd, tmp_path, own_database=True))
+    told = said(asyncio.run(systems.examine(odd)))
+    assert "DOSIS: does not answer" in told
+    assert "MAGDA: " in told
 
 
 def test_the_doctor_sees_what_hangs_in_the_database(database_url: str) -> None:
@@ -357,8 +400,13 @@ asyncio.run(processes.until_told(stay()))
 
 
 def test_a_process_that_was_told_to_end_ends_also_when_a_task_swallows_that() -> None:
-    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         assert process.stdout.readline() == b"here\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == -signal.SIGALRM
+        assert process.wait(30) == 1
+        said = process.stderr.read().decode()
+    assert "Timeout (0:00:01)!" in said
+    assert "in run" in said

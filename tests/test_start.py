@@ -24,6 +24,8 @@ from joserfc.jwk import RSAKey
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from loket import migrations, records, revisions, supervisor
 from loket.app import Loket
@@ -603,6 +605,8 @@ def test_everything_starts_heals_and_stops_with_one_command(environment: dict[st
             os.kill(pid, signal.SIGKILL)
         assert until(lambda: len(set(children(process.pid)) - first) == 4, 30)
         assert until(lambda: is_ready(found), 60)
+        live = f"{found.graphql.replace('http:', 'ws:')}?token=geheim"
+        connect(live, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None).close()
 
         second = children(process.pid)
         began = time.monotonic()
@@ -611,6 +615,9 @@ def test_everything_starts_heals_and_stops_with_one_command(environment: dict[st
         assert time.monotonic() - began < 12
         assert not [pid for pid in second if is_alive(pid)]
         assert supervisor.find(home) is None
+    told = (home / "logs" / "api.log").read_text("utf-8")
+    assert "/graphql" in told
+    assert not [word for word in ("geheim", "127.0.0.1:") if word in told]
 
 
 def test_a_killed_supervisor_takes_everything_along(environment: dict[str, str]) -> None:
@@ -633,6 +640,25 @@ def test_a_database_that_is_not_there_is_told_in_one_line(environment: dict[str,
     told = loket(environment | {"LOKET_DATABASE_URL": nowhere}, "run")
     assert told.returncode == 1
     assert told.stderr.startswith("loket: no database: ")
+    assert "Traceback" not in told.stderr
+
+
+def test_what_is_given_beside_a_loket_reads_its_settings(environment: dict[str, str]) -> None:
+    home = Path(environment["LOKET_HOME"])
+    prepare(home, {}, sandbox=False)
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_ports(20_000, 1)}/none"
+    with (home / "loket.env").open("a") as file:
+        file.write(f"LOKET_DATABASE_URL={nowhere}\n")
+    for command in (["migrate"], ["backup", str(home / "town.loket")], ["recovered"]):
+        told = loket(environment, *command)
+        assert told.returncode == 1
+        assert "connection failed" in told.stderr, told.stderr
+
+
+def test_an_address_of_a_database_that_is_none_is_told_in_one_line(environment: dict[str, str]) -> None:
+    told = loket(environment | {"LOKET_DATABASE_URL": "host=db user=loket"}, "migrate")
+    assert told.returncode == 1
+    assert told.stderr.startswith("loket: LOKET_DATABASE_URL is no address such as postgresql://")
     assert "Traceback" not in told.stderr
 
 

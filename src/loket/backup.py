@@ -127,7 +127,7 @@ def _refuse_unless_empty(url: str) -> None:
     with recovery.connect(url) as connection:
         found = connection.execute(TABLES).fetchone()
     if found is not None:
-        raise BackupError(f"this database is not empty (it has {found[0]}): restore into one that is")
+        raise BackupError(f"this database is not empty (it has {found[0]}): restore into a new one")
 
 
 def _revision_in(url: str, file: Path) -> str:

@@ -11,6 +11,7 @@ import psycopg
 
 from loket import backup, doctor, postgres, procedure_files, recovery
 from loket.doctor.findings import Health, lines, remark, wrong
+from loket.installation import InstallationError
 from loket.migrations import MigrationError
 from loket.settings import Settings, SettingsError
 
@@ -38,7 +39,7 @@ def _findings(
         return
     yield from doctor.examine(settings, Path(settings.home), url, reach=reach)
     if url is not None:
-        with contextlib.suppress(psycopg.Error, MigrationError, SettingsError):
+        with contextlib.suppress(psycopg.Error, InstallationError, MigrationError, SettingsError):
             if not recovery.is_opened_by(url, settings.secret_key):
                 yield wrong(
                     "Settings", "LOKET_SECRET_KEY is not the key of this database",

@@ -101,6 +101,7 @@ def successor(old: Child, environment: dict[str, str], look: Callable[[], bool])
     `look` is called again and again meanwhile; False from it ends the wait.
     """
     fresh = replace(old, environment=environment, process=None, wait=BACK_OFF_SECONDS[0])
+    turn(old.log)
     word, pipe = os.pipe()
     try:
         fresh.start(ready=pipe)

@@ -1,5 +1,7 @@
 """What a process says of itself: one JSON object a line on standard error, without personal data.
 
+But for the last words of one that hung at its end (`parting`), which are the places in the code where it did.
+
 The lines of one request carry its id, which the caller gets as X-Request-Id; so do those of the effects that
 follow from it, in whatever process. Where a caller gave an id of its own, the trace's stands beside it.
 """
@@ -35,6 +37,8 @@ _PRIVATE = re.compile(
     r"|(?<![\w-])\d{2}[. -]?\d{2}[. -]?\d{2}[. -]?\d{3}[. -]?\d{2}(?![\w-])"  # a national number
     r"|(?<![\w-])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?(?![\w-])"  # an account
     r"|(?<![\w-])(?:\+|00)\d[\d ./]{7,14}(?![\w-])"  # a phone number
+    # one of this country: nine or ten digits, but no number of an enterprise
+    r"|(?<![\w-])(?!\d{4}\.\d{3}\.\d{3})0[1-9](?=(?:[ ./]?\d){7,8}(?![\w/:-]|\.\d))(?:[ ./]?\d{2,3}){3,4}"
 )
 """What is somebody's by its look. No line of ours is meant to hold such: this is the net under them."""
 LEFT_OUT = "(left out)"
@@ -123,7 +127,7 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # each call to another system is an attempt in the database already
-    for noisy in ("httpx2", "httpcore2", "httpx", "httpcore", "twilio", "alembic"):
+    # a call to another system is an attempt in the database already; uvicorn tells who opened which socket
+    for noisy in ("uvicorn.error", "httpx2", "httpcore2", "httpx", "httpcore", "twilio", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.captureWarnings(True)

@@ -117,7 +117,7 @@ async def _deadlines(reader: Reader) -> list[Metric]:
         _gauge("loket_timer_overdue_seconds", "How late the oldest due timer is.", [], [((), timer)]),
         _gauge(
             "loket_feed_held_back_seconds",
-            "Age of the oldest transaction that writes: no event after it is told before it ends.",
+            "Age of the server's oldest transaction that writes: no event after it is told before it ends.",
             [], [((), held_back)],
         ),
         _gauge(
@@ -215,8 +215,7 @@ DEADLINES = """
     SELECT coalesce((SELECT greatest(extract(epoch FROM now() - due_at), 0)::float8
                        FROM timer WHERE state = 'ARMED' ORDER BY due_at LIMIT 1), 0),
            coalesce((SELECT greatest(extract(epoch FROM now() - min(xact_start)), 0)::float8
-                       FROM pg_stat_activity
-                      WHERE datname = current_database() AND backend_xid IS NOT NULL), 0),
+                       FROM pg_stat_activity WHERE backend_xid IS NOT NULL), 0),
            coalesce((SELECT greatest(extract(epoch FROM now() - occurred_at), 0)::float8
                        FROM event
                       WHERE (xid, seq) > (

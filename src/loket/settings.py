@@ -463,6 +463,11 @@ class Settings:
         unknown = sorted(name for name in ours if not {name, name.removesuffix("_FILE")} & (known | _OWN))
         if unknown:
             raise SettingsError(f"unknown setting: {', '.join(unknown)}")
+        for name, url in (("", settings.database_url), ("READ_", settings.read_database_url)):
+            if url and not _POSTGRESQL.match(url):
+                raise SettingsError(
+                    f"LOKET_{name}DATABASE_URL is no address such as postgresql://loket:SECRET@db.example/loket"
+                )
         return settings
 
 
@@ -470,6 +475,7 @@ OF_THE_SANDBOX = "sandbox-"
 """How every secret begins that Loket and its sandbox know each other by."""
 _OWN = {"LOKET_SANDBOX_PORT", "LOKET_TEST_DATABASE_URL"}
 """Variables that other commands of ours read."""
+_POSTGRESQL = re.compile(r"postgres(ql)?(\+\w+)?://")
 _SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 

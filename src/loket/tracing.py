@@ -77,11 +77,12 @@ UNTOLD: AbstractContextManager[Span] = nullcontext(_Untold())
 
 
 def begun(traceparent: str | None = None, request_id: str = "") -> Trace:
-    """The trace of what comes in: the caller's own, else named after its request id, else a new one."""
+    """The trace of what comes in: the caller's own, else named after its request id (a UUID), else new."""
     found = _PARENT.fullmatch(traceparent) if traceparent else None
     if found is not None:
         return Trace(found[1], found[2], bool(int(found[3], 16) & _SAMPLED))
-    return Trace(request_id if _TRACE_ID.fullmatch(request_id) else uuid7().hex)
+    named = request_id.replace("-", "").lower()
+    return Trace(named if _TRACE_ID.fullmatch(named) else uuid7().hex)
 
 
 def parent() -> str | None:

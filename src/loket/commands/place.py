@@ -53,7 +53,7 @@ def installation(sandbox: bool | None) -> Installation:
 
 def database_url() -> str:
     """Of the database that is there now. Raises `InstallationError` where there is none."""
-    settings = settings_here()
+    settings = own_settings()
     if settings.database_url:
         return settings.database_url
     running = supervisor.find(Path(settings.home))

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from loket import migrations
 from loket.doctor import house, running, systems
 from loket.doctor.findings import Finding, Health, wrong
@@ -39,4 +41,11 @@ def _tables(url: str, home: Path) -> Iterator[Finding]:
     if behind:
         yield wrong("Database", "it lacks tables of this Loket", "run `loket migrate`")
         return
-    yield from running.examine(url, home)
+    try:
+        yield from running.examine(url, home)
+    except SQLAlchemyError as fault:
+        yield wrong("Database", f"it could not be looked at whole: {_first_line(fault)}", "ask again")
+
+
+def _first_line(fault: Exception) -> str:
+    return next(iter(str(fault).splitlines()), type(fault).__name__)

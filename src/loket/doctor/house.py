@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -19,6 +20,7 @@ SECRET_CHARACTERS = 64
 ROOM_BYTES = 2_000_000_000
 """Less room than this left, and PostgreSQL may stop."""
 EXPIRES_DAYS = 30
+HERE = frozenset({"127.0.0.1", "::1", "localhost"})
 BACKUP_SECONDS = 26 * 3600
 """A day, and time to make it."""
 
@@ -63,6 +65,10 @@ def _contradictions(settings: Settings) -> Iterator[Finding]:
     for name, url in (("PUBLIC", settings.public_url), ("WEBSITE", settings.website_url)):
         if not url.startswith("https://"):
             yield wrong(part, f"LOKET_{name}_URL is not https", "a cookie travels over it: put TLS before it")
+    for name in _plain(settings):
+        yield remark(part, f"LOKET_{name} is not https", "what goes there, its password too, can be read")
+    if settings.smtp.username and not settings.smtp.start_tls:
+        yield remark(part, "LOKET_SMTP_START_TLS is off", "the password of the mail server can be read")
     if settings.municipality.nis == Municipality.nis:
         yield wrong(
             part, f"the municipality is still {Municipality.name}, which does not exist",
@@ -76,6 +82,34 @@ def _contradictions(settings: Settings) -> Iterator[Finding]:
             "nobody looks for malware in uploads",
             "set LOKET_SCANNER=clamd://host:3310, if nothing else does",
         )
+
+
+def _plain(settings: Settings) -> Iterator[str]:
+    """Addresses of systems on other machines that are called without TLS, by their setting."""
+    called = {
+        "ACMIDM_ISSUER": settings.acmidm.issuer,
+        "MAGDA_URL": settings.magda.url,
+        "DOSIS_URL": settings.dosis.url,
+        "DOSIS_TOKEN_URL": settings.dosis.token_url,
+        "NOTIFICATIES_URL": settings.notificaties.url,
+        "NOTIFICATIES_TOKEN_URL": settings.notificaties.token_url,
+        "EBOX_URL": settings.ebox.url,
+        "EBOX_TOKEN_URL": settings.ebox.token_url,
+        "WORLDLINE_URL": settings.worldline.url,
+        "SIPS_URL": settings.sips.url,
+        "SIPS_OFFICE_URL": settings.sips.office_url,
+        "ACCOUNTING_URL": settings.accounting.url,
+        "PLANNING_URL": settings.planning.url,
+        "MINUTES_URL": settings.minutes.url,
+        "SMS_URL": settings.sms.url,
+    }
+    for name, url in called.items():
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            continue  # told when it is called
+        if parts.scheme == "http" and parts.hostname not in HERE:
+            yield name
 
 
 def _unconnected(settings: Settings) -> Iterator[Finding]:

@@ -58,7 +58,7 @@ def _server(connection: Connection) -> Iterator[Finding]:
     if row.used > CONNECTIONS * row.most:
         yield wrong(
             "Database", f"{row.used} of {row.most} connections are in use",
-            "raise max_connections, or put PgBouncer (session mode) before it",
+            "raise max_connections, or let fewer processes run",
         )  # fmt: skip
     if row.age > WRAPAROUND:
         yield wrong(
@@ -72,7 +72,8 @@ def _held_up(connection: Connection) -> Iterator[Finding]:
     for row in connection.execute(text(LONG), {"seconds": LONG_SECONDS}):
         yield wrong(
             "Database",
-            f"process {row.pid} ({row.application_name}) is {duration(row.seconds)} in a transaction",
+            f"process {row.pid} ({row.application_name}, in {row.datname}) is"
+            f" {duration(row.seconds)} in a transaction",
             f"subscribers hear nothing newer while it writes. End it: SELECT pg_terminate_backend({row.pid})",
         )  # fmt: skip
     for row in connection.execute(text(PREPARED)):
@@ -180,9 +181,9 @@ SERVER = """
       FROM pg_database WHERE datname = current_database()
 """
 LONG = """
-    SELECT pid, application_name, extract(epoch FROM now() - xact_start)::float8 AS seconds
+    SELECT pid, application_name, datname, extract(epoch FROM now() - xact_start)::float8 AS seconds
       FROM pg_stat_activity
-     WHERE datname = current_database() AND backend_type = 'client backend'
+     WHERE backend_type = 'client backend' AND (datname = current_database() OR backend_xid IS NOT NULL)
        AND xact_start < now() - make_interval(secs => :seconds)
 """
 PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"

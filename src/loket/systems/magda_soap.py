@@ -90,7 +90,7 @@ class Line:
         self._section = section
         self._seal = _Seal(section) if section.url else None
         self._client = httpx2.AsyncClient(
-            timeout=section.timeout_seconds, trust_env=False, verify=_tls(section) or authorities()
+            timeout=section.timeout_seconds, trust_env=False, verify=tls(section)
         )
 
     async def aclose(self) -> None:
@@ -305,9 +305,10 @@ def _certificates(file: str) -> list[x509.Certificate]:
         raise settings.SettingsError(f"LOKET_MAGDA_CERTIFICATE_FILE: {file!r}: {fault}") from fault
 
 
-def _tls(section: settings.Magda) -> ssl.SSLContext | None:
+def tls(section: settings.Magda) -> ssl.SSLContext:
+    """With our certificate in the handshake. Raises OSError where key or certificate cannot be used."""
     if not section.url.startswith("https:"):
-        return None
+        return authorities()
     context = ssl.create_default_context()
     context.load_cert_chain(section.certificate_file, section.private_key_file)
     return context
