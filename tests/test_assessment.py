@@ -186,8 +186,11 @@ async def test_an_effect_that_is_given_up_leaves_the_check_to_a_person_who_repea
 async def _aged(town: Town, dossier: Dossier) -> bool:
     id = decode_id(dossier.id, "Case")
     await town.sql(
-        """UPDATE attempt SET started_at = now() - interval '3 days' FROM effect
-            WHERE effect_id = effect.id AND effect.case_id = :id AND effect.kind = 'CHECK_ASK'""",
+        """INSERT INTO attempt (id, effect_id, number, started_at, ended_at, outcome, error)
+           SELECT gen_random_uuid(), effect.id, 100 + n, now() - n * interval '6 hours', now(), 'RETRY', ''
+             FROM effect, generate_series(1, 12) AS n
+            WHERE effect.case_id = :id AND effect.kind = 'CHECK_ASK'
+              AND NOT EXISTS (SELECT FROM attempt WHERE effect_id = effect.id AND number > 100)""",
         id=id,
     )
     rows = await town.sql(

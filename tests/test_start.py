@@ -606,7 +606,8 @@ def test_everything_starts_heals_and_stops_with_one_command(environment: dict[st
         assert until(lambda: len(set(children(process.pid)) - first) == 4, 30)
         assert until(lambda: is_ready(found), 60)
         live = f"{found.graphql.replace('http:', 'ws:')}?token=geheim"
-        connect(live, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None).close()
+        with connect(live, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None):
+            pass
 
         second = children(process.pid)
         began = time.monotonic()
