@@ -156,7 +156,7 @@ IN_THE_LEDGER = (
           ledger=_rewritten("applicationSetCart", input={"lines": [{"product": "vat", "quantity": 9}]})),
     Plant("whole", "a slot was acknowledged and never booked", "acknowledged, and it did not happen",
           ledger=_once_more),
-    Plant("whole", "two of twenty handlers were heard", "a race that more than one won",
+    Plant("whole", "two of twenty handlers were heard", "a race that not one won",
           ledger=_changed("raced", None, won=2)),
     Plant("seen", "a subscriber missed an event", "events that a subscriber never saw",
           ledger=_without("seen")),
