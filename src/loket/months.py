@@ -34,6 +34,7 @@ PAUSES = (0.1, 0.2, 0.4, 0.8)
 TIMED = 7
 """The version of UUIDs that begin with their moment, in milliseconds (RFC 9562)."""
 DAY = 86_400_000 << 80
+"""How far apart the ids of a day are, at least: its milliseconds."""
 TURN = 5057532
 """The advisory lock of whoever changes months; the number is Loket's own."""
 
